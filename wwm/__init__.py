@@ -1,0 +1,1 @@
+"""Pre-training of Chinese BERT with whole word masking: raw text in, compared models out."""

@@ -1,0 +1,94 @@
+"""Outputs appear whole or not at all; long work keeps its state in a locked scratch folder."""
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+SCRATCH = Path("scratch")
+
+
+@contextmanager
+def new_folder(path: str | Path):
+    """Yields a temporary folder beside `path`, renamed to `path` if the block ends well, removed if it raises.
+
+    What a killed run left under the temporary name is thrown away at the next start.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def new_file(path: str | Path):
+    """Yields a temporary path beside `path`, renamed to `path` if the block ends well, removed if it raises."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    os.replace(temporary, path)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: str | Path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def content_hash(path: str | Path) -> str:
+    """sha256 of a file's bytes, or of a folder's file names and bytes."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file()):
+        digest.update(f"{file.relative_to(path)}\n".encode())
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def scratch(stage: str, inputs: list[str | Path], settings: dict):
+    """Yields the folder `scratch/<stage>-<hash of inputs and settings>`, held by one process at a time.
+
+    It outlives a kill (DVC deletes outs before a re-run, this it does not know), so that the next run of the same work
+    goes on from what lies there; other inputs or settings give another folder. The caller removes it when the work is done.
+    """
+    key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    folder = SCRATCH / f"{stage}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(SCRATCH / f"{stage}-{digest}.lock", "w") as lock:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    print(f"{folder} is in use: another process does this very work; waiting for it", flush=True)
+                waiting = True
+                time.sleep(1)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
