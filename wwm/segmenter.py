@@ -1,0 +1,142 @@
+"""The LTP model that cuts sentences into words: trained on gold words, or taken from a folder or the hub.
+
+Reads   segmenter.gold: a sentence a line, words separated by one space
+Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads; results/segmenter.json with word F1 on the held-out gold sentences
+By hand python -m wwm.segmenter
+"""
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from wwm import files
+
+
+def main() -> None:
+    from wwm import params, track
+
+    base, segmenter = params.load("segmenter")
+    outs = [Path("data/segmenter"), Path("results/segmenter.json")]
+    with track.run("segmenter", params=segmenter.model_dump(), outs=outs) as run:
+        train, heldout = split(read_gold(Path(segmenter.gold)), segmenter.heldout_share)
+        with files.new_folder(outs[0]) as folder:
+            if segmenter.source == "train":
+                train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
+            else:
+                shutil.copytree(local_folder(segmenter.source), folder, dirs_exist_ok=True)
+            model = perceptron_file(folder, segmenter.source)
+            scores = {"heldout_sentences": len(heldout), "train_sentences": len(train) if segmenter.source == "train" else 0}
+            if model:
+                scores |= word_scores(heldout, cut(model, heldout))
+                print(f"segmenter: word F1 {scores['f1']:.2f} on {len(heldout)} held-out sentences")
+        files.write_json(outs[1], scores)
+        run.log(scores)
+
+
+def read_gold(path: Path) -> list[list[str]]:
+    """Sentences as lists of words. Raises ValueError for a missing, empty or undecodable file."""
+    if not path.is_file():
+        raise ValueError(f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one space")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8; convert it, say by `iconv -f GB18030 -t UTF-8`") from None
+    sentences = [line.split() for line in lines if line.strip()]
+    if not sentences:
+        raise ValueError(f"{path}: no sentence in it")
+    return sentences
+
+
+def split(sentences: list[list[str]], heldout_share: float) -> tuple[list, list]:
+    """(train, held-out) by the hash of the sentence, so that a repeated sentence stands on one side only. Raises ValueError if one is empty."""
+    parts: tuple[list, list] = ([], [])
+    for words in sentences:
+        hashed = int.from_bytes(hashlib.sha256("".join(words).encode()).digest()[:8], "big")
+        parts[hashed < heldout_share * 2**64].append(words)
+    if not all(parts):
+        raise ValueError(f"segmenter.heldout_share {heldout_share} splits {len(sentences)} gold sentences into {len(parts[0])} and {len(parts[1])}; change it")
+    return parts
+
+
+def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: int, seed: int, folder: Path) -> None:
+    """Writes config.json and cws_model.bin of an averaged perceptron, as LTP's legacy models have them, to `folder`."""
+    from ltp_extension.perceptron import Algorithm, CWSTrainer
+
+    # LTP's own shuffle takes no seed; with our order, no shuffle and one thread the same words give the same segmentation.
+    order = np.random.default_rng([seed, 0]).permutation(len(train))
+    with tempfile.TemporaryDirectory() as temporary:
+        texts = {"train": [train[i] for i in order], "eval": heldout}
+        for name, sentences in texts.items():
+            Path(temporary, name).write_text("".join(" ".join(words) + "\n" for words in sentences), encoding="utf-8")
+        trainer = CWSTrainer()
+        trainer.load_train_data(f"{temporary}/train")
+        trainer.load_eval_data(f"{temporary}/eval")
+        trainer.algorithm = Algorithm("AP", 1)
+        trainer.epoch = epochs
+        trainer.shuffle = False
+        trainer.compress = True
+        print(f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True)
+        trainer.train().save(str(folder / "cws_model.bin"))
+    # LTP spells it so.
+    files.write_json(folder / "config.json", {"nerual": False, "tasks": {"cws": "cws_model.bin"}})
+
+
+def local_folder(source: str) -> Path:
+    """The folder itself, or the hub's files of that name, downloaded. Raises ValueError if neither is to be had."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*.json", "*.bin", "*.txt", "*.safetensors"]))
+    except Exception as error:
+        raise ValueError(f"segmenter.source: {source} is no folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                         "use `train`, an LTP folder, or a hub name such as LTP/small") from None
+
+
+def perceptron_file(folder: Path, source: str) -> str | None:
+    """Path of the perceptron's word model, None for a neural LTP model. Raises ValueError for a folder LTP could not load."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
+    if config.get("nerual"):
+        if not any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
+            raise ValueError(f"segmenter.source: {source} has a neural config.json and no weights beside it (*.bin, *.safetensors); copy the whole LTP folder")
+        return None
+    name = config.get("tasks", {}).get("cws")
+    if not name or not (folder / name).is_file():
+        raise ValueError(f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy the whole LTP folder")
+    return str(folder / name)
+
+
+def cut(model: str, sentences: list[list[str]]) -> list[list[str]]:
+    """The model's own words for the text of each sentence."""
+    from ltp_extension.perceptron import CWSModel
+
+    return CWSModel.load(model).batch_predict(["".join(words) for words in sentences], parallelism=False)
+
+
+def word_scores(gold: list[list[str]], cut: list[list[str]]) -> dict[str, float]:
+    """Precision, recall and F1 of words in per cent, as the SIGHAN bake-offs: a word is right if both its ends are."""
+    right = sum(len(spans(a) & spans(b)) for a, b in zip(gold, cut, strict=True))
+    precision, recall = (100 * right / max(1, sum(map(len, words))) for words in (cut, gold))
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(1e-9, precision + recall)}
+
+
+def spans(words: list[str]) -> set[tuple[int, int]]:
+    ends = np.cumsum([len(word) for word in words]).tolist()
+    return set(zip([0, *ends], ends))
+
+
+if __name__ == "__main__":
+    # LTP's Rust threads make the perceptron's result depend on their timing.
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    from wwm import command
+
+    command.run(main)

@@ -1,0 +1,143 @@
+"""The WordPiece tokenizer: trained on the corpus, or taken from a file, a folder or the hub.
+
+Reads   data/corpus/{train,heldout}/*.parquet
+Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json with the share of [UNK]
+By hand python -m wwm.vocab
+"""
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from wwm import files
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def main() -> None:
+    from wwm import params, track
+
+    _, vocab = params.load("vocab")
+    outs = [Path("data/vocab"), Path("results/vocab.json")]
+    with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
+        lower_case = True
+        if vocab.source == "train":
+            tokens = train(list(texts("train")), vocab.size, vocab.min_frequency)
+        else:
+            path, lower_case = find(vocab.source)
+            tokens = read_vocab(path)
+        tokenizer = build(tokens, lower_case)
+        counts = {"size": len(tokens)} | unknown_share(tokenizer, texts("heldout"))
+        if counts["unknown_share"] > vocab.unknown_share_limit:
+            raise ValueError(f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
+                             "take a vocabulary of this script, or a larger vocab.size, or raise the limit")
+        with files.new_folder(outs[0]) as folder:
+            save(tokenizer, tokens, lower_case, folder)
+        files.write_json(outs[1], counts)
+        run.log(counts)
+        print(f"vocab: {len(tokens)} entries, {counts['unknown_share']:.4%} [UNK] in held-out text")
+
+
+def texts(part: str):
+    """Lines of the documents of one part."""
+    for shard in sorted(Path("data/corpus", part).glob("*.parquet")):
+        for text in pq.read_table(shard, columns=["text"])["text"].to_pylist():
+            yield from text.split("\n")
+
+
+def train(lines: list[str], size: int, min_frequency: int) -> list[str]:
+    """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins.
+
+    The trainer numbers the `##` characters in the order of a hash table, and so breaks ties differently in every run;
+    handed all characters in sorted order, it gives the same vocabulary for the same lines.
+    """
+    tokenizer = build(SPECIAL, lower_case=True)
+    first, later = Counter(), Counter()
+    for line in lines:
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line)):
+            first.update(word[0])
+            later.update(f"##{character}" for character in word[1:])
+    characters = first + Counter({entry[2:]: count for entry, count in later.items()})
+    alphabet = sorted(character for character, count in characters.items() if count >= min_frequency)
+    within = sorted(later.keys() & {f"##{character}" for character in alphabet})
+    if len(SPECIAL) + len(alphabet) + len(within) > size:
+        raise ValueError(f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
+                         f"raise it, or vocab.min_frequency {min_frequency}")
+    fixed = [*SPECIAL, *alphabet, *within]
+    # Rarer characters stay out: the trainer would add them in no fixed order.
+    trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=min_frequency, special_tokens=fixed, limit_alphabet=len(alphabet), show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.get)
+
+
+def find(source: str) -> tuple[Path, bool]:
+    """(vocab.txt, lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none."""
+    path = Path(source)
+    if path.is_file():
+        return path, True
+    if not path.is_dir():
+        from huggingface_hub import snapshot_download
+
+        try:
+            path = Path(snapshot_download(source, allow_patterns=["vocab.txt", "tokenizer_config.json"]))
+        except Exception as error:
+            raise ValueError(f"vocab.source: {source} is no file or folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                             "use `train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese") from None
+    if not (path / "vocab.txt").is_file():
+        raise ValueError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
+    config = path / "tokenizer_config.json"
+    return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else True
+
+
+def read_vocab(path: Path) -> list[str]:
+    """Entries in id order. Raises ValueError for a missing special token, a repeated or an empty entry."""
+    # Split on \n only: U+0085 and U+2028 are entries of the 21,128 vocabulary, and splitlines() would cut there.
+    tokens = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    first: dict[str, int] = {}
+    for line, token in enumerate(tokens, 1):
+        if not token:
+            raise ValueError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
+        if first.setdefault(token, line) != line:
+            raise ValueError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
+    missing = [token for token in SPECIAL if token not in first]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
+    return tokens
+
+
+def build(tokens: list[str], lower_case: bool) -> Tokenizer:
+    """BERT's tokenizer over these entries; special tokens that stand literally in text are text."""
+    ids = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])])
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def unknown_share(tokenizer: Tokenizer, lines) -> dict[str, float]:
+    unknown = pieces = 0
+    for encoding in tokenizer.encode_batch(list(lines), add_special_tokens=False):
+        unknown += encoding.tokens.count("[UNK]")
+        pieces += len(encoding)
+    return {"heldout_pieces": pieces, "unknown_share": unknown / max(1, pieces)}
+
+
+def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path) -> None:
+    (folder / "vocab.txt").write_bytes(("\n".join(tokens) + "\n").encode())
+    tokenizer.save(str(folder / "tokenizer.json"))
+    files.write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "BertTokenizer", "do_lower_case": lower_case, "tokenize_chinese_chars": True, "strip_accents": None, "model_max_length": 512,
+        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"})
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)
