@@ -1,0 +1,33 @@
+"""Checkpoints: written whole or not at all, the last two kept, the newest readable one found."""
+import os
+from pathlib import Path
+
+import torch
+
+KEPT = 2
+
+
+def save(folder: Path, step: int, state: dict) -> None:
+    """`state` (tensors, numbers, strings, lists and dicts of them) -> folder/step-NNNNNNNN.pt; older ones than the last two go."""
+    path = folder / f"step-{step:08d}.pt"
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
+        old.unlink()
+
+
+def newest(folder: Path) -> dict | None:
+    """The newest state that can be read, on the CPU, or None. One that cannot is named, and the one before it taken."""
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            print(f"{path} cannot be read ({type(error).__name__}: {error}); falling back to the checkpoint before it", flush=True)
+            continue
+        print(f"going on from {path}", flush=True)
+        return state
+    return None

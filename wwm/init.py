@@ -1,0 +1,53 @@
+"""Where models begin: random weights of a given architecture, or a model from a folder or the hub.
+
+Reads   data/vocab/
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json
+By hand python -m wwm.init NAME
+"""
+import shutil
+from pathlib import Path
+
+from wwm import files
+
+
+def main(name: str) -> None:
+    import torch
+    from transformers import BertConfig, BertForPreTraining
+
+    from wwm import params, track
+
+    base, init = params.load("init")
+    model = init.models[params.one_of("init NAME", name, init.models)]
+    out = Path("models", name)
+    with track.run("init", name=name, params=model.model_dump(), outs=[out]) as run:
+        vocab_size = len(Path("data/vocab/vocab.txt").read_bytes().decode().rstrip("\n").split("\n"))
+        if model.source == "random":
+            known = BertConfig().to_dict()
+            for key in model.architecture:
+                params.one_of(f"init.models.{name}.architecture", key, known)
+            torch.manual_seed(base.seed)
+            bert = BertForPreTraining(BertConfig(vocab_size=vocab_size, **model.architecture))
+        else:
+            try:
+                bert, loading = BertForPreTraining.from_pretrained(model.source, output_loading_info=True)
+            except OSError as error:
+                raise ValueError(f"init.models.{name}.source: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use `random`, a model folder or a hub name") from None
+            if bert.config.vocab_size != vocab_size:
+                raise ValueError(f"init.models.{name}.source: {model.source} has {bert.config.vocab_size} vocabulary entries, data/vocab has {vocab_size}; "
+                                 f"set vocab.source to {model.source} too")
+            if loading["missing_keys"]:
+                print(f"{model.source} lacks these tensors, which start at random: {', '.join(sorted(loading['missing_keys']))}")
+        with files.new_folder(out) as folder:
+            bert.save_pretrained(folder)
+            for file in Path("data/vocab").iterdir():
+                shutil.copy(file, folder)
+            files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
+        n_parameters = sum(p.numel() for p in bert.parameters())
+        run.log({"parameters": n_parameters})
+        print(f"init {name}: {n_parameters:,} parameters")
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)

@@ -1,0 +1,94 @@
+"""Masked examples in an order that a step number alone determines, packed into rows without padding between them."""
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+
+class Batch(NamedTuple):
+    """Packed rows: R rows of length L hold B examples with M masked positions in all."""
+
+    input_ids: np.ndarray  # (R, L) int64
+    token_type_ids: np.ndarray  # (R, L) int64
+    position_ids: np.ndarray  # (R, L) int64, restarted at every example
+    example: np.ndarray  # (R, L) int64: which example of its row a position belongs to, from 1; 0 is padding
+    cls_positions: np.ndarray  # (B,) int64, into R * L: the [CLS] of each example
+    masked_positions: np.ndarray  # (M,) int64, into R * L
+    masked_ids: np.ndarray  # (M,) int64
+    next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction
+
+
+class Examples:
+    """The examples of a folder of Arrow shards, memory-mapped. Raises ValueError if there is none."""
+
+    def __init__(self, folder: str | Path):
+        paths = sorted(Path(folder).glob("*.arrow"))
+        if not paths:
+            raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
+        batches = [reader.get_batch(i) for path in paths for reader in [pa.ipc.open_file(pa.memory_map(str(path)))] for i in range(reader.num_record_batches)]
+        self.first = np.cumsum([0, *(len(batch) for batch in batches)])
+        names = ("input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids")
+        self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]
+        self.next_sentence = [None if labels.null_count else labels.to_numpy() for labels in (batch.column("next_sentence_label") for batch in batches)]
+        self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def indices(self, start: int, count: int, seed: int) -> np.ndarray:
+        """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each epoch."""
+        places = np.arange(start, start + count)
+        epochs, within = np.divmod(places, len(self))
+        return np.concatenate([self._order(int(epoch), seed)[within[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _order(self, epoch: int, seed: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders[epoch] = np.random.default_rng([seed, epoch]).permutation(len(self))
+            # A batch touches two epochs at most, unless the whole set is smaller than the batch.
+            while len(self._orders) > 2:
+                self._orders.popitem(last=False)
+        return self._orders[epoch]
+
+    def example(self, index: int) -> dict[str, np.ndarray]:
+        """The columns of one example; `next_sentence_label` is None without next sentence prediction."""
+        shard = int(np.searchsorted(self.first, index, side="right")) - 1
+        row = int(index - self.first[shard])
+        values = {name: flat[offsets[row] : offsets[row + 1]] for name, (offsets, flat) in self.columns[shard].items()}
+        labels = self.next_sentence[shard]
+        return values | {"next_sentence_label": None if labels is None else labels[row]}
+
+    def batch(self, indices: np.ndarray, max_seq_length: int) -> Batch:
+        """The examples of `indices` packed into rows, longest first, each into the first row that has room."""
+        examples = [self.example(index) for index in indices]
+        lengths = np.array([len(example["input_ids"]) for example in examples])
+        rows: list[list[int]] = []
+        room: list[int] = []
+        for i in np.argsort(-lengths, kind="stable"):
+            row = next((r for r, free in enumerate(room) if free >= lengths[i]), None)
+            if row is None:
+                rows.append([])
+                room.append(max_seq_length)
+                row = len(rows) - 1
+            rows[row].append(int(i))
+            room[row] -= lengths[i]
+        width = max_seq_length - min(room)
+        packed = np.zeros((4, len(rows), width), np.int64)
+        input_ids, token_type_ids, position_ids, example_of = packed
+        cls, masked, labels, next_labels = [], [], [], []
+        for r, members in enumerate(rows):
+            start = 0
+            for number, i in enumerate(members, 1):
+                values, end = examples[i], start + lengths[i]
+                input_ids[r, start:end] = values["input_ids"]
+                token_type_ids[r, start:end] = values["token_type_ids"]
+                position_ids[r, start:end] = np.arange(lengths[i])
+                example_of[r, start:end] = number
+                cls.append(r * width + start)
+                masked.append(r * width + start + values["masked_lm_positions"].astype(np.int64))
+                labels.append(values["masked_lm_ids"].astype(np.int64))
+                if values["next_sentence_label"] is not None:
+                    next_labels.append(int(values["next_sentence_label"]))
+                start = end
+        return Batch(input_ids, token_type_ids, position_ids, example_of, np.array(cls), np.concatenate(masked), np.concatenate(labels), np.array(next_labels, np.int64))

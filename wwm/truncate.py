@@ -1,0 +1,53 @@
+"""A few chosen layers of a bigger model, with its embeddings, pooler and heads: where RBT3 and RBTL3 begin.
+
+Reads   models/SOURCE/
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json
+By hand python -m wwm.truncate NAME
+"""
+import re
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from wwm import files
+
+LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
+
+
+def main(name: str) -> None:
+    from wwm import params, track
+
+    _, truncate = params.load("truncate")
+    model = truncate.models[params.one_of("truncate NAME", name, truncate.models)]
+    source, out = Path("models", model.source), Path("models", name)
+    with track.run("truncate", name=name, params=model.model_dump(), outs=[out]):
+        config = files.read_json(source / "config.json")
+        for layer in model.layers:
+            if layer >= config["num_hidden_layers"]:
+                raise ValueError(f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has {config['num_hidden_layers']}, numbered from 0")
+        with files.new_folder(out) as folder:
+            with safe_open(source / "model.safetensors", "numpy") as weights:
+                kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
+            save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+            files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})
+            for file in source.iterdir():
+                if file.name not in ("config.json", "model.safetensors"):
+                    shutil.copy(file, folder)
+        print(f"truncate {name}: layers {model.layers} of {model.source}'s {config['num_hidden_layers']}")
+
+
+def new_names(key: str, layers: list[int]) -> list[str]:
+    """What a tensor is called in the cut model: nothing if its layer is dropped, twice if its layer is taken twice."""
+    match = LAYER.fullmatch(key)
+    if not match:
+        return [key]
+    before, layer, after = match.groups()
+    return [f"{before}{new}{after}" for new, old in enumerate(layers) if old == int(layer)]
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)
