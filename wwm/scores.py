@@ -1,0 +1,284 @@
+"""Tables, plots and one page that compare the models.
+
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json
+Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline); results/scores.json
+By hand python -m wwm.scores
+
+What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not from names.
+"""
+import csv
+import io
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from wwm import files, report, tasks
+
+CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
+# The authors' own scale, which no figure here is to be taken for (base models).
+AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
+
+
+class Results(NamedTuple):
+    """What the stages measured; a model that was not measured has no entry."""
+
+    models: list[str]
+    pretrain: dict[str, dict]
+    curves: dict[str, list[tuple[int, float]]]  # (step, training MLM loss in nats)
+    cloze: dict[str, dict]
+    finetune: dict[str, dict[str, dict]]  # by task, then by model
+
+
+class Table(NamedTuple):
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+class Comparison(NamedTuple):
+    """A model against one that it should beat: difference of mean test scores in points, and what chance makes of it."""
+
+    task: str
+    model: str
+    against: str
+    margin: float
+    spread: float
+
+    @property
+    def holds(self) -> bool:
+        return self.margin > self.spread
+
+
+def main() -> None:
+    from wwm import params, track
+
+    _, scores = params.load("scores")
+    out, metrics = Path("results/report"), Path("results/scores.json")
+    with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
+        results = read(Path("results"), scores.models)
+        caption, statements = scale(results), claims(results)
+        tables = [task_table(results), comparison_table(results), relative_table(results, scores.baseline), cloze_table(results)]
+        with files.new_folder(out) as folder:
+            files.write_text(folder / "scores.md", markdown(caption, statements, tables))
+            files.write_text(folder / "scores.csv", lines(["model", "task", "measure", "seed", "value"], single_figures(results)))
+            files.write_text(folder / "curves.csv", lines(["model", "step", "mlm_loss"], [(model, *point) for model, points in results.curves.items() for point in points]))
+            files.write_text(folder / "index.html", report.page([caption, *statements], tables, plots(results)))
+        flat = flat_metrics(results)
+        files.write_json(metrics, flat)
+        run.log({f"{task}/{model}/{name}": value for task, rows in flat.items() for model, row in rows.items() for name, value in row.items()})
+        run.artifact(out)
+        print((out / "scores.md").read_text(encoding="utf-8"))
+
+
+def read(folder: Path, models: list[str]) -> Results:
+    """The results of `models` under `folder`, of the tasks that wwm/tasks.py knows."""
+
+    def found(stage: str) -> dict[str, dict]:
+        return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
+
+    curves = {}
+    for model in models:
+        if (path := folder / f"pretrain/{model}.csv").exists():
+            with open(path, encoding="utf-8", newline="") as rows:
+                curves[model] = [(int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]]
+    finetuned = {task: found(f"finetune/{task}") for task in tasks.TASKS}
+    return Results(models, found("pretrain"), curves, found("cloze"), {task: rows for task, rows in finetuned.items() if rows})
+
+
+def values(results: Results, task: str, model: str, split: str) -> list[float]:
+    """Percent, one for each seed; empty where the model was not fine-tuned."""
+    return [row[split] for row in results.finetune[task].get(model, {"seeds": []})["seeds"]]
+
+
+def mean(numbers: list[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def training(results: Results, model: str) -> dict:
+    """{"steps", "tokens"} that the model has seen since random weights, or {} where its folder does not say."""
+    measured = [results.cloze.get(model), *(rows.get(model) for rows in results.finetune.values())]
+    return next((row["training"] for row in measured if row and row["training"]), {})
+
+
+def parameters(results: Results, model: str) -> int | None:
+    return next((rows[model]["parameters"] for rows in results.finetune.values() if model in rows), None)
+
+
+def task_table(results: Results) -> Table:
+    header = ["model", "parameters", "steps", "tokens", *(f"{task} {split}" for task in results.finetune for split in ("dev", "test"))]
+    rows = []
+    for model in results.models:
+        seen, size = training(results, model), parameters(results, model)
+        known = [f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *(amount(seen.get(key)) for key in ("steps", "tokens"))]
+        rows.append([model, *known, *(max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test"))])
+    runs = {task: {(len(row["seeds"]), row["train_examples"]) for row in rows.values()} for task, rows in results.finetune.items()}
+    caption = " ".join(
+        f"{task}: {' or '.join(f'{seeds} seeds, {examples:,} training examples' for seeds, examples in sorted(runs[task]))}. {tasks.TASKS[task].remark}"
+        for task in results.finetune
+    )
+    return Table("Tasks: max (mean) accuracy over seeds, in percent", f"{caption} Steps and tokens are all that a model has seen, its starting points' included.", header, rows)
+
+
+def max_mean(numbers: list[float]) -> str:
+    return f"{max(numbers):.1f} ({mean(numbers):.1f})" if numbers else "n/a (not fine-tuned)"
+
+
+def amount(number: int | None) -> str:
+    if number is None:
+        return "n/a (not trained here)"
+    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"
+
+
+def relative(figures: dict[str, dict[str, float]], baseline: str, classification: list[str]) -> dict[str, dict[str, float]]:
+    """Percent of `baseline` for each model and column, as the authors compute them.
+
+    `overall` is the ratio of the two averages over all columns, `classification` the mean of the percentages of those columns;
+    both only for a model that has every column.
+    """
+    base, table = figures.get(baseline, {}), {}
+    for model, row in figures.items():
+        table[model] = {column: 100 * value / base[column] for column, value in row.items() if base.get(column)}
+        if base and len(table[model]) == len(row) == len(base):
+            table[model]["overall"] = 100 * mean(list(row.values())) / mean(list(base.values()))
+            table[model]["classification"] = mean([table[model][column] for column in classification])
+    return table
+
+
+def relative_table(results: Results, baseline: str) -> Table:
+    best = {model: {task: max(values(results, task, model, "test")) for task, rows in results.finetune.items() if model in rows} for model in results.models}
+    percents = relative(best, baseline, list(results.finetune))
+    base_size = parameters(results, baseline)
+    rows = []
+    for model in results.models:
+        size = parameters(results, model)
+        cells = [f"{percents[model][column]:.1f}" if column in percents[model] else "n/a (a score is missing)" for column in (*results.finetune, "overall", "classification")]
+        rows.append([model, f"{100 * size / base_size:.1f}" if size and base_size else "n/a (not fine-tuned)", *cells])
+    caption = f"Best test score of the seeds; `{baseline}` = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages."
+    return Table("Relative to the baseline, in percent", caption, ["model", "parameters", *results.finetune, "overall", "classification"], rows)
+
+
+def cloze_table(results: Results) -> Table:
+    lengths = sorted({length for row in results.cloze.values() for length in row["by_length"]})
+    sources = sorted({source for row in results.cloze.values() for source in row["by_source"]})
+    parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
+    rows = []
+    for model in results.models:
+        if model in results.cloze:
+            row = results.cloze[model]
+            cells = [row[key] for key in CLOZE] + [row[part].get(name, {}).get("word_accuracy") for part, name in parts]
+            rows.append([model, *("n/a (no such word)" if cell is None else f"{cell:.1f}" for cell in cells)])
+        else:
+            rows.append([model, *["n/a (not measured)"] * (len(CLOZE) + len(parts))])
+    words = {row["words"] for row in results.cloze.values()}
+    caption = (
+        f"One whole word of 1 to 4 Chinese characters of each of {' or '.join(f'{n:,}' for n in sorted(words)) or 'no'} held-out sentences is masked; "
+        "all its pieces are guessed at once. From the fifth column on: whole words, by characters in the word and by source."
+    )
+    return Table("Cloze: accuracy on held-out text, in percent", caption, ["model", *CLOZE.values(), *(f"{n} characters" for n in lengths), *sources], rows)
+
+
+def compare(results: Results, model: str, against: str) -> list[Comparison]:
+    """One for each task that both have (spread: the wider of the two ranges over seeds), and one for the cloze words
+    (measured once: two standard errors of a difference of shares)."""
+    found = []
+    for task, rows in results.finetune.items():
+        if model in rows and against in rows:
+            ours, theirs = values(results, task, model, "test"), values(results, task, against, "test")
+            found.append(Comparison(task, model, against, mean(ours) - mean(theirs), max(max(v) - min(v) for v in (ours, theirs))))
+    if model in results.cloze and against in results.cloze:
+        pair = [results.cloze[name] for name in (model, against)]
+        error = sum(row["word_accuracy"] * (100 - row["word_accuracy"]) / row["words"] for row in pair) ** 0.5
+        found.append(Comparison("cloze", model, against, pair[0]["word_accuracy"] - pair[1]["word_accuracy"], 2 * error))
+    return found
+
+
+def comparisons(results: Results) -> tuple[list[Comparison], list[Comparison]]:
+    """Every pre-trained model against every untrained one, and every continued model against the truncation that it began as."""
+    others = [model for model in results.models if model not in results.pretrain]
+    untrained = [model for model in others if training(results, model).get("steps") == 0]
+    trained = [c for model, against in product(results.pretrain, untrained) for c in compare(results, model, against)]
+    continued = [(model, row["init"]) for model, row in results.pretrain.items() if row.get("init") in set(others) - set(untrained)]
+    return trained, [c for model, against in continued for c in compare(results, model, against)]
+
+
+def claims(results: Results) -> list[str]:
+    """What pre-training and continuing are worth, said of these very figures."""
+    trained, continued = comparisons(results)
+    return [
+        claim("Pre-trained models beat random initialisation by more than the spread", trained),
+        claim("A truncated model that is trained on beats plain truncation by more than the spread", continued),
+    ]
+
+
+def claim(statement: str, made: list[Comparison]) -> str:
+    if not made:
+        return f"{statement}: n/a (no such pair of models was measured)."
+    told = {holds: ", ".join(f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})" for c in made if c.holds == holds) for holds in (True, False)}
+    kept = sum(c.holds for c in made)
+    parts = [f"{statement}: {'holds' if kept == len(made) else 'does not hold' if not kept else 'holds in part'}, in {kept} of {len(made)} comparisons."]
+    parts += [f"It holds for {told[True]}."] if told[True] else []
+    parts += [f"It does NOT hold for {told[False]}."] if told[False] else []
+    return " ".join(parts)
+
+
+def comparison_table(results: Results) -> Table:
+    rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
+    caption = "Margin: difference of mean test scores, in points. Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
+    return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows)
+
+
+def scale(results: Results) -> str:
+    sizes = [size for model in results.models if (size := parameters(results, model))]
+    tokens = [training(results, model).get("tokens") or 0 for model in results.models]
+    if not sizes:
+        return "Nothing was fine-tuned."
+    return (
+        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {amount(max(tokens))} tokens; the authors' base models "
+        f"have {AUTHORS}, and other tasks. These figures compare the rows with each other and with nothing else."
+    )
+
+
+def single_figures(results: Results) -> list[tuple]:
+    scored = [
+        (model, task, split, row["seed"], row[split])
+        for task, rows in results.finetune.items() for model, result in rows.items() for row in result["seeds"] for split in ("dev", "test")
+    ]
+    return scored + [(model, "cloze", key, "", row[key]) for model, row in results.cloze.items() for key in CLOZE]
+
+
+def flat_metrics(results: Results) -> dict:
+    """{task: {model: {"dev_max", "dev_mean", "test_max", "test_mean"}}, "cloze": {model: ...}} in percent."""
+    flat: dict = {}
+    for task, rows in results.finetune.items():
+        figures = {model: {split: values(results, task, model, split) for split in ("dev", "test")} for model in rows}
+        flat[task] = {m: {f"{s}_{n}": round(f(v), 4) for s, v in splits.items() for n, f in (("max", max), ("mean", mean))} for m, splits in figures.items()}
+    flat["cloze"] = {model: {key: row[key] for key in CLOZE} for model, row in results.cloze.items()}
+    return flat
+
+
+def plots(results: Results) -> list:
+    """Plotly figures: loss curves, cloze bars, and the range over seeds on each task's test set."""
+    scored = {task: {model: values(results, task, model, "test") for model in rows} for task, rows in results.finetune.items()}
+    cloze = {label: {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
+    return [report.curves(results.curves), report.bars(cloze), *(report.ranges(task, rows) for task, rows in scored.items())]
+
+
+def markdown(caption: str, statements: list[str], tables: list[Table]) -> str:
+    parts = ["# Scores", caption, *statements]
+    for table in tables:
+        grid = [table.header, ["---"] * len(table.header), *table.rows]
+        parts += [f"## {table.title}", table.caption, "\n".join(f"| {' | '.join(row)} |" for row in grid)]
+    return "\n\n".join(parts) + "\n"
+
+
+def lines(header: list[str], rows: list[tuple]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)
