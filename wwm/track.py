@@ -67,7 +67,7 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
     When the block ends well each path of `outs` is tagged with its DVC hash. With a `scratch` folder the id is kept there, and
     the next call goes on with the same MLflow run. Nothing is tracked on a rank other than 0. Raises what the block raises.
     """
-    if int(os.environ.get("RANK", 0)):
+    if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
     # -P keeps wwm/ itself off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
@@ -90,7 +90,7 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
         with terminated_as_exit():
             yield current
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt) or isinstance(error, SystemExit) and error.code in STOPPED
+        stopped = error.code in STOPPED if isinstance(error, SystemExit) else not isinstance(error, Exception)
         current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else GIVE_UP_SECONDS)
         raise
     current._end("FINISHED", {f"dvc.{path}": dvc_hash(path) for path in outs if Path(path).exists()}, GIVE_UP_SECONDS)
@@ -103,7 +103,7 @@ def parent(name: str):
         written, deadline = Path(folder) / ID_FILE, time.monotonic() + GIVE_UP_SECONDS
         while not written.exists() and current.sender and current.sender.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        yield written.read_text() if written.exists() else None
+        yield written.read_text() or None if written.exists() else None
 
 
 def now() -> int:
@@ -113,7 +113,7 @@ def now() -> int:
 
 def git_commit() -> str | None:
     with suppress(OSError):
-        return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or None
+        return subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip() or None
 
 
 def flatten(values, prefix: str = "") -> dict[str, str]:
@@ -184,10 +184,12 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                 del waiting[:count]
                 if "status" in last:
                     return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
                 print(f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}: {reason}", flush=True)
+                if opening["scratch"]:
+                    (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
             if isinstance(error, ImportError) or any("status" in message for message in waiting):
                 return
@@ -227,8 +229,8 @@ def open_run(opening: dict):
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
     kept = Path(opening["scratch"]) / ID_FILE if opening["scratch"] else None
-    if kept and kept.is_file():
-        run_id = kept.read_text()
+    run_id = kept.read_text() if kept and kept.is_file() else ""
+    if run_id:
         try:
             client.update_run(run_id, status="RUNNING")
             for key, value in opening["tags"].items():

@@ -1,0 +1,49 @@
+# make demo | test | test-slow | ui     each sets up .venv first; `make setup` does only that
+# TORCH=cpu|cuda                        which build of torch; by default cuda where nvidia-smi is found
+# PYTHON=/path/to/python3.11            the interpreter .venv is made from
+
+SHELL := /bin/bash
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done),python3)
+TORCH ?= $(if $(shell which nvidia-smi 2>/dev/null),cuda,cpu)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PREFECT_HOME := $(CURDIR)/.prefect
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: demo test test-slow ui setup
+demo: setup
+	python -m flows.pipeline
+
+test: setup
+	python -m pytest -m "not slow"
+
+test-slow: setup
+	python -m pytest -m slow
+
+# The job executor of MLflow would take 1 GB of memory.
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ui: setup
+	@echo "MLflow   http://127.0.0.1:5000"; echo "Prefect  http://127.0.0.1:4200"; echo "Ctrl-C stops both."
+	@trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000 & mlflow=$$!; \
+	prefect server start --host 127.0.0.1 --port 4200 & prefect=$$!; \
+	wait -n
+
+setup: .venv/.ready
+
+# A wheel of torch at hand (PIP_FIND_LINKS) is taken as it is; else the CPU build comes from PyTorch's own index.
+# --torch-backend asks that index for torch alone. pip is for where uv cannot go: it reads pip.conf and its mirrors.
+WHEEL := $(wildcard $(addsuffix /torch-*.whl,$(PIP_FIND_LINKS)))
+CPU := $(if $(WHEEL),,$(filter cpu,$(TORCH)))
+WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
+.venv/.ready: pyproject.toml constraints.txt
+	@case "$(TORCH)" in cpu|cuda) ;; *) echo "TORCH=$(TORCH): choose cpu or cuda" >&2; exit 1;; esac
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+	{ echo "$(PYTHON) is not Python 3.11 or 3.12: install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --quiet uv || echo "uv cannot be installed here; pip takes minutes longer"
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install $(if $(CPU),--torch-backend cpu) $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(WHAT) || \
+	.venv/bin/pip install $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu) $(WHAT)
+	touch $@

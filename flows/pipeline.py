@@ -1,0 +1,142 @@
+"""The whole pipeline as a Prefect flow: DVC says what changed, and just that runs, siblings in parallel.
+
+    python -m flows.pipeline                     everything of dvc.yaml here
+    python -m flows.pipeline pretrain@bert       this stage and what it needs
+"""
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import networkx
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+# prefect's own lines are twice as wide; it reads its settings when it is imported
+os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT", "%(asctime)s %(task_run_name)s | %(message)s")
+os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asctime)s %(flow_name)s | %(message)s")
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.stage import StageFailed, Stages, remove_stale_rwlock
+from wwm import params, track
+
+NOTHING = "Nothing to do: every stage is up to date."
+SCORES = Path("results/report/scores.md")
+
+
+def plan(targets: list[str] | None = None) -> networkx.DiGraph:
+    """What `dvc repro targets` would run: changed stages and all that follow from them; an edge leads to what a stage needs."""
+    remove_stale_rwlock()
+    with Repo(_wait_for_lock=True) as repo:
+        graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
+        chosen = {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
+        wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
+        changed = wanted & set(repo.status())
+    # against the edges: what follows from a stage are networkx's ancestors
+    return graph.subgraph(wanted & changed.union(*(networkx.ancestors(graph, name) for name in changed))).copy()
+
+
+def stages_at_once() -> int:
+    threads = params.read().base.threads if Path("params.yaml").is_file() else 1
+    return max(1, os.cpu_count() // threads)
+
+
+@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=64))  # the flow itself limits what it submits
+def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
+    """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default CPUs / base.threads."""
+    log = get_run_logger()
+    graph = plan(targets)
+    if not graph:
+        log.info(NOTHING)
+        return Completed(message=NOTHING)
+    log.info("To do: %s", ", ".join(reversed(list(networkx.topological_sort(graph)))))
+    started, table = time.monotonic(), []
+    try:
+        with track.parent("pipeline") as parent:
+            run_all(graph, concurrency or stages_at_once(), {track.PARENT: parent} if parent else {}, table)
+    except StageFailed as error:
+        return Failed(message=str(error))
+    finally:
+        width = max(len(name) for name in graph)
+        rows = [f"{name:<{width}}  {state:<9}  {clock(seconds)}" for name, state, seconds in table]
+        log.info("\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"]))
+    if SCORES.is_file():
+        create_markdown_artifact(key="scores", markdown=SCORES.read_text(encoding="utf-8"), description="The models compared")
+
+
+def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], table: list) -> None:
+    """Runs the stages in the graph's order and writes (name, state, seconds) into `table`. Raises the first StageFailed."""
+    stages, errors, submitted, begun, done = Stages(), {}, {}, {}, set()
+
+    def submit(name: str) -> None:
+        @task(name=name, task_run_name=name, cache_policy=NO_CACHE, retries=2, retry_condition_fn=lambda *_: errors[name].retryable)
+        def run_stage():
+            try:
+                outcome = stages.run(name, get_run_logger().info, env)
+            except StageFailed as error:
+                errors[name] = error
+                return Failed(message=str(error))
+            return Completed(message=outcome, name="Completed" if outcome == "ran" else "Cached")
+
+        begun[name] = time.monotonic()
+        submitted[name] = run_stage.submit(wait_for=[submitted[needed] for needed in graph.successors(name)])
+
+    def ready() -> list[str]:
+        """Stages that nothing holds back, first those that most others wait for."""
+        names = [name for name in graph if name not in submitted and done.issuperset(graph.successors(name))]
+        return sorted(names, key=lambda name: -len(networkx.ancestors(graph, name)))
+
+    failed = None
+    try:
+        while True:
+            running = {submitted[name]: name for name in submitted if name not in done}
+            if not failed:
+                for name in ready()[: concurrency - len(running)]:
+                    submit(name)
+                    running[submitted[name]] = name
+            if not running:
+                break
+            future = next(as_completed(list(running)))
+            future.wait()  # its state lags behind the end of its thread
+            name = running[future]
+            done.add(name)
+            table.append((name, future.state.name, time.monotonic() - begun[name]))
+            if not future.state.is_completed():
+                failed = failed or errors[name]
+    finally:
+        stages.stop()
+    if failed:
+        raise failed
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:3d} min {int(seconds) % 60:02d} s"
+
+
+def main(targets: list[str]) -> None:
+    """Exits with 1 and the error of the stage that failed, or of DVC."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        graph = plan(targets)
+        stages_at_once()
+    except (DvcException, ValueError) as error:
+        sys.exit(f"error: {error}")
+    if graph:
+        state = pipeline(targets or None, return_state=True)
+        if not state.is_completed():
+            sys.exit(f"\nerror: {state.message}")
+    else:
+        print(NOTHING)
+    if SCORES.is_file():
+        print(f"\n{SCORES.read_text(encoding='utf-8')}\nReport: {SCORES.with_name('index.html')}    Runs, curves and flows: make ui")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,160 @@
+"""One DVC stage as a process: the only place that runs dvc.
+
+    python flows/stage.py NAME < a pipe        runs it, and stops it when the pipe closes
+
+dvc runs under a small supervisor that holds one end of a pipe to the flow. However the flow ends (return, Ctrl-C, cancel,
+kill -9), the pipe closes and the supervisor stops dvc and everything below it: killing dvc alone leaves a training running.
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PROGRESS_SECONDS = 5  # progress bars are shown this often: two stages at once would overwrite each other's
+GRACE_SECONDS = 30  # a stage that is told to stop may save a checkpoint first
+TAIL_LINES = 60
+WORTH_A_RETRY = (75, -signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGKILL)  # 75: it saved a checkpoint and left
+HINTS = re.compile(r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core.autostage|Use `dvc push`")
+
+
+class StageFailed(RuntimeError):
+    """A stage that did not end well. `code` is its own exit code, `retryable` whether the same again may work."""
+
+    def __init__(self, name: str, code: int, tail: list[str]):
+        super().__init__(f"{name} failed with exit code {code}:\n{own_words(tail)}")
+        self.name, self.code, self.retryable = name, code, code in WORTH_A_RETRY
+
+
+class Stopped(RuntimeError):
+    """A stage that was ended by `Stages.stop`."""
+
+
+class Stages:
+    """The stages that a flow runs, so that all can be stopped at once."""
+
+    def __init__(self):
+        self.running, self.stopping, self.lock = set(), False, threading.Lock()
+
+    def run(self, name: str, show: Callable[[str], None], env: dict[str, str] | None = None) -> str:
+        """Brings one stage up to date: "ran", "restored" (from the run cache) or "unchanged". Raises StageFailed, Stopped."""
+        environment = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        with self.lock:
+            if self.stopping:
+                raise Stopped(name)
+            remove_stale_rwlock()
+            # -P keeps flows/ off sys.path
+            command = [sys.executable, "-P", __file__, name]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment)
+            self.running.add(process)
+        tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
+        try:
+            for line, lasting in follow(process.stdout):
+                if HINTS.match(line):
+                    continue
+                show(line)
+                if not lasting:
+                    continue
+                tail.append(line)
+                if line == f"Stage '{name}' is cached - skipping run, checking out outputs":
+                    outcome = "restored"
+                elif line == f"Stage '{name}' didn't change, skipping":
+                    outcome = "unchanged"
+                elif found := re.match(r"ERROR: .*failed to run: .*, exited with (-?\d+)$", line):
+                    code = int(found[1])
+        finally:
+            with suppress(OSError):
+                process.stdin.close()
+            process.wait()
+            self.running.discard(process)
+        if self.stopping:
+            raise Stopped(name)
+        if process.returncode:
+            raise StageFailed(name, process.returncode if code is None else code, list(tail))
+        return outcome
+
+    def stop(self) -> None:
+        """Ends every stage and what it started; returns when none is left."""
+        with self.lock:
+            self.stopping = True
+        for process in list(self.running):
+            with suppress(OSError):
+                process.stdin.close()
+        for process in list(self.running):
+            process.wait()
+
+
+def follow(stream) -> Iterator[tuple[str, bool]]:
+    """Lines of a process as they come: (text, True), and every few seconds the state of its progress bar: (text, False)."""
+    rest, shown = b"", time.monotonic()
+    while chunk := os.read(stream.fileno(), 65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if text := line.rpartition(b"\r")[2].decode(errors="replace").rstrip():
+                yield text, True
+        # the last \r is followed by a state that may not be whole yet; the one before is
+        states = [state for state in rest.split(b"\r")[1:-1] if state.strip()]
+        rest = rest[max(rest.rfind(b"\r"), 0):]
+        if states and time.monotonic() - shown >= PROGRESS_SECONDS:
+            shown = time.monotonic()
+            yield states[-1].decode(errors="replace").rstrip(), False
+    if text := rest.rpartition(b"\r")[2].decode(errors="replace").rstrip():
+        yield text, True
+
+
+def own_words(tail: list[str]) -> str:
+    """What a stage itself said at its end: its error without the traceback and without what DVC adds, else its last lines."""
+    lines = [line for line in tail if not line.startswith("ERROR: failed to reproduce")]
+    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    if starts:
+        lines = [line for line in lines[starts[-1] + 1 :] if not line.startswith("  ")]
+    return "\n".join(lines[-10:])
+
+
+def remove_stale_rwlock() -> None:
+    """A dvc killed while it wrote .dvc/tmp/rwlock leaves it empty, and no later dvc can read it."""
+    from dvc.lock import LockError, make_lock
+
+    path = Path(".dvc/tmp/rwlock")
+    with suppress(LockError, FileNotFoundError):
+        if path.stat().st_size == 0:
+            # who holds this lock may be writing right now: under it an empty file is nobody's
+            with make_lock(f"{path}.lock"):
+                if path.stat().st_size == 0:
+                    path.unlink()
+
+
+def supervise(name: str) -> int:
+    """Runs dvc until it ends or stdin closes; its exit code. Leaves no process behind."""
+    dvc = subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", name], stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def stop_with_the_flow() -> None:
+        sys.stdin.buffer.read()
+        import psutil
+
+        # dvc puts its locks in order when the stage ends or when it is interrupted, not on SIGTERM
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            below = psutil.Process(dvc.pid).children(recursive=True)
+            dvc.send_signal(signal.SIGINT)
+            for process in below:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+            time.sleep(GRACE_SECONDS)
+            os.killpg(dvc.pid, signal.SIGKILL)
+
+    threading.Thread(target=stop_with_the_flow, daemon=True).start()
+    code = dvc.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(dvc.pid, signal.SIGKILL)
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    # a daemon thread holds stdin's lock, which a normal exit would wait for
+    os._exit(supervise(sys.argv[1]))
