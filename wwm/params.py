@@ -5,7 +5,7 @@ Every field's description is what the generated reference (docs/params.md) print
 """
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -281,13 +281,13 @@ def explain(path: Path, error: ValidationError) -> str:
 
 
 def known_keys(location) -> list[str]:
-    """Field names of the section at `location`, following maps and lists by their value type."""
-    model = Params
-    for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
-            arguments = [a for a in getattr(model, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-            if arguments:
-                model = arguments[-1]
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    """Field names of the section at `location`; a key of a map, or an index of a list, leads to the section of its values."""
+    section = Params
+    parts = iter(location)
+    for part in parts:
+        annotation = section.model_fields[str(part)].annotation
+        if get_origin(annotation) in (dict, list):
+            next(parts, None)
+            annotation = get_args(annotation)[-1]
+        section = annotation
+    return list(section.model_fields)

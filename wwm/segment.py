@@ -5,6 +5,8 @@ Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists 
         sentences and words each partition the text (white space belongs to the word before it); results/segment.json
 By hand python -m wwm.segment
 """
+import contextlib
+import io
 import os
 from pathlib import Path
 
@@ -48,7 +50,9 @@ def load_ltp(folder: str):
     """A function: list of sentences -> list of lists of words."""
     from ltp import LTP
 
-    model = LTP(folder)
+    # LTP prints where it loads from.
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = LTP(folder)
     return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
 
 

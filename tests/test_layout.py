@@ -1,0 +1,128 @@
+"""The rules of direction: who imports whom, and that dvc.yaml names every module and key that can change a stage's bytes."""
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+# A log format, or how a command line is parsed, must not retrain a model.
+EXEMPT = {"params", "track", "command"}
+# Where each of these may be imported.
+ONLY = {"mlflow": {"wwm.track"}, "ltp": {"wwm.segment"}, "ltp_extension": {"wwm.segmenter"}, "torch_xla": {"wwm.device"}, "dask": {"wwm.engine"},
+        "tensorflow": {"wwm.export"}, "dvc": {"flows.stage", "flows.pipeline"}}
+TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
+# What a rented GPU or TPU host has.
+TRAINING_HOST = {"torch", "transformers", "accelerate", "numpy", "pyarrow", "numba", "tqdm", "safetensors", "tokenizers"}
+TRAINING = {"pretrain", "finetune", "cloze"}
+
+
+def imports(module: str, top_level_only: bool = False) -> set[str]:
+    """Dotted names that a module of the project imports anywhere, or when it is imported itself."""
+    tree = ast.parse(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" if node.module in ("wwm", "flows") else node.module for alias in node.names}
+    return names
+
+
+@cache
+def reached(module: str, top_level_only: bool = False) -> frozenset[str]:
+    """wwm modules that `wwm.<module>` imports, directly or not, itself included."""
+    found, new = set(), {module}
+    while new:
+        found |= new
+        new = {name.split(".")[1] for m in new for name in imports(f"wwm.{m}", top_level_only) if name.startswith("wwm.")} - found - EXEMPT
+    return frozenset(found)
+
+
+def modules(package: str) -> list[str]:
+    return [f"{package}.{path.stem}" for path in sorted(Path(package).glob("*.py")) if path.stem != "__init__"]
+
+
+def body(stage: str) -> dict:
+    return STAGES[stage].get("do", STAGES[stage])
+
+
+@pytest.mark.parametrize("module", modules("wwm"))
+def test_wwm_knows_no_prefect_and_no_flows(module):
+    assert not {name.split(".")[0] for name in imports(module)} & {"prefect", "flows"}
+
+
+@pytest.mark.parametrize("module", modules("flows"))
+def test_flows_know_no_torch_and_no_stage(module):
+    names = imports(module)
+    assert not {name.split(".")[0] for name in names} & {"torch", "transformers"}
+    assert not {name.split(".")[1] for name in names if name.startswith("wwm.")} & set(STAGES)
+
+
+@pytest.mark.parametrize("module", modules("wwm") + modules("flows"))
+def test_each_heavy_package_has_one_importer(module):
+    for name in imports(module):
+        package = name.split(".")[0]
+        assert module in ONLY.get(package, {module}), f"{module} imports {package}, which only {ONLY[package]} may"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_imports_no_other_stage(stage):
+    assert reached(stage) & set(STAGES) == {stage}
+
+
+@pytest.mark.parametrize("stage", sorted(TORCHLESS))
+def test_stage_that_needs_no_torch_imports_none(stage):
+    assert not {name.split(".")[0] for m in reached(stage) for name in imports(f"wwm.{m}")} & {"torch", "transformers", "ltp"}
+
+
+@pytest.mark.parametrize("stage", sorted(TRAINING))
+def test_training_code_imports_where_only_torch_and_its_like_are_installed(stage):
+    import sys
+
+    names = {name.split(".")[0] for m in reached(stage, top_level_only=True) for name in imports(f"wwm.{m}", top_level_only=True)}
+    assert names - set(sys.stdlib_module_names) - {"wwm"} <= TRAINING_HOST
+
+
+@pytest.mark.parametrize("module", ["align", "masking", "examples", "tasks"])
+def test_pure_modules_know_no_torch_no_params_and_no_paths(module):
+    assert not imports(f"wwm.{module}") & {"torch", "pathlib", "os", "wwm.params", "wwm.track", "wwm.files"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_is_the_module_of_its_name_and_says_what_it_does(stage):
+    assert body(stage)["cmd"].startswith(f"python -m wwm.{stage}") and body(stage)["desc"]
+    docstring = ast.get_docstring(ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8")))
+    assert all(word in docstring for word in ("Reads", "Writes", f"By hand python -m wwm.{stage}"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_every_module_that_can_change_its_bytes(stage):
+    named = {Path(dep).stem for dep in body(stage)["deps"] if dep.startswith("wwm/") and dep.endswith(".py")}
+    assert named == reached(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_reads_its_own_section_and_base_only(stage):
+    tree = ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8"))
+    read = {ast.literal_eval(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load"}
+    assert read == {stage}
+    assert {key.split(".")[0] for key in body(stage)["params"]} == {"base", stage}
+
+
+def test_params_have_a_section_for_every_stage_and_no_other():
+    from wwm.params import Params
+
+    assert list(Params.model_fields) == ["base", *STAGES]
+
+
+def test_dvc_reads_the_whole_graph():
+    names = [stage.addressing for stage in Repo().index.stages]
+    assert {name.split("@")[0] for name in names} == set(STAGES)
+
+
+def test_modules_stay_small():
+    assert not [module for module in modules("wwm") + modules("flows") if len(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8").splitlines()) > 300]

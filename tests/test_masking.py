@@ -1,0 +1,76 @@
+"""Which pieces are masked and what replaces them, by the rule of google-research/bert (SPEC.md section 1)."""
+import numpy as np
+import pytest
+
+from wwm.masking import choose_units, predictions, replace, replacement_ids
+
+
+def spans(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    ends = np.cumsum(sizes).astype(np.int32)
+    return (ends - sizes).astype(np.int32), ends
+
+
+@pytest.mark.parametrize(("length", "limit", "expected"), [
+    (128, 20, 19),  # round(19.2)
+    (512, 77, 77),  # round(76.8)
+    (3, 20, 1),  # never none: max(1, round(0.45))
+    (128, 10, 10),  # never over max_predictions_per_seq
+    (10, 20, 2),  # Python rounds half to even: round(1.5) is 2 ...
+    (30, 20, 4),  # ... and round(4.5) is 4
+])
+def test_number_of_predictions_is_the_references(length, limit, expected):
+    assert predictions(length, 0.15, limit) == expected
+
+
+def test_words_are_masked_whole_or_not_at_all():
+    starts, ends = spans([1, 2, 3, 4, 5, 6, 7, 8])
+    for seed in range(200):
+        positions = set(choose_units(starts, ends, 9, np.random.default_rng(seed)).tolist())
+        for start, end in zip(starts, ends):
+            assert len(positions & set(range(start, end))) in (0, end - start)
+
+
+def test_word_that_would_go_past_the_budget_is_skipped_and_the_next_one_tried():
+    starts, ends = spans([5, 1])
+    assert all(choose_units(starts, ends, 4, np.random.default_rng(seed)).tolist() == [5] for seed in range(20))
+
+
+def test_budget_is_reached_exactly_when_single_characters_are_left():
+    starts, ends = spans([3, 3, 1, 1, 1, 1])
+    assert {len(choose_units(starts, ends, 4, np.random.default_rng(seed))) for seed in range(100)} == {4}
+
+
+def test_every_word_is_as_likely_as_any_other_of_its_length():
+    starts, ends = spans([2] * 20)
+    n = 20_000
+    rng = np.random.default_rng(0)
+    counts = np.zeros(20)
+    for _ in range(n):
+        counts[np.unique(choose_units(starts, ends, 6, rng) // 2)] += 1
+    share, deviation = 3 / 20, (3 / 20 * 17 / 20 / n) ** 0.5
+    assert np.abs(counts / n - share).max() < 5 * deviation
+
+
+def test_pieces_are_masked_kept_and_replaced_each_on_its_own_at_80_10_10():
+    n, vocabulary = 100_000, 1000
+    ids = np.full(n, 7)
+    labels = replace(ids, np.arange(n, dtype=np.int32), 4, np.arange(vocabulary), np.random.default_rng(0))
+    assert (labels == 7).all()
+    shares = {"masked": (ids == 4).mean(), "kept": (ids == 7).mean()}
+    # A random replacement is [MASK] or the piece itself once in a thousand.
+    assert abs(shares["masked"] - 0.8001) < 5 * (0.8 * 0.2 / n) ** 0.5
+    assert abs(shares["kept"] - 0.1001) < 5 * (0.1 * 0.9 / n) ** 0.5
+    random = ids[(ids != 4) & (ids != 7)]
+    assert len(np.unique(random)) > 990
+
+
+def test_the_same_seed_masks_the_same_pieces():
+    starts, ends = spans([1, 2, 1, 3, 2, 1])
+    first, second = (choose_units(starts, ends, 4, np.random.default_rng(5)) for _ in range(2))
+    assert first.tolist() == second.tolist()
+
+
+def test_random_words_leave_out_special_entries_and_continued_han():
+    tokens = ["[PAD]", "[UNK]", "中", "##国", "##ing", "的", "["]
+    assert [tokens[i] for i in replacement_ids(tokens, "words")] == ["中", "##ing", "的", "["]
+    assert len(replacement_ids(tokens, "vocabulary")) == len(tokens)

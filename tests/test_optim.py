@@ -1,0 +1,60 @@
+"""AdamW as BERT's and LAMB, against cases computed by hand."""
+import math
+
+import pytest
+import torch
+
+from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
+
+
+def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:
+    parameter = torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64))
+    parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+    optimizer_class([{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, **options).step()
+    return parameter.tolist()
+
+
+def test_adamw_without_bias_correction_is_google_berts():
+    # m = 0.1 g = 0.2, v = 0.001 g^2 = 0.004; update = 0.2 / (sqrt(0.004) + 1e-6) + 0.01 * 1
+    update = 0.2 / (math.sqrt(0.004) + 1e-6) + 0.01
+    assert step(AdamW, [1.0], [2.0]) == pytest.approx([1 - 0.1 * update], rel=1e-12)
+
+
+def test_adamw_with_bias_correction_is_torchs():
+    parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    reference = torch.nn.Parameter(parameter.detach().clone())
+    ours = AdamW([{"params": [parameter]}], lr=0.1, eps=1e-6, weight_decay=0.01, correct_bias=True)
+    torchs = torch.optim.AdamW([reference], lr=0.1, eps=1e-6, weight_decay=0.01)
+    for i in range(5):
+        for p, optimizer in ((parameter, ours), (reference, torchs)):
+            p.grad = torch.tensor([0.5 * i - 1, 0.3], dtype=torch.float64)
+            optimizer.step()
+    assert parameter.tolist() == pytest.approx(reference.tolist(), rel=1e-9)
+
+
+def test_lamb_step_is_the_papers():
+    # First step: m^ = g, v^ = g^2, r = g / (|g| + eps) = (1, 1); with decay r + 0.01 w; ratio |w| / |r + 0.01 w|, w = (3, 4).
+    u = [1 / (1 + 1e-6 / 2) + 0.03, 1 / (1 + 1e-6 / 5) + 0.04]
+    ratio = 5 / math.hypot(*u)
+    assert step(Lamb, [3.0, 4.0], [2.0, 5.0]) == pytest.approx([3 - 0.1 * ratio * u[0], 4 - 0.1 * ratio * u[1]], rel=1e-9)
+
+
+def test_lamb_does_not_adapt_biases():
+    assert step(Lamb, [3.0], [2.0], adapt=False, decay=0.0) == pytest.approx([3 - 0.1 / (1 + 1e-6 / 2)], rel=1e-9)
+
+
+def test_lamb_ratio_is_one_for_a_weight_of_zeros():
+    assert step(Lamb, [0.0, 0.0], [2.0, 2.0]) == pytest.approx([-0.1 / (1 + 1e-6 / 2)] * 2, rel=1e-9)
+
+
+def test_biases_and_layer_norm_neither_decay_nor_adapt():
+    model = torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 2), "LayerNorm": torch.nn.LayerNorm(2)})
+    weights, plain = parameter_groups(model, 0.01)
+    assert [p.shape for p in weights["params"]] == [(2, 2)] and weights["weight_decay"] == 0.01 and weights["adapt"]
+    assert len(plain["params"]) == 3 and plain["weight_decay"] == 0.0 and not plain["adapt"]
+
+
+def test_schedule_warms_up_to_the_peak_and_falls_to_zero():
+    factors = [linear_schedule(step, 10, 4) for step in range(10)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert linear_schedule(0, 1, 0) == 1

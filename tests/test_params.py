@@ -1,0 +1,82 @@
+"""params.yaml: every mistake is named with its key, its value and the remedy."""
+import re
+from pathlib import Path
+
+import pytest
+
+from wwm import params
+
+TINY = Path("presets/tiny.yaml").read_text(encoding="utf-8")
+
+
+def problem(tmp_path, pattern: str, replacement: str) -> str:
+    """What is said of presets/tiny.yaml with one change."""
+    changed, n = re.subn(pattern, replacement, TINY, count=1)
+    assert n == 1
+    path = tmp_path / "params.yaml"
+    path.write_text(changed, encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        params.read(path)
+    return str(error.value)
+
+
+def test_every_preset_is_valid_and_the_demo_is_params_yaml():
+    for path in Path("presets").glob("*.yaml"):
+        params.read(path)
+    assert Path("presets/demo.yaml").read_bytes() == Path("params.yaml").read_bytes()
+
+
+def test_misspelt_key_is_named_with_the_one_that_was_meant(tmp_path):
+    assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(tmp_path, "masked_lm_prob:", "masked_lm_probe:")
+
+
+def test_misspelt_key_deep_in_a_model_is_named_too(tmp_path):
+    said = problem(tmp_path, "warmup_steps: 2", "warmup_step: 2")
+    assert "pretrain.models.bert.phases.0.warmup_step; did you mean warmup_steps?" in said
+
+
+def test_unknown_section_is_named(tmp_path):
+    assert "unknown key pretain; did you mean pretrain?" in problem(tmp_path, "\npretrain:", "\npretain:")
+
+
+def test_value_of_the_wrong_type_is_named_with_its_value(tmp_path):
+    assert "pretrain.models.bert.phases.0.steps is 'many'" in problem(tmp_path, "steps: 20", "steps: many")
+
+
+def test_missing_key_is_named(tmp_path):
+    assert "segmenter.epochs is missing" in problem(tmp_path, "  epochs: 2\n", "")
+
+
+def test_batch_that_micro_batches_do_not_divide_is_named_with_the_nearest_that_they_do(tmp_path):
+    said = problem(tmp_path, "batch_size: 8, micro_batch: 4", "batch_size: 10, micro_batch: 4")
+    assert "pretrain.models.bert.phases.0: batch_size 10 is not divisible by micro_batch 4; nearest is 8" in said
+
+
+def test_model_that_nothing_makes_is_named(tmp_path):
+    assert "pretrain.models.bert.init: 'randon' is none of" in problem(tmp_path, "init: random", "init: randon")
+
+
+def test_example_set_without_the_phases_length_is_named(tmp_path):
+    assert "phases.0.max_seq_length: 48 is none of 32" in problem(tmp_path, "max_seq_length: 32, steps: 20", "max_seq_length: 48, steps: 20")
+
+
+def test_two_stages_that_would_write_one_model_are_named(tmp_path):
+    assert "pretrain.models.random is also made by init" in problem(tmp_path, "  models:\n    bert:", "  models:\n    random:")
+
+
+def test_file_that_is_not_yaml_is_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("base: [1, 2\nseed: 3", encoding="utf-8")
+    with pytest.raises(ValueError, match="(?s)params.yaml is not YAML.*line 2"):
+        params.read(path)
+
+
+def test_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match="wwm preset demo"):
+        params.read(tmp_path / "params.yaml")
+
+
+def test_exponents_are_numbers_as_dvc_reads_them(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TINY.replace("learning_rate: 1.0e-3, warmup_steps", "learning_rate: 1e-3, warmup_steps"), encoding="utf-8")
+    assert params.read(path).pretrain.models["bert"].phases[0].learning_rate == 1e-3
