@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 import tiny_bert
 import torch
 from ruamel.yaml import YAML
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import BertConfig
 
@@ -34,18 +34,13 @@ def project(tmp_path, monkeypatch):
         YAML().dump(values, file)
     tiny_bert.write(tmp_path / "models/bert", GOOD + BAD)
     (tmp_path / "models/bert/training.json").write_text('{"steps": 7, "tokens": 99}', encoding="utf-8")
-    write_task(20)
-    return tmp_path
-
-
-def write_task(repeats):
-    folder = Path("data/tasks/reviews")
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = tmp_path / "data/tasks/reviews"
     folder.mkdir(parents=True)
     rows = [{"text": text, "label": label} for pair in zip(GOOD, BAD) for text, label in zip(pair, ("positive", "negative"))]
-    for split, number in (("train", repeats), ("dev", 1), ("test", 1)):
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows * number]
+    for split, repeats in (("train", 20), ("dev", 1), ("test", 1)):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows * repeats]
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return tmp_path
 
 
 def result():
@@ -74,7 +69,6 @@ def test_a_seed_gives_the_same_bits_whatever_ran_before_it(project):
 
 
 def test_a_kill_costs_only_the_seed_it_hits(project):
-    write_task(60)
     command = [sys.executable, "-m", "wwm.finetune", "bert", "reviews"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     killed = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -134,6 +128,13 @@ def test_padding_gets_no_attention():
     assert inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
     assert inputs["token_type_ids"].tolist() == [[0] * 5, [0, 0, 0, 1, 1]]
     assert labels.tolist() == [1, 0]
+
+
+def test_a_checkpoint_that_lacks_encoder_weights_is_not_fine_tuned_at_random(project):
+    tensors = load_file("models/bert/model.safetensors")
+    save_file({name: tensor for name, tensor in tensors.items() if "layer.1.output" not in name}, "models/bert/model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="models/bert lacks 4 tensors of its model, first bert.encoder.layer.1.output.LayerNorm.bias"):
+        finetune.main("bert", "reviews")
 
 
 @pytest.mark.parametrize(

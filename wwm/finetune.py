@@ -48,6 +48,7 @@ def main(model: str, task: str) -> None:
     table = tasks.named(task)
     torch.set_num_threads(base.threads)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # else each seed prints a table of the heads that are left out
     begin = time.perf_counter()
 
     folder, data, out = Path("models") / model, Path("data/tasks") / task, Path(f"results/finetune/{task}/{model}.json")
@@ -149,12 +150,21 @@ def collate(data: Encoded, rows: np.ndarray, place: torch.device) -> tuple[dict,
     return {name: tensor.to(place) for name, tensor in inputs.items()}, torch.from_numpy(data.labels[rows]).to(place)
 
 
+def load(folder: Path, config):
+    """The model with a random classifier on top. Raises ValueError if anything below the classifier would be random, too."""
+    model, info = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith("classifier."))
+    if missing:
+        raise ValueError(f"{folder} lacks {len(missing)} tensors of its model, first {missing[0]}; save it whole (BertForPreTraining)")
+    return model
+
+
 def train_and_score(folder: Path, config, encoded: dict[str, Encoded], how, seed: int, bar: tqdm) -> dict:
     """One seed: {"dev", "test": accuracy in percent after the last epoch, "loss": mean training loss of that epoch}."""
     place = device.pick()
     device.seed_all(seed)
     rng = np.random.default_rng(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32).to(place)
+    model = load(folder, config).to(place)
     optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
     train = encoded["train"]
     lengths = np.array([len(ids) for ids in train.ids])
