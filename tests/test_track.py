@@ -15,15 +15,22 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("store")
+def pipeline_run(tmp_path_factory):
+    """(folder of the store, environment of the stages) of one pipeline run, whose sender spares each test an import of mlflow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("store"))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RANK", track.PARENT, track.SENDER):
+            patch.delenv(name, raising=False)
+        with track.parent("pipeline") as env:
+            yield Path.cwd(), env
 
 
 @pytest.fixture(autouse=True)
-def folder(store, monkeypatch):
-    monkeypatch.chdir(store)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RANK", track.PARENT):
-        monkeypatch.delenv(name, raising=False)
+def stage_environment(pipeline_run, monkeypatch):
+    folder, env = pipeline_run
+    monkeypatch.chdir(folder)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
 
 
 def recorded(stage: str):
@@ -40,7 +47,9 @@ def program(body: str, **env) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_two_stages_that_start_at_once_share_a_new_database():
+def test_two_stages_that_start_at_once_without_a_pipeline_run_share_a_new_database(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(track.SENDER)
     both = [program(f"with track.run('twins', name='{name}') as run: run.log({{'loss': 1}})") for name in ("one", "two")]
     assert [process.communicate(timeout=60)[0] for process in both] == ["", ""]
     assert {run.info.run_name for run in recorded("twins")[1]} == {"twins one", "twins two"}
@@ -98,18 +107,27 @@ def test_a_run_tells_killed_from_failed(tmp_path):
         assert runs[0].info.status == status, stage
 
 
+def test_the_stages_of_a_pipeline_run_are_nested_under_it_and_need_not_import_mlflow(pipeline_run):
+    begun = time.monotonic()
+    with track.run("nested") as run:
+        run.log({"loss": 1}, step=1)
+    assert time.monotonic() - begun < 3
+    assert [run.info.run_id for run in recorded("pipeline")[1]] == [pipeline_run[1][track.PARENT]]
+    assert [run.data.tags["mlflow.parentRunId"] for run in recorded("nested")[1]] == [pipeline_run[1][track.PARENT]]
+
+
 def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work():
-    body = "with track.parent('pipeline') as parent:\n    for step in range(9): time.sleep(.1)\n    print('done', parent)"
-    text = program(body, MLFLOW_TRACKING_URI="http://127.0.0.1:9").communicate(timeout=60)[0]
+    body = "with track.parent('pipeline') as env:\n    for step in range(9): time.sleep(.1)\n    print('done', env)"
+    text = program(body, MLFLOW_TRACKING_URI="http://127.0.0.1:9", **{track.SENDER: ""}).communicate(timeout=60)[0]
     assert text.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
-    assert "done None" in text
+    assert "done {}" in text
 
 
 def test_only_the_first_rank_is_tracked(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with track.run("rank") as run:
         run.log({"loss": 1})
-        assert run.sender is None
+        assert run.end is None
 
 
 def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):

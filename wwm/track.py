@@ -6,6 +6,7 @@
 
 A call hands a line to a process beside the stage and returns; that process imports mlflow (seconds, and threads that a stage
 must not fork with) and sends. So a slow or dead server costs the work nothing, and a stage killed by -9 still ends as FAILED.
+The stages of one pipeline run share such a process: 30 imports of mlflow would be minutes of a small machine.
 Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment MLFLOW_EXPERIMENT_NAME or `wwm`.
 """
 import fcntl
@@ -14,6 +15,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,8 @@ import time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-PARENT = "WWM_PARENT_RUN"  # environment variable: id of the run that new runs are nested under
+PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
+SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
 GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
 INTERRUPTED_SECONDS = 5  # the same when it was told to stop
 FLUSH_SECONDS = 2
@@ -33,10 +36,10 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 class Run:
-    """One MLflow run, as the stage sees it. `sender` is None where nothing is tracked."""
+    """One MLflow run, as the stage sees it. `end` is the stage's end of a socket to the process that sends, None where nothing is tracked."""
 
-    def __init__(self, sender: subprocess.Popen | None):
-        self.sender = sender
+    def __init__(self, end: socket.socket | None):
+        self.end = end
 
     def log(self, metrics: dict, step: int | None = None) -> None:
         """Numbers by name; `step` is the x axis of their curve."""
@@ -47,31 +50,30 @@ class Run:
         self._put(artifact=str(Path(path).resolve()))
 
     def _put(self, **message) -> None:
-        if self.sender:
+        if self.end:
             with suppress(OSError):  # the sender has gone, and has said why
-                self.sender.stdin.write(json.dumps(message).encode() + b"\n")
-                self.sender.stdin.flush()
+                self.end.sendall(json.dumps(message).encode() + b"\n")
 
     def _end(self, status: str, tags: dict, seconds: float) -> None:
         self._put(status=status, tags=tags, time=now())
-        with suppress(OSError):
-            self.sender.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.sender.wait(seconds)
+        with suppress(OSError), self.end:
+            self.end.shutdown(socket.SHUT_WR)
+            self.end.settimeout(seconds)
+            self.end.recv(1)  # returns when the sender has sent everything and closes its end
 
 
 @contextmanager
-def run(stage: str, name: str | None = None, params: dict | None = None, outs=(), scratch: str | Path | None = None):
+def run(stage: str, name: str | None = None, params: dict | None = None, outs=(), scratch: str | Path | None = None, listen: str | None = None):
     """Yields a Run: one MLflow run called `stage name`, with `params` flattened to dotted keys.
 
     When the block ends well each path of `outs` is tagged with its DVC hash. With a `scratch` folder the id is kept there, and
     the next call goes on with the same MLflow run. Nothing is tracked on a rank other than 0. Raises what the block raises.
+    `listen` is for `parent`: the address at which stages find this run's sender.
     """
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
-    # -P keeps wwm/ itself off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
-    current = Run(subprocess.Popen([sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=2, start_new_session=True))
+    current = Run(own_sender(listen) if listen else shared_sender() or own_sender())
     tags = {
         "stage": stage,
         "name": name,
@@ -98,12 +100,33 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
 
 @contextmanager
 def parent(name: str):
-    """Yields the id of a new MLflow run to put into the environment variable PARENT, or None where MLflow did not answer in time."""
-    with tempfile.TemporaryDirectory() as folder, run(name, scratch=folder) as current:
-        written, deadline = Path(folder) / ID_FILE, time.monotonic() + GIVE_UP_SECONDS
-        while not written.exists() and current.sender and current.sender.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        yield written.read_text() or None if written.exists() else None
+    """Yields environment variables that put the runs of other processes under a new MLflow run; {} where MLflow does not answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"{folder}/socket"
+        with run(name, scratch=folder, listen=address):
+            written, deadline = Path(folder) / ID_FILE, time.monotonic() + GIVE_UP_SECONDS
+            while not written.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            run_id = written.read_text() if written.exists() else ""
+            yield {PARENT: run_id, SENDER: address} if run_id else {}
+
+
+def own_sender(listen: str | None = None) -> socket.socket:
+    """A new process that sends; with `listen` also for others that connect there."""
+    ours, theirs = socket.socketpair()
+    # -P keeps wwm/ itself off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
+    subprocess.Popen([sys.executable, "-P", __file__, *([listen] if listen else [])], stdin=theirs, stdout=2, start_new_session=True)
+    theirs.close()
+    return ours
+
+
+def shared_sender() -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    with suppress(OSError):  # the pipeline run may be over, while a stage that it started is not
+        connection.connect(os.environ.get(SENDER, ""))
+        return connection
+    connection.close()
+    return None
 
 
 def now() -> int:
@@ -154,19 +177,40 @@ def terminated_as_exit():
 # From here on: the process beside the stage.
 
 
-def main() -> None:
-    """Reads messages as JSON lines from stdin and sends them to MLflow, until the last line or the stage's death."""
+def main(listen: str | None = None) -> None:
+    """Records what comes from stdin's socket and from those that connect to `listen`, until all of them are closed."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    workers = []
+    if listen:
+        server = socket.create_server(listen, family=socket.AF_UNIX)
+        threading.Thread(target=accept, args=(server, workers), daemon=True).start()
+    record(socket.socket(fileno=0))
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    for worker in workers:
+        worker.join(max(0, deadline - time.monotonic()))
+    os._exit(0)  # mlflow's own threads may hang on a dead server
+
+
+def accept(server: socket.socket, workers: list[threading.Thread]) -> None:
+    while True:
+        connection, _ = server.accept()
+        workers.append(threading.Thread(target=record, args=(connection,), daemon=True))
+        workers[-1].start()
+
+
+def record(connection: socket.socket) -> None:
+    """Sends the messages of one run, JSON lines, until the last one or the stage's death; then closes the connection."""
     inbox = queue.SimpleQueue()
     worker = threading.Thread(target=deliver, args=(inbox,), daemon=True)
     worker.start()
-    for line in sys.stdin:
-        inbox.put(json.loads(line))
-    inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
-    worker.join(GIVE_UP_SECONDS)
-    if worker.is_alive():
-        print(f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded", flush=True)
-    os._exit(0)  # mlflow's own threads may hang on a dead server
+    with connection, connection.makefile(encoding="utf-8") as lines:
+        with suppress(OSError):  # a stage that dies may reset it
+            for line in lines:
+                inbox.put(json.loads(line))
+        inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
+        worker.join(GIVE_UP_SECONDS)
+        if worker.is_alive():
+            print(f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded", flush=True)
 
 
 def deliver(inbox: queue.SimpleQueue) -> None:
@@ -291,4 +335,4 @@ def locked(path: str):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""Segmenter and segmentation: words as offsets into a text that stays as it is."""
+import json
+from pathlib import Path
+
+import pytest
+
+from wwm import segment, segmenter
+
+GOLD = [sentence.split() for sentence in (
+    "我们 喜欢 自然 语言 处理 。", "他们 研究 语言 模型 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 ， 我们 去 公园 。", "这 本 书 很 有 意思 。",
+    "模型 预测 下 一个 词 。", "中国 的 语言 很 多 。", "我们 研究 自然 语言 。", "公园 里 的 天气 很 好 。", "他们 喜欢 这 本 书 。")]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("segmenter")
+    segmenter.train_perceptron(GOLD * 5, GOLD, epochs=3, seed=1, folder=folder)
+    return folder
+
+
+def words_of(text: str, ends) -> list[str]:
+    return [text[start:end] for start, end in zip([0, *ends], ends)]
+
+
+def test_trained_segmenter_loads_in_ltp_and_cuts_words(trained):
+    cut = segment.load_ltp(str(trained))
+    assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言", "模型", "。"]]
+
+
+def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
+    segmenter.train_perceptron(GOLD * 5, GOLD, epochs=3, seed=1, folder=tmp_path)
+    text = [["今天他们去公园研究模型，中国的天气很有意思。"], ["下一个语言处理的书。"]]
+    assert segmenter.cut(str(trained / "cws_model.bin"), text) == segmenter.cut(str(tmp_path / "cws_model.bin"), text)
+
+
+def test_word_scores_are_those_of_the_bake_offs():
+    # Three gold words, four cut words, two agree: P = 50, R = 66.7, F1 = 57.1.
+    scores = segmenter.word_scores([["中国", "的", "首都"]], [["中国", "的", "首", "都"]])
+    assert (round(scores["precision"], 1), round(scores["recall"], 1), round(scores["f1"], 1)) == (50.0, 66.7, 57.1)
+
+
+@pytest.mark.parametrize("text", [
+    "我们研究语言模型。他们喜欢这本书！", "第一段。\n第二段没有句号\n\n第三段？还有。", "\u3000\u3000今天 天气 很好 。", "T恤１９９９年😀👨‍👩‍👧很好…", "繁體字與한국어，e\u0301té.", "　", "a" * 300, "好" * 5000,
+    "“引用。”他说。", "零\u200c宽"])
+@pytest.mark.parametrize("backend", ["ltp", "none"])
+def test_sentences_and_words_partition_any_text(trained, text, backend):
+    cut = segment.load_ltp(str(trained)) if backend == "ltp" else None
+    (sentence_ends,), (word_ends,) = segment.segment_texts([text], cut, batch_size=10)
+    for ends in (sentence_ends, word_ends):
+        assert list(ends) == sorted(set(ends)) and ends[-1] == len(text) and ends[0] > 0
+    assert set(sentence_ends) <= set(word_ends.tolist())
+
+
+def test_sentences_end_at_punctuation_and_at_lines(trained):
+    text = "我们研究模型。他们喜欢书！\n今天天气很好"
+    (ends,), _ = segment.segment_texts([text], None, batch_size=10)
+    assert words_of(text, ends) == ["我们研究模型。", "他们喜欢书！\n", "今天天气很好"]
+
+
+def test_blank_between_words_stays_with_the_word_before_it():
+    assert words_of("我们 去\u3000公园。", segment.find_word_ends("我们 去\u3000公园。", ["我们", "去", "公园", "。"])) == ["我们 ", "去\u3000", "公园", "。"]
+
+
+def test_text_that_the_segmenter_drops_or_changes_is_a_word_of_its_own():
+    assert words_of("我们※去公园", segment.find_word_ends("我们※去公园", ["我们", "去", "公园"])) == ["我们", "※", "去", "公园"]
+    assert words_of("我们去公园", segment.find_word_ends("我们去公园", ["我们", "XX", "公园"])) == ["我们", "去", "公园"]
+
+
+def test_ltp_folder_without_its_model_file_is_named(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": "cws_model.bin"}}))
+    with pytest.raises(ValueError, match="lacks the word model cws_model.bin"):
+        segmenter.perceptron_file(tmp_path, "my-ltp")
+
+
+def test_folder_that_is_no_ltp_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match="my-ltp is no LTP model"):
+        segmenter.perceptron_file(tmp_path, "my-ltp")
+
+
+def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):
+    with pytest.raises(ValueError, match="segmenter.gold.*does not exist"):
+        segmenter.read_gold(tmp_path / "words.txt")
+    Path(tmp_path / "words.txt").write_bytes(b"\n")
+    with pytest.raises(ValueError, match="no sentence in it"):
+        segmenter.read_gold(tmp_path / "words.txt")
+    Path(tmp_path / "words.txt").write_bytes("我们 去\n".encode() + "公园".encode("gb18030"))
+    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+        segmenter.read_gold(tmp_path / "words.txt")

@@ -1,0 +1,62 @@
+"""The tokenizer: trained or read, the same in tokenizers and in transformers, and literal special tokens are text."""
+import pytest
+
+from wwm import vocab
+from wwm.mask import load_tokenizer
+
+LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年的iPhone和internet, internet的词。", "一个模型，一个词。iPhone 12 和 iPhone 13"] * 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tokens = vocab.train(LINES, 120, 1)
+    vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
+    return tmp_path
+
+
+def test_training_twice_gives_the_same_entries_in_the_same_order():
+    assert vocab.train(LINES, 120, 1) == vocab.train(LINES, 120, 1)
+
+
+def test_trained_vocabulary_has_the_special_tokens_first_and_splits_chinese_characters(folder):
+    tokens = vocab.read_vocab(folder / "vocab.txt")
+    assert tokens[:5] == vocab.SPECIAL
+    assert load_tokenizer(str(folder)).encode("使用语言", add_special_tokens=False).tokens == ["使", "用", "语", "言"]
+
+
+def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
+    from transformers import BertTokenizer
+
+    text = "使用iPhone１９９８年internet, 词😀 É [MASK]的[SEP]"
+    theirs = BertTokenizer.from_pretrained(folder)(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert load_tokenizer(str(folder)).encode(text, add_special_tokens=False).ids == theirs
+
+
+def test_literal_mask_in_text_is_text(folder):
+    tokenizer = load_tokenizer(str(folder))
+    assert tokenizer.token_to_id("[MASK]") not in tokenizer.encode("使[MASK]用").ids
+
+
+def test_vocabulary_without_mask_is_named(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n的\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"vocab.txt: \[MASK\] missing"):
+        vocab.read_vocab(path)
+
+
+def test_line_separators_are_entries_and_do_not_shift_ids(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes("\n".join([*vocab.SPECIAL, "\u2028", "\u0085", "的"]).encode() + b"\n")
+    assert vocab.read_vocab(path).index("的") == 7
+
+
+def test_repeated_entry_is_named_by_its_lines(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*vocab.SPECIAL, "的", "的"]), encoding="utf-8")
+    with pytest.raises(ValueError, match="line 7: '的' stands in line 6 too"):
+        vocab.read_vocab(path)
+
+
+def test_vocabulary_too_small_for_the_characters_is_named():
+    with pytest.raises(ValueError, match="vocab.size 20 is too small"):
+        vocab.train(LINES, 20, 1)
