@@ -83,7 +83,7 @@ def test_a_cell_is_the_best_and_the_mean_of_the_seeds(project):
 
 
 def test_the_caption_says_how_many_seeds_and_examples(project):
-    assert "reviews: 3 seeds, 500 training examples" in scores.task_table(results()).caption
+    assert "reviews (seeds: 3, training examples: 500): Is this review" in scores.task_table(results()).caption
     assert "largest model here has 2.2M parameters and the longest training saw 4.0M tokens" in scores.scale(results())
 
 
@@ -114,6 +114,7 @@ def test_a_missing_cell_gives_its_reason(project):
     for path in ("results/finetune/reviews/bert.json", "results/cloze/rbt3.json", "results/pretrain/bert.csv"):
         Path(path).unlink()
     assert cells(scores.task_table(results()), "bert")["reviews test"] == "n/a (not fine-tuned)"
+    assert cells(scores.task_table(results()), "bert")["steps"] == "2,000"  # its cloze result still says so
     assert cells(scores.relative_table(results(), "roberta-wwm-ext"), "bert")["overall"] == "n/a (a score is missing)"
     assert cells(scores.cloze_table(results()), "rbt3")["whole words"] == "n/a (not measured)"
     assert cells(scores.cloze_table(results()), "bert")["4 characters"] == "n/a (no such word)"
@@ -128,6 +129,7 @@ def test_a_report_without_any_result_is_all_reasons(project):
     scores.main()
     text = Path("results/report/scores.md").read_text(encoding="utf-8")
     assert "Nothing was fine-tuned." in text
+    assert "| bert | n/a (not fine-tuned) | n/a (not measured) |" in text
     assert "by more than the spread: n/a (no such pair of models was measured)." in text
 
 

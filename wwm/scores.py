@@ -95,10 +95,13 @@ def mean(numbers: list[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
+def measured(results: Results, model: str) -> list[dict]:
+    return [rows[model] for rows in (results.cloze, *results.finetune.values()) if model in rows]
+
+
 def training(results: Results, model: str) -> dict:
     """{"steps", "tokens"} that the model has seen since random weights, or {} where its folder does not say."""
-    measured = [results.cloze.get(model), *(rows.get(model) for rows in results.finetune.values())]
-    return next((row["training"] for row in measured if row and row["training"]), {})
+    return next((row["training"] for row in measured(results, model) if row["training"]), {})
 
 
 def parameters(results: Results, model: str) -> int | None:
@@ -110,11 +113,12 @@ def task_table(results: Results) -> Table:
     rows = []
     for model in results.models:
         seen, size = training(results, model), parameters(results, model)
-        known = [f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *(amount(seen.get(key)) for key in ("steps", "tokens"))]
-        rows.append([model, *known, *(max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test"))])
+        reason = "n/a (not trained here)" if measured(results, model) else "n/a (not measured)"
+        spent = [reason if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
+        rows.append([model, f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *spent, *(max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test"))])
     runs = {task: {(len(row["seeds"]), row["train_examples"]) for row in rows.values()} for task, rows in results.finetune.items()}
     caption = " ".join(
-        f"{task}: {' or '.join(f'{seeds} seeds, {examples:,} training examples' for seeds, examples in sorted(runs[task]))}. {tasks.TASKS[task].remark}"
+        f"{task} ({' or '.join(f'seeds: {seeds}, training examples: {examples:,}' for seeds, examples in sorted(runs[task]))}): {tasks.TASKS[task].remark}"
         for task in results.finetune
     )
     return Table("Tasks: max (mean) accuracy over seeds, in percent", f"{caption} Steps and tokens are all that a model has seen, its starting points' included.", header, rows)
@@ -124,9 +128,7 @@ def max_mean(numbers: list[float]) -> str:
     return f"{max(numbers):.1f} ({mean(numbers):.1f})" if numbers else "n/a (not fine-tuned)"
 
 
-def amount(number: int | None) -> str:
-    if number is None:
-        return "n/a (not trained here)"
+def amount(number: int) -> str:
     return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"
 
 
