@@ -21,7 +21,8 @@ REVIEW = [["早餐", "豐富", "，", "T恤", "也", "好看", "👍"], ["iPhone
 def document(source, *segmented):
     words = [word for sentence in segmented for word in sentence]
     sentence_ends = np.cumsum([len("".join(sentence)) for sentence in segmented]).tolist()
-    return {"id": source, "source": source, "text": "".join(words), "sentence_ends": sentence_ends, "word_ends": np.cumsum([len(word) for word in words]).tolist()}
+    word_ends = np.cumsum([len(word) for word in words]).tolist()
+    return {"id": source, "source": source, "text": "".join(words), "sentence_ends": sentence_ends, "word_ends": word_ends}
 
 
 def test_words_are_of_one_to_four_chinese_characters_without_white_space():

@@ -39,7 +39,8 @@ def ranges(task: str, scores: dict[str, list[float]]) -> go.Figure:
     above = [max(values) - means[model] for model, values in scores.items()]
     below = [means[model] - min(values) for model, values in scores.items()]
     error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
-    marks = go.Scatter(x=list(means), y=list(means.values()), error_y=error, mode="markers", name="mean, lowest to highest", marker={"size": 11, "symbol": "diamond"})
+    diamond = {"size": 11, "symbol": "diamond"}
+    marks = go.Scatter(x=list(means), y=list(means.values()), error_y=error, mode="markers", name="mean, lowest to highest", marker=diamond)
     pairs = [(model, value) for model, values in scores.items() for value in values]
     dots = go.Scatter(x=[model for model, _ in pairs], y=[value for _, value in pairs], mode="markers", name="one seed", opacity=0.5)
     return figure(f"{task}: test accuracy by seed", "", "% right", [marks, dots])

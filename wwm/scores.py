@@ -62,7 +62,8 @@ def main() -> None:
         with files.new_folder(out) as folder:
             files.write_text(folder / "scores.md", markdown(caption, statements, tables))
             files.write_text(folder / "scores.csv", lines(["model", "task", "measure", "seed", "value"], single_figures(results)))
-            files.write_text(folder / "curves.csv", lines(["model", "step", "mlm_loss"], [(model, *point) for model, points in results.curves.items() for point in points]))
+            points = [(model, *point) for model, curve in results.curves.items() for point in curve]
+            files.write_text(folder / "curves.csv", lines(["model", "step", "mlm_loss"], points))
             files.write_text(folder / "index.html", report.page([caption, *statements], tables, plots(results)))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
@@ -115,13 +116,15 @@ def task_table(results: Results) -> Table:
         seen, size = training(results, model), parameters(results, model)
         reason = "n/a (not trained here)" if measured(results, model) else "n/a (not measured)"
         spent = [reason if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
-        rows.append([model, f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *spent, *(max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test"))])
+        scored = [max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test")]
+        rows.append([model, f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *spent, *scored])
     runs = {task: {(len(row["seeds"]), row["train_examples"]) for row in rows.values()} for task, rows in results.finetune.items()}
     caption = " ".join(
         f"{task} ({' or '.join(f'seeds: {seeds}, training examples: {examples:,}' for seeds, examples in sorted(runs[task]))}): {tasks.TASKS[task].remark}"
         for task in results.finetune
     )
-    return Table("Tasks: max (mean) accuracy over seeds, in percent", f"{caption} Steps and tokens are all that a model has seen, its starting points' included.", header, rows)
+    caption += " Steps and tokens are all that a model has seen, its starting points' included."
+    return Table("Tasks: max (mean) accuracy over seeds, in percent", caption, header, rows)
 
 
 def max_mean(numbers: list[float]) -> str:
@@ -154,7 +157,8 @@ def relative_table(results: Results, baseline: str) -> Table:
     rows = []
     for model in results.models:
         size = parameters(results, model)
-        cells = [f"{percents[model][column]:.1f}" if column in percents[model] else "n/a (a score is missing)" for column in (*results.finetune, "overall", "classification")]
+        row, columns = percents[model], (*results.finetune, "overall", "classification")
+        cells = [f"{row[column]:.1f}" if column in row else "n/a (a score is missing)" for column in columns]
         rows.append([model, f"{100 * size / base_size:.1f}" if size and base_size else "n/a (not fine-tuned)", *cells])
     caption = f"Best test score of the seeds; `{baseline}` = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages."
     return Table("Relative to the baseline, in percent", caption, ["model", "parameters", *results.finetune, "overall", "classification"], rows)
@@ -216,7 +220,8 @@ def claims(results: Results) -> list[str]:
 def claim(statement: str, made: list[Comparison]) -> str:
     if not made:
         return f"{statement}: n/a (no such pair of models was measured)."
-    told = {holds: ", ".join(f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})" for c in made if c.holds == holds) for holds in (True, False)}
+    each = [(c.holds, f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})") for c in made]
+    told = {holds: ", ".join(text for held, text in each if held == holds) for holds in (True, False)}
     kept = sum(c.holds for c in made)
     parts = [f"{statement}: {'holds' if kept == len(made) else 'does not hold' if not kept else 'holds in part'}, in {kept} of {len(made)} comparisons."]
     parts += [f"It holds for {told[True]}."] if told[True] else []
@@ -226,7 +231,10 @@ def claim(statement: str, made: list[Comparison]) -> str:
 
 def comparison_table(results: Results) -> Table:
     rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
-    caption = "Margin: difference of mean test scores, in points. Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
+    caption = (
+        "Margin: difference of mean test scores, in points. "
+        "Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
+    )
     return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows)
 
 
