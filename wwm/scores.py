@@ -244,8 +244,8 @@ def scale(results: Results) -> str:
     if not sizes:
         return "Nothing was fine-tuned."
     return (
-        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {amount(max(tokens))} tokens; the authors' base models "
-        f"have {AUTHORS}, and other tasks. These figures compare the rows with each other and with nothing else."
+        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {amount(max(tokens))} tokens; "
+        f"the authors' base models have {AUTHORS}, and other tasks. These figures compare the rows with each other and with nothing else."
     )
 
 
