@@ -59,8 +59,8 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     log.info("To do: %s", ", ".join(reversed(list(networkx.topological_sort(graph)))))
     started, table = time.monotonic(), []
     try:
-        with track.parent("pipeline") as parent:
-            run_all(graph, concurrency or stages_at_once(), {track.PARENT: parent} if parent else {}, table)
+        with track.parent("pipeline") as env:
+            run_all(graph, concurrency or stages_at_once(), env, table)
     except StageFailed as error:
         return Failed(message=str(error))
     finally:
@@ -76,7 +76,7 @@ def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], tabl
     stages, errors, submitted, begun, done = Stages(), {}, {}, {}, set()
 
     def submit(name: str) -> None:
-        @task(name=name, task_run_name=name, cache_policy=NO_CACHE, retries=2, retry_condition_fn=lambda *_: errors[name].retryable)
+        @task(name=name, task_run_name=name, cache_policy=NO_CACHE, retries=2, retry_condition_fn=lambda *_: name in errors and errors[name].retryable)
         def run_stage():
             try:
                 outcome = stages.run(name, get_run_logger().info, env)
@@ -109,7 +109,7 @@ def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], tabl
             done.add(name)
             table.append((name, future.state.name, time.monotonic() - begun[name]))
             if not future.state.is_completed():
-                failed = failed or errors[name]
+                failed = failed or errors.get(name) or StageFailed(name, 1, [future.state.message])
     finally:
         stages.stop()
     if failed:

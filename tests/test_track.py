@@ -37,7 +37,7 @@ def recorded(stage: str):
     """(client, runs of `stage`, newest first)."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(track.DEFAULT_URI)
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")  # absolute: mlflow keeps one store per name of it
     experiment = client.get_experiment_by_name("wwm")
     return client, client.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["attributes.start_time DESC"])
 
