@@ -1,7 +1,7 @@
 """Where models begin: random weights of a given architecture, or a model from a folder or the hub.
 
 Reads   data/vocab/
-Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (steps and tokens seen) of a random model
 By hand python -m wwm.init NAME
 """
 import shutil
@@ -41,7 +41,8 @@ def main(name: str) -> None:
             bert.save_pretrained(folder)
             for file in Path("data/vocab").iterdir():
                 shutil.copy(file, folder)
-            files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
+            if model.source == "random":
+                files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")

@@ -56,7 +56,9 @@ class Trainer:
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
         if longest > limit:
             raise ValueError(f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins")
-        self.before = files.read_json(init / "training.json")
+        history = init / "training.json"
+        # A model from elsewhere does not say what it saw.
+        self.before = files.read_json(history) if history.exists() else {"steps": 0, "tokens": 0}
         # What a checkpoint holds besides weights, optimizer and random state.
         self.phase = self.step = self.total_steps = self.tokens = 0
         self.rows: list[dict] = []
@@ -179,7 +181,7 @@ class Trainer:
         writer.writeheader()
         writer.writerows(self.rows)
         files.write_text(results[0], table.getvalue())
-        files.write_json(results[1], {key: self.rows[-1][key] for key in COLUMNS[2:] if self.rows[-1][key] is not None} | seen)
+        files.write_json(results[1], {key: self.rows[-1][key] for key in COLUMNS[2:] if self.rows[-1][key] is not None} | seen | {"init": self.init.name})
 
 
 if __name__ == "__main__":
