@@ -1,11 +1,29 @@
 """Words x WordPieces -> units (SPEC.md section 1)."""
+
 import numpy as np
 import pytest
 
 from wwm import align
 from wwm.vocab import SPECIAL, build
 
-VOCAB = [*SPECIAL, *"使用语言模型来预测下一个词的。卡拉恤繁體字龍我", "pro", "##ba", "##bility", "ok", "t", "iphone", "##12", "19", "##99", "ᄒ", "##ᅡ", "##ᆫ", "１９", "##９９"]
+VOCAB = [
+    *SPECIAL,
+    *"使用语言模型来预测下一个词的。卡拉恤繁體字龍我",
+    "pro",
+    "##ba",
+    "##bility",
+    "ok",
+    "t",
+    "iphone",
+    "##12",
+    "19",
+    "##99",
+    "ᄒ",
+    "##ᅡ",
+    "##ᆫ",
+    "１９",
+    "##９９",
+]
 TOKENIZER = build(VOCAB, lower_case=True)
 
 
@@ -18,17 +36,23 @@ def units(words: list[str]) -> list[str]:
     return ["".join(unit) for unit in np.split(np.array(encoding.tokens, object), np.flatnonzero(begins)[1:])]
 
 
-@pytest.mark.parametrize(("words", "expected"), [
-    (["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "probability", "。"], ["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "pro##ba##bility", "。"]),
-    (["卡拉OK", "的"], ["卡拉ok", "的"]),
-    (["T恤", "。"], ["t恤", "。"]),
-    (["iPhone", "12", "。"], ["iphone##12", "。"]),
-    (["繁體字", "的", "龍"], ["繁體字", "的", "龍"]),
-    (["１９９９", "。"], ["１９##９９", "。"]),
-    (["我 ", "用"], ["我", "用"]),
-    (["한", "我"], ["ᄒ##ᅡ##ᆫ", "我"]),
-    (["我", "😀😀", "用"], ["我", "[UNK]", "用"]),
-])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "probability", "。"],
+            ["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "pro##ba##bility", "。"],
+        ),
+        (["卡拉OK", "的"], ["卡拉ok", "的"]),
+        (["T恤", "。"], ["t恤", "。"]),
+        (["iPhone", "12", "。"], ["iphone##12", "。"]),
+        (["繁體字", "的", "龍"], ["繁體字", "的", "龍"]),
+        (["１９９９", "。"], ["１９##９９", "。"]),
+        (["我 ", "用"], ["我", "用"]),
+        (["한", "我"], ["ᄒ##ᅡ##ᆫ", "我"]),
+        (["我", "😀😀", "用"], ["我", "[UNK]", "用"]),
+    ],
+)
 def test_units_keep_words_together_and_continuation_pieces_with_their_predecessor(words, expected):
     assert units(words) == expected
 

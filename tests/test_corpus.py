@@ -1,4 +1,5 @@
 """Sources -> documents: what is kept, what is dropped and counted, and what is said of bad input."""
+
 import json
 from pathlib import Path
 
@@ -11,7 +12,12 @@ from wwm import corpus
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with params.yaml for two sources; returns a function that writes a source file."""
-    text = Path("presets/tiny.yaml").read_text(encoding="utf-8").replace("folder: data/demo/text", "folder: text").replace("heldout_share: 0.1", "heldout_share: 0.3", 1)
+    text = (
+        Path("presets/tiny.yaml")
+        .read_text(encoding="utf-8")
+        .replace("folder: data/demo/text", "folder: text")
+        .replace("heldout_share: 0.1", "heldout_share: 0.3", 1)
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     Path("params.yaml").write_text(text, encoding="utf-8")

@@ -1,4 +1,5 @@
 """Examples as google-research/bert makes them; a piece's id tells its document and sentence here."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,5 @@
 """The rules of direction: who imports whom, and that dvc.yaml names every module and key that can change a stage's bytes."""
+
 import ast
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,15 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["st
 # A log format, or how a command line is parsed, must not retrain a model.
 EXEMPT = {"params", "track", "command"}
 # Where each of these may be imported.
-ONLY = {"mlflow": {"wwm.track"}, "ltp": {"wwm.segment"}, "ltp_extension": {"wwm.segmenter"}, "torch_xla": {"wwm.device"}, "dask": {"wwm.engine"},
-        "tensorflow": {"wwm.export"}, "dvc": {"flows.stage", "flows.pipeline"}}
+ONLY = {
+    "mlflow": {"wwm.track"},
+    "ltp": {"wwm.segment"},
+    "ltp_extension": {"wwm.segmenter"},
+    "torch_xla": {"wwm.device"},
+    "dask": {"wwm.engine"},
+    "tensorflow": {"wwm.export"},
+    "dvc": {"flows.stage", "flows.pipeline"},
+}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {"torch", "transformers", "accelerate", "numpy", "pyarrow", "numba", "tqdm", "safetensors", "tokenizers"}
@@ -125,4 +133,8 @@ def test_dvc_reads_the_whole_graph():
 
 
 def test_modules_stay_small():
-    assert not [module for module in modules("wwm") + modules("flows") if len(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8").splitlines()) > 300]
+    assert not [
+        module
+        for module in modules("wwm") + modules("flows")
+        if len(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8").splitlines()) > 300
+    ]

@@ -1,8 +1,9 @@
 """The order of examples, and rows that hold several of them."""
+
 import numpy as np
 import pytest
-import toy
 import torch
+import toy
 
 from wwm.loader import Examples
 from wwm.model import pretraining_losses
@@ -69,8 +70,12 @@ def test_losses_are_those_of_transformers_own_model(tmp_path):
     ids = torch.tensor(example["input_ids"].astype(np.int64))[None]
     labels = torch.full_like(ids, -100)
     labels[0, example["masked_lm_positions"].astype(np.int64)] = torch.tensor(example["masked_lm_ids"].astype(np.int64))
-    theirs = model(ids, token_type_ids=torch.tensor(example["token_type_ids"].astype(np.int64))[None], labels=labels,
-                   next_sentence_label=torch.tensor([int(example["next_sentence_label"])])).loss
+    theirs = model(
+        ids,
+        token_type_ids=torch.tensor(example["token_type_ids"].astype(np.int64))[None],
+        labels=labels,
+        next_sentence_label=torch.tensor([int(example["next_sentence_label"])]),
+    ).loss
     ours = pretraining_losses(model, examples.batch(np.array([0]), 32), CPU)
     assert theirs.item() == pytest.approx((ours.mlm / len(example["masked_lm_ids"]) + ours.nsp).item(), rel=1e-5)
 

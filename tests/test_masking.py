@@ -1,4 +1,5 @@
 """Which pieces are masked and what replaces them, by the rule of google-research/bert (SPEC.md section 1)."""
+
 import numpy as np
 import pytest
 
@@ -10,14 +11,17 @@ def spans(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return (ends - sizes).astype(np.int32), ends
 
 
-@pytest.mark.parametrize(("length", "limit", "expected"), [
-    (128, 20, 19),  # round(19.2)
-    (512, 77, 77),  # round(76.8)
-    (3, 20, 1),  # never none: max(1, round(0.45))
-    (128, 10, 10),  # never over max_predictions_per_seq
-    (10, 20, 2),  # Python rounds half to even: round(1.5) is 2 ...
-    (30, 20, 4),  # ... and round(4.5) is 4
-])
+@pytest.mark.parametrize(
+    ("length", "limit", "expected"),
+    [
+        (128, 20, 19),  # round(19.2)
+        (512, 77, 77),  # round(76.8)
+        (3, 20, 1),  # never none: max(1, round(0.45))
+        (128, 10, 10),  # never over max_predictions_per_seq
+        (10, 20, 2),  # Python rounds half to even: round(1.5) is 2 ...
+        (30, 20, 4),  # ... and round(4.5) is 4
+    ],
+)
 def test_number_of_predictions_is_the_references(length, limit, expected):
     assert predictions(length, 0.15, limit) == expected
 

@@ -1,4 +1,5 @@
 """AdamW as BERT's and LAMB, against cases computed by hand."""
+
 import math
 
 import pytest

@@ -1,4 +1,5 @@
 """params.yaml: every mistake is named with its key, its value and the remedy."""
+
 import re
 from pathlib import Path
 

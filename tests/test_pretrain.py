@@ -1,4 +1,5 @@
 """Pre-training survives a kill with the same weights, to the bit, and names what goes wrong."""
+
 import json
 import os
 import re
@@ -21,7 +22,9 @@ PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 4
 def project(tmp_path, monkeypatch):
     """A folder with the example sets and the initial model of presets/tiny.yaml, with dropout, and two phases of 12 steps."""
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(    bert:\n.*?phases:\n).*?\n(    roberta)", rf"\g<1>{PHASE % (12, 'adamw', '1.0e-3')}{PHASE % (12, 'lamb', '1.0e-2')}\g<2>", text, flags=re.S)
+    text = re.sub(
+        r"(    bert:\n.*?phases:\n).*?\n(    roberta)", rf"\g<1>{PHASE % (12, 'adamw', '1.0e-3')}{PHASE % (12, 'lamb', '1.0e-2')}\g<2>", text, flags=re.S
+    )
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -33,7 +36,9 @@ def project(tmp_path, monkeypatch):
 
 def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
     """The stage's exit status; it is killed once the checkpoint of step `kill_after` is there."""
-    process = subprocess.Popen([sys.executable, "-m", "wwm.pretrain", "bert"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wwm.pretrain", "bert"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     if kill_after:
         while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
             assert process.poll() is None, process.stdout.read()

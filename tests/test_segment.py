@@ -1,4 +1,5 @@
 """Segmenter and segmentation: words as offsets into a text that stays as it is."""
+
 import json
 from pathlib import Path
 
@@ -6,9 +7,21 @@ import pytest
 
 from wwm import segment, segmenter
 
-GOLD = [sentence.split() for sentence in (
-    "我们 喜欢 自然 语言 处理 。", "他们 研究 语言 模型 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 ， 我们 去 公园 。", "这 本 书 很 有 意思 。",
-    "模型 预测 下 一个 词 。", "中国 的 语言 很 多 。", "我们 研究 自然 语言 。", "公园 里 的 天气 很 好 。", "他们 喜欢 这 本 书 。")]
+GOLD = [
+    sentence.split()
+    for sentence in (
+        "我们 喜欢 自然 语言 处理 。",
+        "他们 研究 语言 模型 。",
+        "北京 是 中国 的 首都 。",
+        "今天 天气 很 好 ， 我们 去 公园 。",
+        "这 本 书 很 有 意思 。",
+        "模型 预测 下 一个 词 。",
+        "中国 的 语言 很 多 。",
+        "我们 研究 自然 语言 。",
+        "公园 里 的 天气 很 好 。",
+        "他们 喜欢 这 本 书 。",
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +52,21 @@ def test_word_scores_are_those_of_the_bake_offs():
     assert (round(scores["precision"], 1), round(scores["recall"], 1), round(scores["f1"], 1)) == (50.0, 66.7, 57.1)
 
 
-@pytest.mark.parametrize("text", [
-    "我们研究语言模型。他们喜欢这本书！", "第一段。\n第二段没有句号\n\n第三段？还有。", "\u3000\u3000今天 天气 很好 。", "T恤１９９９年😀👨‍👩‍👧很好…", "繁體字與한국어，e\u0301té.", "　", "a" * 300, "好" * 5000,
-    "“引用。”他说。", "零\u200c宽"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我们研究语言模型。他们喜欢这本书！",
+        "第一段。\n第二段没有句号\n\n第三段？还有。",
+        "\u3000\u3000今天 天气 很好 。",
+        "T恤１９９９年😀👨‍👩‍👧很好…",
+        "繁體字與한국어，e\u0301té.",
+        "　",
+        "a" * 300,
+        "好" * 5000,
+        "“引用。”他说。",
+        "零\u200c宽",
+    ],
+)
 @pytest.mark.parametrize("backend", ["ltp", "none"])
 def test_sentences_and_words_partition_any_text(trained, text, backend):
     cut = segment.load_ltp(str(trained)) if backend == "ltp" else None

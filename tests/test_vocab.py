@@ -1,4 +1,5 @@
 """The tokenizer: trained or read, the same in tokenizers and in transformers, and literal special tokens are text."""
+
 import pytest
 
 from wwm import vocab

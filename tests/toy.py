@@ -1,4 +1,5 @@
 """A tiny model and tiny example shards for tests of training."""
+
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,25 @@ from wwm import files, vocab
 from wwm.examples import full_sentences, sentence_pairs, write
 from wwm.mask import schema
 
-TOKENS = [*vocab.SPECIAL, *(chr(0x4e00 + i) for i in range(95))]
+TOKENS = [*vocab.SPECIAL, *(chr(0x4E00 + i) for i in range(95))]
 
 
 def model(folder: Path | None = None, dropout: float = 0.0, layers: int = 2) -> BertForPreTraining:
     """A random BERT of 2 layers x 32; saved with its tokenizer if a folder is given."""
     torch.manual_seed(0)
-    bert = BertForPreTraining(BertConfig(vocab_size=len(TOKENS), num_hidden_layers=layers, hidden_size=32, num_attention_heads=2, intermediate_size=64,
-                                         max_position_embeddings=32, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, initializer_range=0.1))
+    bert = BertForPreTraining(
+        BertConfig(
+            vocab_size=len(TOKENS),
+            num_hidden_layers=layers,
+            hidden_size=32,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=32,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            initializer_range=0.1,
+        )
+    )
     if folder:
         bert.save_pretrained(folder)
         vocab.save(vocab.build(TOKENS, True), TOKENS, True, folder)

@@ -1,4 +1,5 @@
 """Word boundaries x WordPiece offsets -> units, what whole word masking masks together."""
+
 import numpy as np
 
 

@@ -1,4 +1,5 @@
 """Checkpoints: written whole or not at all, the last two kept, the newest readable one found."""
+
 import os
 from pathlib import Path
 

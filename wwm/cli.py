@@ -1,4 +1,5 @@
 """`wwm masks | preset`: what a person types beside `dvc repro`."""
+
 import difflib
 import shutil
 import sys
@@ -43,7 +44,9 @@ def masks(
     rng = np.random.default_rng(seed)
     mask_id, replacements = tokens.index("[MASK]"), masking.replacement_ids(tokens, "vocabulary")
     limit = masking.predictions(len(encoding.ids) + 2, masked_lm_prob, len(encoding.ids))
-    print(f"\n{limit} of {len(encoding.ids)} pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random (in brackets)")
+    print(
+        f"\n{limit} of {len(encoding.ids)} pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random (in brackets)"
+    )
     for kind, begin in begins.items():
         unit_starts = np.flatnonzero(begin).astype(np.int32)
         unit_ends = np.append(unit_starts[1:], len(begin)).astype(np.int32)
@@ -66,7 +69,9 @@ def preset(
     names = sorted(path.stem for path in Path("presets").glob("*.yaml"))
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        raise ValueError(f"no preset {name!r}{f'; did you mean {near[0]}?' if near else ''} presets/ has {', '.join(names) or 'none here: run in the project folder'}")
+        raise ValueError(
+            f"no preset {name!r}{f'; did you mean {near[0]}?' if near else ''} presets/ has {', '.join(names) or 'none here: run in the project folder'}"
+        )
     source = Path("presets", f"{name}.yaml")
     params.read(source)
     if params_file.is_file() and params_file.read_bytes() != source.read_bytes():

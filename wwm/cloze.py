@@ -6,6 +6,7 @@ By hand python -m wwm.cloze MODEL
 
 One word of 1 to 4 Chinese characters of each sentence is masked whole; sentences and words are the same for every model.
 """
+
 import re
 import time
 from collections.abc import Iterable

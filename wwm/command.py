@@ -1,4 +1,5 @@
 """How a stage is started from the command line."""
+
 import sys
 
 import typer

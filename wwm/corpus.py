@@ -4,6 +4,7 @@ Reads   corpus.folder/<glob of each source>: UTF-8, a paragraph a line, a blank 
 Writes  data/corpus/{train,heldout}/NNNNN.parquet with the columns id, source, text; results/corpus.json with every count
 By hand python -m wwm.corpus
 """
+
 import hashlib
 import unicodedata
 from collections import Counter
@@ -48,12 +49,16 @@ def main() -> None:
                             counts[f"{part}_characters"] += len(text)
                             written[part] += 1
                 if not written["train"]:
-                    raise ValueError(f"corpus.sources.{source}: no document of {corpus.folder}/{pattern} is left for training; "
-                                     f"corpus.min_characters is {corpus.min_characters}, and duplicates of earlier documents are dropped")
+                    raise ValueError(
+                        f"corpus.sources.{source}: no document of {corpus.folder}/{pattern} is left for training; "
+                        f"corpus.min_characters is {corpus.min_characters}, and duplicates of earlier documents are dropped"
+                    )
             for part, writer in writers.items():
                 writer.close()
                 if not writer.shards:
-                    raise ValueError(f"corpus.heldout_share {corpus.heldout_share} leaves no {part} document of {sum(counts[f'{p}_documents'] for p in writers)}; change it")
+                    raise ValueError(
+                        f"corpus.heldout_share {corpus.heldout_share} leaves no {part} document of {sum(counts[f'{p}_documents'] for p in writers)}; change it"
+                    )
         files.write_json(outs[1], dict(sorted(counts.items())))
         run.log(counts)
 
@@ -62,7 +67,9 @@ def source_files(folder: Path, source: str, pattern: str) -> list[Path]:
     """The files of one source, sorted. Raises ValueError when there is none."""
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
-        raise ValueError(f"corpus.sources.{source}: no file matches {folder}/{pattern}; set corpus.folder to the folder of your text and this key to a file or glob in it")
+        raise ValueError(
+            f"corpus.sources.{source}: no file matches {folder}/{pattern}; set corpus.folder to the folder of your text and this key to a file or glob in it"
+        )
     return found
 
 
@@ -75,7 +82,9 @@ def read_documents(path: Path) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`") from None
+                raise ValueError(
+                    f"{path}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
+                ) from None
             if line.strip():
                 lines.append(line)
                 empty = False
@@ -90,7 +99,9 @@ def read_documents(path: Path) -> Iterator[str]:
 
 def clean(text: str) -> str:
     """Text without control and invisible characters and without blanks at line ends; otherwise as it is."""
-    text = "".join(character for character in text if character == "\n" or character == "\t" or unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
+    text = "".join(
+        character for character in text if character == "\n" or character == "\t" or unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cs", "Cn")
+    )
     lines = (line.strip() for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 

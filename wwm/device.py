@@ -1,4 +1,5 @@
 """Where tensors live: CUDA where there is one, else the CPU. TPUs (XLA) get their place here too."""
+
 import torch
 
 

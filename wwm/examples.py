@@ -3,6 +3,7 @@
 Sentences of a document follow each other in one array of pieces, so a segment of an example is a range of that array:
 an example is the row (a_start, a_end, b_start, b_end, is_random_next), the last three 0 where there is no second segment.
 """
+
 import numpy as np
 from numba import njit
 

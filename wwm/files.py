@@ -1,4 +1,5 @@
 """Outputs appear whole or not at all; long work keeps its state in a locked scratch folder."""
+
 import fcntl
 import hashlib
 import json

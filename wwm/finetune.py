@@ -6,6 +6,7 @@ By hand python -m wwm.finetune MODEL TASK
 
 The model is the authors': BERT, dropout, one linear layer on the pooled output. Seeds that are finished survive a kill.
 """
+
 import shutil
 import time
 from pathlib import Path

@@ -4,6 +4,7 @@ Reads   data/vocab/
 Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (steps and tokens seen) of a random model
 By hand python -m wwm.init NAME
 """
+
 import shutil
 from pathlib import Path
 
@@ -31,10 +32,14 @@ def main(name: str) -> None:
             try:
                 bert, loading = BertForPreTraining.from_pretrained(model.source, output_loading_info=True)
             except OSError as error:
-                raise ValueError(f"init.models.{name}.source: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use `random`, a model folder or a hub name") from None
+                raise ValueError(
+                    f"init.models.{name}.source: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use `random`, a model folder or a hub name"
+                ) from None
             if bert.config.vocab_size != vocab_size:
-                raise ValueError(f"init.models.{name}.source: {model.source} has {bert.config.vocab_size} vocabulary entries, data/vocab has {vocab_size}; "
-                                 f"set vocab.source to {model.source} too")
+                raise ValueError(
+                    f"init.models.{name}.source: {model.source} has {bert.config.vocab_size} vocabulary entries, data/vocab has {vocab_size}; "
+                    f"set vocab.source to {model.source} too"
+                )
             if loading["missing_keys"]:
                 print(f"{model.source} lacks these tensors, which start at random: {', '.join(sorted(loading['missing_keys']))}")
         with files.new_folder(out) as folder:

@@ -1,4 +1,5 @@
 """Masked examples in an order that a step number alone determines, packed into rows without padding between them."""
+
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -91,4 +92,6 @@ class Examples:
                 if values["next_sentence_label"] is not None:
                     next_labels.append(int(values["next_sentence_label"]))
                 start = end
-        return Batch(input_ids, token_type_ids, position_ids, example_of, np.array(cls), np.concatenate(masked), np.concatenate(labels), np.array(next_labels, np.int64))
+        return Batch(
+            input_ids, token_type_ids, position_ids, example_of, np.array(cls), np.concatenate(masked), np.concatenate(labels), np.array(next_labels, np.int64)
+        )

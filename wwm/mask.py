@@ -8,6 +8,7 @@ By hand python -m wwm.mask SET
 
 Masks are static: written here, once per pass over the corpus (`dupe_factor` passes).
 """
+
 import json
 import zlib
 from pathlib import Path
@@ -47,7 +48,10 @@ def main(name: str) -> None:
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
         totals = {length.max_seq_length: dict.fromkeys(("examples", "pieces", "masked", "pairs", "random_next"), 0) for length in chosen.lengths}
         joined = characters = 0
-        with files.new_folder(outs[0]) as folder, tqdm(total=len(shards) * sum(length.dupe_factor for length in chosen.lengths), desc=f"mask {name}", unit=" passes") as bar:
+        with (
+            files.new_folder(outs[0]) as folder,
+            tqdm(total=len(shards) * sum(length.dupe_factor for length in chosen.lengths), desc=f"mask {name}", unit=" passes") as bar,
+        ):
             for shard in shards:
                 pieces = tokenize(pq.read_table(shard), tokenizer, tokens, chosen.unit)
                 joined += pieces.joined_characters
@@ -56,7 +60,12 @@ def main(name: str) -> None:
                     target = folder / str(length.max_seq_length) / shard.parent.name / f"{shard.stem}.arrow"
                     target.parent.mkdir(parents=True, exist_ok=True)
                     key = [base.seed, zlib.crc32(f"{name}/{length.max_seq_length}/{shard.parent.name}/{shard.stem}".encode())]
-                    header = {"set": name, "max_seq_length": str(length.max_seq_length), "unit": chosen.unit, "vocab": files.content_hash("data/vocab/vocab.txt")}
+                    header = {
+                        "set": name,
+                        "max_seq_length": str(length.max_seq_length),
+                        "unit": chosen.unit,
+                        "vocab": files.content_hash("data/vocab/vocab.txt"),
+                    }
                     with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, schema(pieces.ids.dtype).with_metadata(header)) as writer:
                         for dupe in range(length.dupe_factor):
                             rng = np.random.default_rng([*key, dupe])
@@ -66,11 +75,19 @@ def main(name: str) -> None:
                             bar.update()
         shares = {"joined_share": joined / max(1, characters)} if chosen.unit == "whole_word" else {}
         if shares.get("joined_share", 0) > mask.joined_share_limit:
-            raise ValueError(f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
-                             f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit")
+            raise ValueError(
+                f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
+                f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
+            )
         report = shares | {str(length): summary(total, length) for length, total in totals.items()}
         files.write_json(outs[1], report)
-        run.log({f"{outer}.{key}" if isinstance(value, dict) else outer: number for outer, value in report.items() for key, number in (value.items() if isinstance(value, dict) else [(outer, value)])})
+        run.log(
+            {
+                f"{outer}.{key}" if isinstance(value, dict) else outer: number
+                for outer, value in report.items()
+                for key, number in (value.items() if isinstance(value, dict) else [(outer, value)])
+            }
+        )
         print(f"mask {name}: {json.dumps(report)}")
 
 
@@ -85,8 +102,15 @@ def load_tokenizer(folder: str) -> Tokenizer:
 
 def schema(dtype: np.dtype) -> pa.Schema:
     ids = pa.list_(pa.from_numpy_dtype(dtype))
-    return pa.schema([("input_ids", ids), ("token_type_ids", pa.list_(pa.uint8())), ("masked_lm_positions", pa.list_(pa.uint16())),
-                      ("masked_lm_ids", ids), ("next_sentence_label", pa.int8())])
+    return pa.schema(
+        [
+            ("input_ids", ids),
+            ("token_type_ids", pa.list_(pa.uint8())),
+            ("masked_lm_positions", pa.list_(pa.uint16())),
+            ("masked_lm_ids", ids),
+            ("next_sentence_label", pa.int8()),
+        ]
+    )
 
 
 def tokenize(documents: pa.Table, tokenizer: Tokenizer, tokens: list[str], unit: str) -> Pieces:
@@ -120,15 +144,20 @@ def tokenize(documents: pa.Table, tokenizer: Tokenizer, tokens: list[str], unit:
 def masked_examples(pieces: Pieces, chosen, length, mask, tokenizer: Tokenizer, replacements: np.ndarray, rng: np.random.Generator) -> pa.RecordBatch:
     """One pass over the shard."""
     if chosen.next_sentence_prediction and len(pieces.document_ends) < 2:
-        raise ValueError("mask: next sentence prediction takes its random sentences from other documents, and a shard has only one; "
-                         "separate documents by a blank line, or set next_sentence_prediction to false")
+        raise ValueError(
+            "mask: next sentence prediction takes its random sentences from other documents, and a shard has only one; "
+            "separate documents by a blank line, or set next_sentence_prediction to false"
+        )
     make = examples.sentence_pairs if chosen.next_sentence_prediction else examples.full_sentences
     rows = make(pieces.sentence_ends, pieces.document_ends, length.max_seq_length, mask.short_seq_prob, rng)
     special = [tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
     input_ids, token_type_ids, offsets, positions, labels, masked_offsets = examples.write(
-        rows, pieces.ids, pieces.unit_begins, *special, replacements, mask.masked_lm_prob, length.max_predictions_per_seq, rng)
-    columns = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in (
-        (offsets, input_ids), (offsets, token_type_ids), (masked_offsets, positions), (masked_offsets, labels))]
+        rows, pieces.ids, pieces.unit_begins, *special, replacements, mask.masked_lm_prob, length.max_predictions_per_seq, rng
+    )
+    columns = [
+        pa.ListArray.from_arrays(pa.array(o), pa.array(v))
+        for o, v in ((offsets, input_ids), (offsets, token_type_ids), (masked_offsets, positions), (masked_offsets, labels))
+    ]
     next_sentence_label = pa.array(rows[:, 4].astype(np.int8)) if chosen.next_sentence_prediction else pa.nulls(len(rows), pa.int8())
     return pa.RecordBatch.from_arrays([*columns, next_sentence_label], schema=schema(pieces.ids.dtype))
 
@@ -143,7 +172,12 @@ def count(total: dict[str, int], batch: pa.RecordBatch) -> None:
 
 
 def summary(total: dict[str, int], length: int) -> dict[str, float]:
-    shares = {"examples": total["examples"], "pieces": total["pieces"], "fill": total["pieces"] / (total["examples"] * length), "masked_share": total["masked"] / total["pieces"]}
+    shares = {
+        "examples": total["examples"],
+        "pieces": total["pieces"],
+        "fill": total["pieces"] / (total["examples"] * length),
+        "masked_share": total["masked"] / total["pieces"],
+    }
     return shares | ({"random_next_share": total["random_next"] / total["pairs"]} if total["pairs"] else {})
 
 

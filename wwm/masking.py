@@ -1,4 +1,5 @@
 """Which units are masked, and what stands in their place: google-research/bert's create_masked_lm_predictions."""
+
 import numpy as np
 from numba import njit
 

@@ -1,4 +1,5 @@
 """What is added around transformers' BERT: packed rows, and the MLM head at masked positions only."""
+
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ def hidden_states(model: BertForPreTraining, batch: Batch, device: torch.device)
     """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
     example = torch.from_numpy(batch.example).to(device)
     # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
-    attention_mask = (example[:, None, :, None] == example[:, None, None, :])
+    attention_mask = example[:, None, :, None] == example[:, None, None, :]
     ids = [torch.from_numpy(array).to(device) for array in (batch.input_ids, batch.token_type_ids, batch.position_ids)]
     hidden = model.bert(input_ids=ids[0], token_type_ids=ids[1], position_ids=ids[2], attention_mask=attention_mask).last_hidden_state
     return hidden.flatten(0, 1)

@@ -1,4 +1,5 @@
 """BERT's AdamW and LAMB, and the schedule that both follow."""
+
 import torch
 
 
@@ -20,8 +21,18 @@ def linear_schedule(step: int, steps: int, warmup_steps: int) -> float:
 class AdamW(torch.optim.Optimizer):
     """Adam with decoupled weight decay; by default without bias correction, as google-research/bert's AdamWeightDecayOptimizer."""
 
-    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-6, weight_decay: float = 0.01, correct_bias: bool = False):
-        super().__init__(groups, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "correct_bias": correct_bias, "adapt": False, "step": 0})
+    def __init__(
+        self,
+        groups: list[dict],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+        correct_bias: bool = False,
+    ):
+        super().__init__(
+            groups, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "correct_bias": correct_bias, "adapt": False, "step": 0}
+        )
 
     @torch.no_grad()
     def step(self) -> None:

@@ -3,6 +3,7 @@
 An unknown, missing or impossible key is an error that names the key, the value and the remedy.
 Every field's description is what the generated reference (docs/params.md) prints.
 """
+
 import difflib
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
@@ -42,7 +43,9 @@ class Corpus(Section):
     """Text files -> clean, deduplicated documents."""
 
     folder: str = Field(description="Folder that holds every source; DVC tracks its content.")
-    sources: dict[Name, str] = Field(min_length=1, description="Source name -> glob inside `folder`. UTF-8 text, a paragraph a line, a blank line between documents.")
+    sources: dict[Name, str] = Field(
+        min_length=1, description="Source name -> glob inside `folder`. UTF-8 text, a paragraph a line, a blank line between documents."
+    )
     min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
     heldout_share: Share = Field(description="Share of documents, by hash of the text, kept from training to measure on.")
     documents_per_shard: Positive = Field(description="Documents in one Parquet shard.")
@@ -51,7 +54,9 @@ class Corpus(Section):
 class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
-    source: str = Field(description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`.")
+    source: str = Field(
+        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`."
+    )
     gold: str = Field(description="Gold words: a sentence a line, words separated by one space. F1 is measured on its held-out part whatever the source.")
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of gold sentences, by hash, to measure word F1 on.")
     epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
@@ -67,7 +72,9 @@ class Segment(Section):
 class Vocab(Section):
     """The WordPiece tokenizer."""
 
-    source: str = Field(description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`.")
+    source: str = Field(
+        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`."
+    )
     size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
     min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
     unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
@@ -90,7 +97,9 @@ class Mask(Section):
 
     masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of pieces to mask; 0.15 in the reference.")
     short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
-    random_token: Literal["vocabulary", "words"] = Field(description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries.")
+    random_token: Literal["vocabulary", "words"] = Field(
+        description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries."
+    )
     joined_share_limit: Share = Field(description="The stage fails above this share of characters in words that pieces join to their neighbours.")
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
 

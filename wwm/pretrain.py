@@ -7,6 +7,7 @@ By hand python -m wwm.pretrain NAME
 
 A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed.
 """
+
 import csv
 import io
 import json
@@ -28,7 +29,20 @@ from wwm.loader import Examples
 from wwm.model import pretraining_losses
 from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
 
-COLUMNS = ["step", "phase", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "heldout_mlm_loss", "heldout_mlm_accuracy"]
+COLUMNS = [
+    "step",
+    "phase",
+    "mlm_loss",
+    "mlm_accuracy",
+    "nsp_loss",
+    "nsp_accuracy",
+    "learning_rate",
+    "grad_norm",
+    "tokens",
+    "tokens_per_second",
+    "heldout_mlm_loss",
+    "heldout_mlm_accuracy",
+]
 
 
 def main(name: str) -> None:
@@ -48,14 +62,25 @@ def main(name: str) -> None:
 
 class Trainer:
     def __init__(self, name, base, pretrain, model, init: Path, examples: Path, scratch: Path, run):
-        self.name, self.base, self.pretrain, self.phases, self.init, self.examples, self.scratch, self.run = name, base, pretrain, model.phases, init, examples, scratch, run
+        self.name, self.base, self.pretrain, self.phases, self.init, self.examples, self.scratch, self.run = (
+            name,
+            base,
+            pretrain,
+            model.phases,
+            init,
+            examples,
+            scratch,
+            run,
+        )
         torch.set_num_threads(base.threads)
         device.seed_all(base.seed)
         self.device = device.pick()
         self.model = BertForPreTraining.from_pretrained(init).to(self.device).train()
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
         if longest > limit:
-            raise ValueError(f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins")
+            raise ValueError(
+                f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins"
+            )
         history = init / "training.json"
         # A model from elsewhere does not say what it saw.
         self.before = files.read_json(history) if history.exists() else {"steps": 0, "tokens": 0}
@@ -67,7 +92,13 @@ class Trainer:
     def train(self, out: Path, results: list[Path]) -> None:
         state = checkpoint.newest(self.scratch)
         if state:
-            self.phase, self.step, self.total_steps, self.tokens, self.rows = state["phase"], state["step"], state["total_steps"], state["tokens"], json.loads(state["rows"])
+            self.phase, self.step, self.total_steps, self.tokens, self.rows = (
+                state["phase"],
+                state["step"],
+                state["total_steps"],
+                state["tokens"],
+                json.loads(state["rows"]),
+            )
             self.model.load_state_dict(state["model"])
         signal.signal(signal.SIGTERM, self.ask_to_stop)
         total = sum(phase.steps for phase in self.phases)
@@ -130,11 +161,20 @@ class Trainer:
         for batch in batches:
             losses = pretraining_losses(self.model, batch, self.device)
             (losses.mlm / n_masked + losses.nsp / n_examples).backward()
-            sums += [losses.mlm.item(), losses.mlm_correct.item(), len(batch.masked_ids), losses.nsp.item(), losses.nsp_correct.item(), len(batch.next_sentence_labels)]
+            sums += [
+                losses.mlm.item(),
+                losses.mlm_correct.item(),
+                len(batch.masked_ids),
+                losses.nsp.item(),
+                losses.nsp_correct.item(),
+                len(batch.next_sentence_labels),
+            ]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.pretrain.max_grad_norm).item()
         if not math.isfinite(norm):
-            raise ValueError(f"pretrain.models.{self.name}: the gradient is {norm} at step {self.total_steps + 1}; lower learning_rate or raise warmup_steps. "
-                             f"The last checkpoint is kept in {self.scratch}")
+            raise ValueError(
+                f"pretrain.models.{self.name}: the gradient is {norm} at step {self.total_steps + 1}; lower learning_rate or raise warmup_steps. "
+                f"The last checkpoint is kept in {self.scratch}"
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return sums, norm
@@ -155,14 +195,33 @@ class Trainer:
     def row(self, phase, sums: np.ndarray, gradient_norm: float, learning_rate: float, tokens_per_second: float) -> dict:
         mlm, mlm_correct, n_masked, nsp, nsp_correct, n_examples = sums.tolist()
         return dict.fromkeys(COLUMNS) | {
-            "step": self.total_steps, "phase": self.phase + 1, "mlm_loss": mlm / n_masked, "mlm_accuracy": mlm_correct / n_masked,
-            "nsp_loss": nsp / n_examples if n_examples else None, "nsp_accuracy": nsp_correct / n_examples if n_examples else None,
-            "learning_rate": learning_rate, "grad_norm": gradient_norm, "tokens": self.tokens, "tokens_per_second": tokens_per_second}
+            "step": self.total_steps,
+            "phase": self.phase + 1,
+            "mlm_loss": mlm / n_masked,
+            "mlm_accuracy": mlm_correct / n_masked,
+            "nsp_loss": nsp / n_examples if n_examples else None,
+            "nsp_accuracy": nsp_correct / n_examples if n_examples else None,
+            "learning_rate": learning_rate,
+            "grad_norm": gradient_norm,
+            "tokens": self.tokens,
+            "tokens_per_second": tokens_per_second,
+        }
 
     def save(self, optimizer) -> None:
-        checkpoint.save(self.scratch, self.total_steps, {
-            "phase": self.phase, "step": self.step, "total_steps": self.total_steps, "tokens": self.tokens, "rows": json.dumps(self.rows),
-            "model": self.model.state_dict(), "optimizer": optimizer.state_dict(), "random": device.random_state()})
+        checkpoint.save(
+            self.scratch,
+            self.total_steps,
+            {
+                "phase": self.phase,
+                "step": self.step,
+                "total_steps": self.total_steps,
+                "tokens": self.tokens,
+                "rows": json.dumps(self.rows),
+                "model": self.model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "random": device.random_state(),
+            },
+        )
 
     def ask_to_stop(self, *_) -> None:
         self.stop = True

@@ -1,4 +1,5 @@
 """One page of tables and plots that opens from disk without a network: plotly.js is inside."""
+
 from pathlib import Path
 
 import jinja2

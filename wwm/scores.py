@@ -6,6 +6,7 @@ By hand python -m wwm.scores
 
 What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not from names.
 """
+
 import csv
 import io
 from itertools import product
@@ -232,8 +233,7 @@ def claim(statement: str, made: list[Comparison]) -> str:
 def comparison_table(results: Results) -> Table:
     rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
     caption = (
-        "Margin: difference of mean test scores, in points. "
-        "Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
+        "Margin: difference of mean test scores, in points. Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
     )
     return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows)
 
@@ -252,7 +252,10 @@ def scale(results: Results) -> str:
 def single_figures(results: Results) -> list[tuple]:
     scored = [
         (model, task, split, row["seed"], row[split])
-        for task, rows in results.finetune.items() for model, result in rows.items() for row in result["seeds"] for split in ("dev", "test")
+        for task, rows in results.finetune.items()
+        for model, result in rows.items()
+        for row in result["seeds"]
+        for split in ("dev", "test")
     ]
     return scored + [(model, "cloze", key, "", row[key]) for model, row in results.cloze.items() for key in CLOZE]
 

@@ -5,6 +5,7 @@ Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists 
         sentences and words each partition the text (white space belongs to the word before it); results/segment.json
 By hand python -m wwm.segment
 """
+
 import contextlib
 import io
 import os
@@ -28,7 +29,10 @@ def main() -> None:
         cut = load_ltp("data/segmenter") if segment.backend == "ltp" else None
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
         counts = {"documents": 0, "characters": 0, "sentences": 0, "words": 0}
-        with files.new_folder(outs[0]) as folder, tqdm(total=sum(pq.read_metadata(s).num_rows for s in shards), desc="segment", unit=" documents", mininterval=1) as bar:
+        with (
+            files.new_folder(outs[0]) as folder,
+            tqdm(total=sum(pq.read_metadata(s).num_rows for s in shards), desc="segment", unit=" documents", mininterval=1) as bar,
+        ):
             for shard in shards:
                 documents = pq.read_table(shard)
                 texts = documents["text"].to_pylist()

@@ -4,6 +4,7 @@ Reads   segmenter.gold: a sentence a line, words separated by one space
 Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads; results/segmenter.json with word F1 on the held-out gold sentences
 By hand python -m wwm.segmenter
 """
+
 import hashlib
 import json
 import os
@@ -95,8 +96,10 @@ def local_folder(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.bin", "*.txt", "*.safetensors"]))
     except Exception as error:
-        raise ValueError(f"segmenter.source: {source} is no folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                         "use `train`, an LTP folder, or a hub name such as LTP/small") from None
+        raise ValueError(
+            f"segmenter.source: {source} is no folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            "use `train`, an LTP folder, or a hub name such as LTP/small"
+        ) from None
 
 
 def perceptron_file(folder: Path, source: str) -> str | None:

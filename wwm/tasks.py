@@ -1,4 +1,5 @@
 """The table of tasks that models are compared on, and the parser of their files: plain values in, plain values out."""
+
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ Reads   models/SOURCE/
 Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json
 By hand python -m wwm.truncate NAME
 """
+
 import re
 import shutil
 from pathlib import Path

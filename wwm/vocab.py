@@ -4,6 +4,7 @@ Reads   data/corpus/{train,heldout}/*.parquet
 Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json with the share of [UNK]
 By hand python -m wwm.vocab
 """
+
 from collections import Counter
 from pathlib import Path
 
@@ -30,8 +31,10 @@ def main() -> None:
         tokenizer = build(tokens, lower_case)
         counts = {"size": len(tokens)} | unknown_share(tokenizer, texts("heldout"))
         if counts["unknown_share"] > vocab.unknown_share_limit:
-            raise ValueError(f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
-                             "take a vocabulary of this script, or a larger vocab.size, or raise the limit")
+            raise ValueError(
+                f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
+                "take a vocabulary of this script, or a larger vocab.size, or raise the limit"
+            )
         with files.new_folder(outs[0]) as folder:
             save(tokenizer, tokens, lower_case, folder)
         files.write_json(outs[1], counts)
@@ -62,8 +65,10 @@ def train(lines: list[str], size: int, min_frequency: int) -> list[str]:
     alphabet = sorted(character for character, count in characters.items() if count >= min_frequency)
     within = sorted(later.keys() & {f"##{character}" for character in alphabet})
     if len(SPECIAL) + len(alphabet) + len(within) > size:
-        raise ValueError(f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
-                         f"raise it, or vocab.min_frequency {min_frequency}")
+        raise ValueError(
+            f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
+            f"raise it, or vocab.min_frequency {min_frequency}"
+        )
     fixed = [*SPECIAL, *alphabet, *within]
     # Rarer characters stay out: the trainer would add them in no fixed order.
     trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=min_frequency, special_tokens=fixed, limit_alphabet=len(alphabet), show_progress=False)
@@ -83,8 +88,10 @@ def find(source: str) -> tuple[Path, bool]:
         try:
             path = Path(snapshot_download(source, allow_patterns=["vocab.txt", "tokenizer_config.json"]))
         except Exception as error:
-            raise ValueError(f"vocab.source: {source} is no file or folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                             "use `train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese") from None
+            raise ValueError(
+                f"vocab.source: {source} is no file or folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                "use `train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
+            ) from None
     if not (path / "vocab.txt").is_file():
         raise ValueError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
@@ -115,7 +122,8 @@ def build(tokens: list[str], lower_case: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])])
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
     tokenizer.add_special_tokens(SPECIAL)
     tokenizer.encode_special_tokens = True
     return tokenizer
@@ -132,9 +140,21 @@ def unknown_share(tokenizer: Tokenizer, lines) -> dict[str, float]:
 def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path) -> None:
     (folder / "vocab.txt").write_bytes(("\n".join(tokens) + "\n").encode())
     tokenizer.save(str(folder / "tokenizer.json"))
-    files.write_json(folder / "tokenizer_config.json", {
-        "tokenizer_class": "BertTokenizer", "do_lower_case": lower_case, "tokenize_chinese_chars": True, "strip_accents": None, "model_max_length": 512,
-        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"})
+    files.write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": lower_case,
+            "tokenize_chinese_chars": True,
+            "strip_accents": None,
+            "model_max_length": 512,
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,178 @@
+"""README.md and README_ZH.md are true: commands, paths, keys and examples; the two say the same."""
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from wwm import params, segmenter, tasks, vocab
+
+ROOT = Path(__file__).parent.parent
+READMES = ["README.md", "README_ZH.md"]
+# Names on the hub or on GitHub, and what the pipeline writes, are no files of the repository.
+NOT_HERE = {"hfl", "LTP", "google-bert", "google-research", "data", "models", "results", "scratch", "dvc.lock", ".dvc", "path", ""}
+GOLD = "使用 语言 模型 来 预测 下 一个 词 。\n语言 模型 的 词 。\n下 一个 词 的 预测 。".split("\n")
+SENTENCE = "使用语言模型来预测下一个词的probability。"
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, *languages: str) -> list[str]:
+    return [body for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", text(name), re.M | re.S) if language in languages]
+
+
+def prose(name: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text(name), flags=re.M | re.S)
+
+
+def inline(name: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", prose(name))
+
+
+def commands(name: str) -> list[str]:
+    return [line for block in blocks(name, "sh") for line in block.splitlines()]
+
+
+def merged(base: dict, change: dict) -> dict:
+    return base | {key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value for key, value in change.items()}
+
+
+def is_key(key: str) -> bool:
+    """Whether a dotted key leads to a field of params.yaml; any name stands for an entry of a map."""
+    section = params.Params
+    for part in key.split("."):
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            if part not in section.model_fields:
+                return False
+            section = section.model_fields[part].annotation
+        elif getattr(section, "__origin__", None) is dict:
+            section = section.__args__[1]
+        else:
+            return False
+    return True
+
+
+def test_what_is_generated_is_fresh(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    spec = importlib.util.spec_from_file_location("generate", "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    stale = [name for name, content in generate.generated().items() if Path(name).read_text(encoding="utf-8") != content]
+    assert not stale, "run python docs/generate.py"
+    for name in READMES:
+        assert f"| `{next(iter(generate.CHINESE))}` |" in text(name)
+
+
+def test_both_languages_have_the_same_headings_and_the_same_examples():
+    levels = [re.findall(r"^#+ ", re.sub(r"^```.*?^```$", "", text(name), flags=re.M | re.S), re.M) for name in READMES]
+    assert levels[0] == levels[1]
+    for language in ("sh", "yaml", "python", "json", "bibtex"):
+        assert blocks(READMES[0], language) == blocks(READMES[1], language), language
+    anchors = [re.findall(r"<!-- .*? -->", text(name)) for name in READMES]
+    assert anchors[0] == anchors[1] == ["<!-- scores -->", "<!-- /scores -->", "<!-- stages -->", "<!-- /stages -->"]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_make_target_is_in_the_makefile(name):
+    targets = set(re.findall(r"^([\w-]+):", text("Makefile"), re.M))
+    named = {word for line in [*commands(name), *inline(name)] if line.startswith("make ") for word in line.split()[1:] if "=" not in word}
+    assert named and named <= targets
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_path_in_backticks_is_in_the_repository(name):
+    words = {word for code in inline(name) for word in code.split()}
+    paths = {word for word in words if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word) and ("/" in word or word.endswith((".py", ".yaml", ".md", ".cff", ".toml")))}
+    # A module of google-research/bert.
+    paths -= {"create_pretraining_data.py"}
+    missing = [path for path in paths if path.split("/")[0] not in NOT_HERE and "." + path.split(".")[-1] != ".org" and not (ROOT / path).exists()]
+    assert len(paths) > 5 and not missing
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_key_named_is_one_of_params_yaml(name):
+    sections = "|".join(params.Params.model_fields)
+    keys = {code for code in inline(name) if re.fullmatch(rf"({sections})(\.\w+)+", code) and not (ROOT / code).exists()}
+    assert len(keys) > 5 and not [key for key in keys if not is_key(key)]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_relative_link_resolves(name):
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text(name)) if "://" not in link]
+    assert links and not [link for link in links if not (ROOT / link).exists()]
+
+
+@pytest.mark.parametrize("example", blocks(READMES[0], "yaml"))
+def test_every_yaml_example_is_valid_in_the_demos_params(example, tmp_path):
+    yaml = YAML(typ="safe")
+    values = merged(yaml.load(text("presets/demo.yaml")), yaml.load(example))
+    # The example that empties truncate.models and the demo's rbt3, which starts there, exclude each other: the README says so.
+    if yaml.load(example).get("truncate") == {"models": {}}:
+        values["truncate"]["models"] = {}
+        values["pretrain"]["models"] = yaml.load(example)["pretrain"]["models"]
+    with open(tmp_path / "params.yaml", "w", encoding="utf-8") as stream:
+        YAML().dump(values, stream)
+    params.read(tmp_path / "params.yaml")
+
+
+def test_the_example_of_a_task_reads_its_example_of_a_line():
+    (code,) = [block for block in blocks(READMES[0], "python") if block.startswith("Task(")]
+    (line,) = blocks(READMES[0], "json")
+    assert tasks.parse(line, eval(code, {"Task": tasks.Task}), "README.md").label == 1
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with the presets, and a toy segmenter and vocabulary where the pipeline would put them."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "presets", folder / "presets")
+    gold = [line.split() for line in GOLD] * 10
+    for name in ("segmenter", "vocab"):
+        (folder / "data" / name).mkdir(parents=True)
+    segmenter.train_perceptron(gold, gold, epochs=3, seed=1, folder=folder / "data/segmenter")
+    tokens = vocab.train([*("".join(words) for words in gold), *[SENTENCE] * 3], 200, 1)
+    vocab.save(vocab.build(tokens, True), tokens, True, folder / "data/vocab")
+    return folder
+
+
+WWM = list(dict.fromkeys(line for line in commands(READMES[0]) if line.startswith("wwm ")))
+
+
+def run(line: str, folder: Path) -> str:
+    command = [sys.executable, "-c", "from wwm.cli import app; app()", *shlex.split(line)[1:]]
+    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm masks ")])
+def test_masks_print_what_the_readme_shows(line, project):
+    said = run(line, project)
+    (shown,) = [block for block in blocks(READMES[0], "text") if block.startswith("text ")]
+    heads = [re.split(r"  +|(?<=[a-z]) (?=使)", row)[0] for row in shown.splitlines() if not row[:1].isdigit()]
+    assert [re.split(r"  +|(?<=[a-z]) (?=使)", row)[0] for row in said.splitlines() if not row[:1].isdigit()] == heads
+    assert said.splitlines()[0] == shown.splitlines()[0] == f"text        {SENTENCE}"
+    assert said.splitlines()[1].startswith("words       使用 语言 模型 来 预测 下 一个 词 的")
+
+
+def test_presets_are_written_as_the_readme_says(project):
+    lines = [line for line in WWM if line.startswith("wwm preset ")]
+    assert lines[0] == "wwm preset tiny"
+    for line in lines:
+        run(line, project)
+        assert (project / "params.yaml").read_text(encoding="utf-8") == text(f"presets/{line.split()[-1]}.yaml")
+    assert (project / "params.yaml.bak").is_file()
+
+
+def test_every_wwm_command_of_the_readme_is_run_here():
+    assert {line.split()[1] for line in WWM} == {"masks", "preset"}
