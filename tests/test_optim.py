@@ -11,7 +11,7 @@ from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
 def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:
     parameter = torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64))
     parameter.grad = torch.tensor(gradient, dtype=torch.float64)
-    optimizer_class([{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, **options).step()
+    optimizer_class([{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=decay, **options).step()
     return parameter.tolist()
 
 
@@ -24,7 +24,7 @@ def test_adamw_without_bias_correction_is_google_berts():
 def test_adamw_with_bias_correction_is_torchs():
     parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     reference = torch.nn.Parameter(parameter.detach().clone())
-    ours = AdamW([{"params": [parameter]}], lr=0.1, eps=1e-6, weight_decay=0.01, correct_bias=True)
+    ours = AdamW([{"params": [parameter]}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, correct_bias=True)
     torchs = torch.optim.AdamW([reference], lr=0.1, eps=1e-6, weight_decay=0.01)
     for i in range(5):
         for p, optimizer in ((parameter, ours), (reference, torchs)):

@@ -30,7 +30,7 @@ def main(name: str) -> None:
             bert = BertForPreTraining(BertConfig(vocab_size=vocab_size, **model.architecture))
         else:
             try:
-                bert, loading = BertForPreTraining.from_pretrained(model.source, output_loading_info=True)
+                bert, loading = BertForPreTraining.from_pretrained(model.source, dtype=torch.float32, output_loading_info=True)
             except OSError as error:
                 raise ValueError(
                     f"init.models.{name}.source: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use `random`, a model folder or a hub name"

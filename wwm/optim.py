@@ -18,21 +18,28 @@ def linear_schedule(step: int, steps: int, warmup_steps: int) -> float:
     return (steps - step) / max(1, steps - warmup_steps)
 
 
-class AdamW(torch.optim.Optimizer):
-    """Adam with decoupled weight decay; by default without bias correction, as google-research/bert's AdamWeightDecayOptimizer."""
+class AdamW(torch.optim.AdamW):
+    """Adam with decoupled weight decay, torch's fused kernel; by default without bias correction, as google-research/bert's AdamWeightDecayOptimizer."""
 
-    def __init__(
-        self,
-        groups: list[dict],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.01,
-        correct_bias: bool = False,
-    ):
-        super().__init__(
-            groups, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "correct_bias": correct_bias, "adapt": False, "step": 0}
-        )
+    # From this step on 1 - beta ** step is 1 in floating point, so that torch's kernel corrects nothing.
+    PAST_CORRECTION = 1e7
+
+    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float, weight_decay: float, correct_bias: bool = False):
+        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True)
+        if not correct_bias:
+            for p in (p for group in self.param_groups for p in group["params"]):
+                step = torch.tensor(self.PAST_CORRECTION, dtype=torch.float32, device=p.device)
+                self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+
+
+class Lamb(torch.optim.Optimizer):
+    """LAMB (arXiv 1904.00962, algorithm 2): Adam's bias-corrected update times |weight| / |update|, tensor by tensor.
+
+    The ratio is 1 where either norm is 0, and for biases and LayerNorm, which are not adapted.
+    """
+
+    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float, weight_decay: float):
+        super().__init__(groups, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "adapt": True, "step": 0})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -51,31 +58,13 @@ class AdamW(torch.optim.Optimizer):
             torch._foreach_mul_(second, beta2)
             torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
             denominator = torch._foreach_sqrt(second)
-            if group["correct_bias"]:
-                torch._foreach_div_(denominator, (1 - beta2 ** group["step"]) ** 0.5)
+            torch._foreach_div_(denominator, (1 - beta2 ** group["step"]) ** 0.5)
             torch._foreach_add_(denominator, group["eps"])
             update = torch._foreach_div(first, denominator)
-            if group["correct_bias"]:
-                torch._foreach_div_(update, 1 - beta1 ** group["step"])
+            torch._foreach_div_(update, 1 - beta1 ** group["step"])
             if group["weight_decay"]:
                 torch._foreach_add_(update, params, alpha=group["weight_decay"])
-            self.scale(group, params, update)
+            if group["adapt"]:
+                norms = zip(torch._foreach_norm(params), torch._foreach_norm(update))
+                torch._foreach_mul_(update, [torch.where((w > 0) & (u > 0), w / u, torch.ones_like(w)) for w, u in norms])
             torch._foreach_add_(params, update, alpha=-group["lr"])
-
-    def scale(self, group: dict, params: list[torch.Tensor], update: list[torch.Tensor]) -> None:
-        """A hook for what is done to the update before the learning rate; nothing here."""
-
-
-class Lamb(AdamW):
-    """LAMB (arXiv 1904.00962, algorithm 2): Adam's bias-corrected update times |weight| / |update|, tensor by tensor.
-
-    The ratio is 1 where either norm is 0, and for biases and LayerNorm, which are not adapted.
-    """
-
-    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-6, weight_decay: float = 0.01):
-        super().__init__(groups, lr, betas, eps, weight_decay, correct_bias=True)
-
-    def scale(self, group: dict, params: list[torch.Tensor], update: list[torch.Tensor]) -> None:
-        if group["adapt"]:
-            norms = zip(torch._foreach_norm(params), torch._foreach_norm(update))
-            torch._foreach_mul_(update, [torch.where((w > 0) & (u > 0), w / u, torch.ones_like(w)) for w, u in norms])

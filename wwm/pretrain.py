@@ -75,7 +75,7 @@ class Trainer:
         torch.set_num_threads(base.threads)
         device.seed_all(base.seed)
         self.device = device.pick()
-        self.model = BertForPreTraining.from_pretrained(init).to(self.device).train()
+        self.model = BertForPreTraining.from_pretrained(init, dtype=torch.float32).to(self.device).train()
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
         if longest > limit:
             raise ValueError(

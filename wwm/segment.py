@@ -57,6 +57,9 @@ def load_ltp(folder: str):
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
+    if hasattr(model, "tokenizer"):
+        # LTP's neural models call what transformers 5 has dropped.
+        model.tokenizer.batch_encode_plus = model.tokenizer.__call__
     return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
 
 
