@@ -1,5 +1,6 @@
 # make demo | test | test-slow | ui     each sets up .venv first; `make setup` does only that
 # TORCH=cpu|cuda                        which build of torch; by default cuda where nvidia-smi is found
+# JOBS=1                                how many stages `make demo` runs at once
 # PYTHON=/path/to/python3.11            the interpreter .venv is made from
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: demo test test-slow ui setup
 demo: setup
-	python -m flows.pipeline
+	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
 
 test: setup
 	python -m pytest -m "not slow"

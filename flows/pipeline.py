@@ -1,9 +1,13 @@
 """The whole pipeline as a Prefect flow: DVC says what changed, and just that runs, siblings in parallel.
 
-    python -m flows.pipeline                     everything of dvc.yaml here
-    python -m flows.pipeline pretrain@bert       this stage and what it needs
+python -m flows.pipeline                     everything of dvc.yaml here
+python -m flows.pipeline pretrain@bert       this stage and what it needs
+python -m flows.pipeline --concurrency 1     one stage at a time
 """
+
+import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,68 +22,82 @@ os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT", "%(asc
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asctime)s %(flow_name)s | %(message)s")
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
+from prefect.futures import as_completed, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import artifacts
 from flows.stage import StageFailed, Stages, remove_stale_rwlock
-from wwm import params, track
+from wwm import hashes, params, track
 
 NOTHING = "Nothing to do: every stage is up to date."
-SCORES = Path("results/report/scores.md")
+MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
 
 
 def plan(targets: list[str] | None = None) -> networkx.DiGraph:
-    """What `dvc repro targets` would run: changed stages and all that follow from them; an edge leads to what a stage needs."""
+    """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
+
+    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock.
+    """
     remove_stale_rwlock()
     with Repo(_wait_for_lock=True) as repo:
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
         chosen = {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
         changed = wanted & set(repo.status())
+        outs = {stage.addressing: {out.def_path: out.hash_info.value for out in stage.outs} for stage in repo.index.stages}
     # against the edges: what follows from a stage are networkx's ancestors
-    return graph.subgraph(wanted & changed.union(*(networkx.ancestors(graph, name) for name in changed))).copy()
+    todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
+    networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
+    return graph.subgraph(wanted).copy()
+
+
+def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
+    """The stages that are to do, or those that are not, each after what it needs."""
+    return [name for name in reversed(list(networkx.topological_sort(graph))) if graph.nodes[name]["todo"] == todo]
 
 
 def stages_at_once() -> int:
     threads = params.read().base.threads if Path("params.yaml").is_file() else 1
-    return max(1, os.cpu_count() // threads)
+    if shutil.which("nvidia-smi"):
+        return 1  # all would be on the same GPU
+    return max(1, min(os.cpu_count() // threads, MOST_AT_ONCE))
 
 
 @flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=64))  # the flow itself limits what it submits
 def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
-    """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default CPUs / base.threads."""
+    """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default by CPUs and base.threads, 1 with a GPU."""
     log = get_run_logger()
     graph = plan(targets)
-    if not graph:
+    todo, unchanged = in_order(graph, True), in_order(graph, False)
+    if not todo:
         log.info(NOTHING)
         return Completed(message=NOTHING)
-    log.info("To do: %s", ", ".join(reversed(list(networkx.topological_sort(graph)))))
+    log.info("To do: %s. Up to date: %d more.", ", ".join(todo), len(unchanged))
     started, table = time.monotonic(), []
     try:
-        with track.parent("pipeline") as env:
-            run_all(graph, concurrency or stages_at_once(), env, table)
+        with track.parent("pipeline") as run:
+            run.cached({name: graph.nodes[name]["outs"] for name in unchanged})
+            run_all(graph, max(1, concurrency or stages_at_once()), run, table)
     except StageFailed as error:
         return Failed(message=str(error))
     finally:
-        width = max(len(name) for name in graph)
+        width = max(len(name) for name in todo)
         rows = [f"{name:<{width}}  {state:<9}  {clock(seconds)}" for name, state, seconds in table]
         log.info("\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"]))
-    if SCORES.is_file():
-        create_markdown_artifact(key="scores", markdown=SCORES.read_text(encoding="utf-8"), description="The models compared")
+    artifacts.publish()
 
 
-def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], table: list) -> None:
-    """Runs the stages in the graph's order and writes (name, state, seconds) into `table`. Raises the first StageFailed."""
+def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: list) -> None:
+    """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first StageFailed."""
     stages, errors, submitted, begun, done = Stages(), {}, {}, {}, set()
 
     def submit(name: str) -> None:
         @task(name=name, task_run_name=name, cache_policy=NO_CACHE, retries=2, retry_condition_fn=lambda *_: name in errors and errors[name].retryable)
         def run_stage():
             try:
-                outcome = stages.run(name, get_run_logger().info, env)
+                outcome = stages.run(name, get_run_logger().info, run.env) if graph.nodes[name]["todo"] else "unchanged"
             except StageFailed as error:
                 errors[name] = error
                 return Failed(message=str(error))
@@ -94,6 +112,10 @@ def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], tabl
         return sorted(names, key=lambda name: -len(networkx.ancestors(graph, name)))
 
     failed = None
+    for name in in_order(graph, False):
+        submit(name)
+        done.add(name)
+    unchanged = list(submitted.values())
     try:
         while True:
             running = {submitted[name]: name for name in submitted if name not in done}
@@ -108,8 +130,11 @@ def run_all(graph: networkx.DiGraph, concurrency: int, env: dict[str, str], tabl
             name = running[future]
             done.add(name)
             table.append((name, future.state.name, time.monotonic() - begun[name]))
+            if future.state.name == "Cached":
+                run.cached({name: {path: hashes.of(path) for path in graph.nodes[name]["outs"]}})
             if not future.state.is_completed():
                 failed = failed or errors.get(name) or StageFailed(name, 1, [future.state.message])
+        wait(unchanged)
     finally:
         stages.stop()
     if failed:
@@ -120,7 +145,7 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60:3d} min {int(seconds) % 60:02d} s"
 
 
-def main(targets: list[str]) -> None:
+def main(targets: list[str], concurrency: int | None = None) -> None:
     """Exits with 1 and the error of the stage that failed, or of DVC."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -128,15 +153,18 @@ def main(targets: list[str]) -> None:
         stages_at_once()
     except (DvcException, ValueError) as error:
         sys.exit(f"error: {error}")
-    if graph:
-        state = pipeline(targets or None, return_state=True)
+    if in_order(graph, True):
+        state = pipeline(targets or None, concurrency, return_state=True)
         if not state.is_completed():
             sys.exit(f"\nerror: {state.message}")
     else:
         print(NOTHING)
-    if SCORES.is_file():
-        print(f"\n{SCORES.read_text(encoding='utf-8')}\nReport: {SCORES.with_name('index.html')}    Runs, curves and flows: make ui")
+    if artifacts.SCORES.is_file():
+        print(f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows: make ui")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Runs what changed in the pipeline of dvc.yaml.")
+    parser.add_argument("targets", nargs="*", help="stages to bring up to date, as DVC names them; default all")
+    parser.add_argument("--concurrency", type=int, help="stages at once; default: CPUs / base.threads, 4 at most, 1 with a GPU")
+    main(**vars(parser.parse_args()))

@@ -5,6 +5,7 @@
 dvc runs under a small supervisor that holds one end of a pipe to the flow. However the flow ends (return, Ctrl-C, cancel,
 kill -9), the pipe closes and the supervisor stops dvc and everything below it: killing dvc alone leaves a training running.
 """
+
 import os
 import re
 import signal
@@ -21,7 +22,9 @@ PROGRESS_SECONDS = 5  # progress bars are shown this often: two stages at once w
 GRACE_SECONDS = 30  # a stage that is told to stop may save a checkpoint first
 TAIL_LINES = 60
 WORTH_A_RETRY = (75, -signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGKILL)  # 75: it saved a checkpoint and left
-HINTS = re.compile(r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core.autostage|Use `dvc push`")
+HINTS = re.compile(
+    r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core.autostage|Use `dvc push`"
+)
 
 
 class StageFailed(RuntimeError):
@@ -51,7 +54,9 @@ class Stages:
             remove_stale_rwlock()
             # -P keeps flows/ off sys.path
             command = [sys.executable, "-P", __file__, name]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+            )
             self.running.add(process)
         tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
         try:
@@ -100,7 +105,7 @@ def follow(stream) -> Iterator[tuple[str, bool]]:
                 yield text, True
         # the last \r is followed by a state that may not be whole yet; the one before is
         states = [state for state in rest.split(b"\r")[1:-1] if state.strip()]
-        rest = rest[max(rest.rfind(b"\r"), 0):]
+        rest = rest[max(rest.rfind(b"\r"), 0) :]
         if states and time.monotonic() - shown >= PROGRESS_SECONDS:
             shown = time.monotonic()
             yield states[-1].decode(errors="replace").rstrip(), False

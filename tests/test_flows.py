@@ -1,6 +1,9 @@
-"""Flows on a toy repository of four stages (a -> b, c -> d), run as a user runs them: python -m flows.pipeline."""
+"""Flows on a toy repository of four stages (a -> b, c -> d)."""
+
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -34,32 +37,36 @@ def toy(tmp_path, monkeypatch):
     Path("dvc.yaml").write_text(DVC_YAML)
     Path("a.py").write_text(WRITE.format("a"))
     Path("b.py").write_text(WRITE.format("b"))
-    return folder
+    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
+    handler = signal.getsignal(signal.SIGTERM)
+    yield folder
+    signal.signal(signal.SIGTERM, handler)  # pipeline.main sets its own
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    from prefect.settings import get_current_settings
+def client():
+    """A client of a Prefect server that only these tests use."""
+    from prefect.client.orchestration import get_client
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
-        yield {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PREFECT_API_URL": get_current_settings().api.url,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db",
-        }
+    with prefect_test_harness(server_startup_timeout=120), get_client(sync_client=True) as client:
+        yield client
 
 
-def start(environment, **options):
-    return subprocess.Popen([sys.executable, "-m", "flows.pipeline"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+def tasks_of_the_last_flow(client, expected: set[str]) -> dict[str, str]:
+    """Task -> name of its state; the server hears of tasks a little later than of the flow."""
+    for _ in range(100):
+        runs = client.read_task_runs()
+        last = max(runs, key=lambda run: run.created, default=None)
+        found = {run.name: run.state_name for run in runs if run.flow_run_id == last.flow_run_id} if last else {}
+        if set(found) == expected and set(found.values()) <= {"Completed", "Cached", "Failed"}:
+            break
+        time.sleep(0.1)
+    return found
 
 
-def output_of(environment) -> tuple[str, int]:
-    process = start(environment)
-    return process.communicate(timeout=120)[0], process.returncode
+def todo(targets: list[str] | None = None) -> set[str]:
+    return set(pipeline.in_order(pipeline.plan(targets), True))
 
 
 def wait_for(path: Path) -> int:
@@ -79,46 +86,65 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_everything_runs_although_a_stage_is_killed_once_and_then_there_is_nothing_to_do(toy, environment):
+def test_everything_runs_although_a_stage_is_killed_once_and_then_only_what_changed(toy, client, capsys, monkeypatch):
     Path("b.py").write_text(DIE_ONCE + WRITE.format("b"))
-    text, code = output_of(environment)
-    assert code == 0, text
+    pipeline.main([])
     assert Path("d").read_text() == "ba"
-    assert "Time of each stage" in text
     assert Path("../died").exists()
+    assert tasks_of_the_last_flow(client, set("abcd")) == dict.fromkeys("abcd", "Completed")
 
-    begun = time.monotonic()
-    assert output_of(environment) == (pipeline.NOTHING + "\n", 0)
-    assert time.monotonic() - begun < 30
+    capsys.readouterr()
+    pipeline.main([])
+    assert capsys.readouterr().out == pipeline.NOTHING + "\n"
 
     Path("b.py").write_text("# changed\n" + WRITE.format("b"))
-    assert set(pipeline.plan()) == {"b", "d"}
-    assert set(pipeline.plan(["c"])) == set()
+    assert todo() == {"b", "d"}
+    assert todo(["c"]) == set()
     Path("c").unlink()
-    assert set(pipeline.plan(["c"])) == {"c"}
+    assert todo(["c"]) == {"c"}
+    Path("results/report").mkdir(parents=True)
+    Path("results/report/scores.md").write_text("# Scores")
+    Path("results/report/curves.csv").write_text("model,step,mlm_loss\nbert,20,9.0\nbert,40,7.0\nbert,60,5.0\n")
+    monkeypatch.delenv("RANK")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy}/mlflow.db")
+    pipeline.main([], concurrency=1)
+    states = {"a": "Cached", "b": "Completed", "c": "Cached", "d": "Cached"}  # DVC's run cache has c, and d of the same inputs
+    assert tasks_of_the_last_flow(client, set("abcd")) == states
+    with sqlite3.connect(toy / "mlflow.db") as store:
+        assert sorted(store.execute("select name, status from runs")) == [(name, "FINISHED") for name in ("a", "c", "d", "pipeline")]
+    shown = {artifact.key: artifact.data for artifact in client.read_artifacts()}
+    assert shown["scores"].startswith("# Scores") and '"█▅▁"' in json.dumps(json.loads(shown["curves"]), ensure_ascii=False)
 
 
-def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, environment):
-    Path("b.py").write_text("raise ValueError('b.size 7 is not even; nearest is 8')\n")
-    text, code = output_of(environment)
-    assert code == 1
-    assert text.rstrip().endswith("error: b failed with exit code 1:\nValueError: b.size 7 is not even; nearest is 8")
-    assert "Traceback" not in text.split("Time of each stage")[1]
-    assert text.count("Running stage 'b'") == 1
-    assert "Running stage 'd'" not in text
+def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, client):
+    Path("b.py").write_text("open('../runs', 'a').write('b')\nraise ValueError('b.size 7 is not even; nearest is 8')\n")
+    with pytest.raises(SystemExit) as end:
+        pipeline.main([])
+    assert end.value.code == "\nerror: b failed with exit code 1:\nValueError: b.size 7 is not even; nearest is 8"
+    assert Path("../runs").read_text() == "b"
     assert not Path("d").exists()
 
 
-def test_an_interrupted_flow_leaves_no_process_behind(toy, environment):
+def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
     Path("b.py").write_text(WAIT)
-    flow = start(environment)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": str(client.api_url), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    command = [sys.executable, "-m", "flows.pipeline", "--concurrency", "2", "b"]
+    flow = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     pid = wait_for(Path("../pid"))
     children = psutil.Process(flow.pid).children(recursive=True)
     assert pid in {child.pid for child in children}
     flow.send_signal(signal.SIGTERM)
     text = flow.communicate(timeout=60)[0]
     assert flow.returncode != 0, text
+    assert "Time of each stage" in text
     assert all(gone(child.pid) for child in children), text
+
+
+def test_stages_at_once_share_the_cpus_but_never_a_gpu(toy, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    for gpu, expected in ((None, pipeline.MOST_AT_ONCE), ("/usr/bin/nvidia-smi", 1)):
+        monkeypatch.setattr("shutil.which", lambda name, gpu=gpu: gpu)
+        assert pipeline.stages_at_once() == expected
 
 
 def test_a_flow_killed_by_9_takes_its_stages_along_and_the_next_run_completes(toy):

@@ -1,35 +1,53 @@
-"""What is recorded in MLflow, in a folder of its own with the default SQLite store."""
+"""What is recorded in MLflow, in a folder of its own with an SQLite store."""
+
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import track
+from wwm import hashes, sender, track
 
 ROOT = Path(__file__).parent.parent
 
 
+DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
+
+
+def start_in_a_thread(module: str, listen: str | None = None) -> socket.socket:
+    """sender.start without the process, which would import mlflow once more."""
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=sender.record, args=(theirs, track.deliver), daemon=True).start()
+    if listen:
+        server = socket.create_server(listen, family=socket.AF_UNIX)
+        threading.Thread(target=sender.accept, args=(server, [], track.deliver), daemon=True).start()
+    return ours
+
+
 @pytest.fixture(scope="module")
 def pipeline_run(tmp_path_factory):
-    """(folder of the store, environment of the stages) of one pipeline run, whose sender spares each test an import of mlflow."""
+    """(folder of the store, the Run of one pipeline run)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("store"))
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RANK", track.PARENT, track.SENDER):
+        for name in ("MLFLOW_EXPERIMENT_NAME", "RANK", track.PARENT, track.SENDER):
             patch.delenv(name, raising=False)
-        with track.parent("pipeline") as env:
-            yield Path.cwd(), env
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
+        patch.setattr(sender, "start", start_in_a_thread)
+        with track.parent("pipeline") as run:
+            yield Path.cwd(), run
 
 
 @pytest.fixture(autouse=True)
 def stage_environment(pipeline_run, monkeypatch):
-    folder, env = pipeline_run
+    folder, run = pipeline_run
     monkeypatch.chdir(folder)
-    for name, value in env.items():
+    for name, value in run.env.items():
         monkeypatch.setenv(name, value)
 
 
@@ -42,14 +60,25 @@ def recorded(stage: str):
     return client, client.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["attributes.start_time DESC"])
 
 
+def eventually(found, seconds: int = 20):
+    """What `found()` returns as soon as it is true: what a stage leaves unsaid is sent after its end."""
+    deadline = time.monotonic() + seconds
+    while not (result := found()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return result
+
+
 def program(body: str, **env) -> subprocess.Popen:
     code = f"import os, sys, time\nfrom wwm import track\n{body}"
-    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def test_two_stages_that_start_at_once_without_a_pipeline_run_share_a_new_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(track.SENDER)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     both = [program(f"with track.run('twins', name='{name}') as run: run.log({{'loss': 1}})") for name in ("one", "two")]
     assert [process.communicate(timeout=60)[0] for process in both] == ["", ""]
     assert {run.info.run_name for run in recorded("twins")[1]} == {"twins one", "twins two"}
@@ -58,6 +87,10 @@ def test_two_stages_that_start_at_once_without_a_pipeline_run_share_a_new_databa
 def test_a_run_holds_params_curves_files_and_the_hash_that_finds_its_outs(monkeypatch):
     monkeypatch.setenv(track.PARENT, "0123456789abcdef")
     Path("out.txt").write_text("weights")
+    Path("in.txt").write_text("text")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text(DVC_CONFIG)
+    Path("dvc.yaml").write_text("stages: {whole: {foreach: [bert], do: {cmd: x, deps: [in.txt], outs: [out.txt]}}}")
     begun = time.monotonic()
     with track.run("whole", name="bert", params={"adam": {"betas": [0.9, 0.999]}, "phases": [{"steps": 5}, {"steps": 7}]}, outs=[Path("out.txt")]) as run:
         for step in range(1500):
@@ -69,7 +102,8 @@ def test_a_run_holds_params_curves_files_and_the_hash_that_finds_its_outs(monkey
     assert found.data.params == {"adam.betas": "[0.9, 0.999]", "phases.0.steps": "5", "phases.1.steps": "7"}
     assert found.data.tags["name"] == "bert"
     assert found.data.tags["mlflow.parentRunId"] == "0123456789abcdef"
-    assert found.data.tags["dvc.out.txt"] == track.dvc_hash("out.txt")
+    assert found.data.tags["dvc.out.txt"] == hashes.of("out.txt")
+    assert found.data.tags["dvc.dep.in.txt"] == hashes.of("in.txt")
     assert [point.step for point in client.get_metric_history(found.info.run_id, "loss")] == list(range(1500))
     assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["out.txt"]
 
@@ -99,11 +133,7 @@ def test_a_run_tells_killed_from_failed(tmp_path):
         stages[stage].send_signal(number)
     assert [process.wait(60) for process in stages.values()] == [143, -9, 75]
     for stage, status in (("sigterm", "KILLED"), ("sigkill", "FAILED"), ("checkpoint", "KILLED")):
-        for _ in range(100):  # what a stage left unsaid is sent after its death
-            runs = recorded(stage)[1]
-            if runs and runs[0].info.status != "RUNNING":
-                break
-            time.sleep(0.2)
+        runs = eventually(lambda stage=stage: [run for run in recorded(stage)[1] if run.info.status != "RUNNING"])
         assert runs[0].info.status == status, stage
 
 
@@ -112,15 +142,56 @@ def test_the_stages_of_a_pipeline_run_are_nested_under_it_and_need_not_import_ml
     with track.run("nested") as run:
         run.log({"loss": 1}, step=1)
     assert time.monotonic() - begun < 3
-    assert [run.info.run_id for run in recorded("pipeline")[1]] == [pipeline_run[1][track.PARENT]]
-    assert [run.data.tags["mlflow.parentRunId"] for run in recorded("nested")[1]] == [pipeline_run[1][track.PARENT]]
+    assert [run.info.run_id for run in recorded("pipeline")[1]] == [pipeline_run[1].env[track.PARENT]]
+    assert [run.data.tags["mlflow.parentRunId"] for run in recorded("nested")[1]] == [pipeline_run[1].env[track.PARENT]]
 
 
-def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work():
-    body = "with track.parent('pipeline') as env:\n    for step in range(9): time.sleep(.1)\n    print('done', env)"
-    text = program(body, MLFLOW_TRACKING_URI="http://127.0.0.1:9", **{track.SENDER: ""}).communicate(timeout=60)[0]
-    assert text.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
-    assert "done {}" in text
+def test_a_stage_that_did_not_run_is_linked_to_the_run_that_made_its_outs(pipeline_run):
+    Path("kept.txt").write_text("kept")
+    for loss in (3, 2):
+        with track.run("kept", name="bert", params={"layers": 6}, outs=["kept.txt"]) as run:
+            run.log({"loss": loss}, step=loss)
+    made = recorded("kept")[1]
+    parent = pipeline_run[1]
+    for _ in range(2):  # the second finds the run that worked, not the first link
+        parent.cached({"kept@bert": {"kept.txt": hashes.of("kept.txt")}, "kept@other": {"kept.txt": "0"}})
+    client, links = eventually(lambda: (found := recorded("kept"))[1][5:] and found)
+    links = [run for run in links if run.info.run_id not in {run.info.run_id for run in made}]
+    assert [run.data.tags["mlflow.parentRunId"] for run in links] == [parent.env[track.PARENT]] * 4
+    known = [run for run in links if run.data.tags["name"] == "bert"]
+    assert [run.data.tags["cached_from"] for run in known] == [made[0].info.run_id] * 2
+    assert [(run.data.params, run.data.metrics) for run in known] == [({"layers": "6"}, {"loss": 2})] * 2
+    assert made[0].info.run_id in known[0].data.tags["mlflow.note.content"]
+    [again, unrecorded] = [run for run in links if run.data.tags["name"] == "other"]
+    assert "cached_from" not in unrecorded.data.tags and again.data.tags["cached_from"] == unrecorded.info.run_id
+
+
+def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores():
+    Path("models/small").mkdir(parents=True)
+    for weights in ("random", "random", "trained"):
+        Path("models/small/weights").write_text(weights)
+        with track.run("pretrain", name="small", params={"steps": 5}, outs=[Path("models/small")]) as run:
+            run.log({"mlm_loss": 7}, step=1)
+    with track.run("scores") as run:
+        run.annotate_model("small", {"cloze.word_accuracy": 12.5, "reviews.test_mean": 70})
+        run.annotate_model("not-here", {"cloze.word_accuracy": 0})
+    client, runs = recorded("pretrain")
+    versions = sorted(client.search_model_versions("name = 'small'"), key=lambda version: version.version)
+    assert [version.tags["dvc"] for version in versions] == [runs[-1].data.tags["dvc.models/small"], hashes.of("models/small")]
+    assert [version.run_id for version in versions] == [runs[-1].info.run_id, runs[0].info.run_id]
+    assert versions[0].tags["stage"] == "pretrain" and versions[0].tags["git_commit"]
+    [compared] = client.search_runs([runs[0].info.experiment_id], 'tags.model != ""')
+    assert compared.info.run_id == runs[0].info.run_id
+    assert compared.data.metrics == {"mlm_loss": 7, "cloze.word_accuracy": 12.5, "reviews.test_mean": 70}
+    assert compared.data.params == {"steps": "5"}
+
+
+def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with track.parent("pipeline") as run:
+        assert run.env == {}
+        run.log({"loss": 1})
+    assert capsys.readouterr().out.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
 
 
 def test_only_the_first_rank_is_tracked(monkeypatch):
@@ -132,17 +203,21 @@ def test_only_the_first_rank_is_tracked(monkeypatch):
 
 def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("out/b.bin", "out/a/z.txt", "out/a-b.txt", "out/中文.txt", "file.txt"):
+    assert hashes.of_deps("all@one") == {}
+    for name in ("out/b.bin", "out/a/z.txt", "out/a-b.txt", "out/中文.txt", "file.txt", "in/x.txt", "in.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name + "\r\n", newline="")
     Path(".dvc").mkdir()
-    Path(".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    Path("dvc.yaml").write_text("stages:\n  all:\n    cmd: 'true'\n    outs: [out: {persist: true}, file.txt: {persist: true}]\n")
+    Path(".dvc/config").write_text(DVC_CONFIG)
+    stage = "{cmd: 'true', deps: [in, in.txt], outs: [out: {persist: true}, file.txt: {persist: true}]}"
+    Path("dvc.yaml").write_text(f"stages: {{all: {{foreach: [one], do: {stage}}}}}")
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
-    outs = YAML(typ="safe").load(Path("dvc.lock"))["stages"]["all"]["outs"]
-    assert {out["path"]: out["md5"] for out in outs} == {name: track.dvc_hash(name) for name in ("out", "file.txt")}
+    lock = YAML(typ="safe").load(Path("dvc.lock"))["stages"]["all@one"]
+    assert {out["path"]: out["md5"] for out in lock["outs"]} == {name: hashes.of(name) for name in ("out", "file.txt")}
+    assert {dep["path"]: dep["md5"] for dep in lock["deps"]} == hashes.of_deps("all@one")
+    assert hashes.of_deps("all@two") == {}
 
 
 def test_importing_track_imports_nothing_heavy():
-    text = program("print([name for name in ('mlflow', 'torch', 'pandas') if name in sys.modules])").communicate(timeout=60)[0]
+    text = program("print([name for name in ('mlflow', 'torch', 'pandas', 'dvc') if name in sys.modules])").communicate(timeout=60)[0]
     assert text == "[]\n"

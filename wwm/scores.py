@@ -69,6 +69,8 @@ def main() -> None:
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
         run.log({f"{task}/{model}/{name}": value for task, rows in flat.items() for model, row in rows.items() for name, value in row.items()})
+        for model in scores.models:
+            run.annotate_model(model, {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()})
         run.artifact(out)
         print((out / "scores.md").read_text(encoding="utf-8"))
 

@@ -4,35 +4,32 @@
         run.log({"mlm_loss": 3.2}, step=100)
         run.artifact("results/loss.png")
 
-A call hands a line to a process beside the stage and returns; that process imports mlflow (seconds, and threads that a stage
-must not fork with) and sends. So a slow or dead server costs the work nothing, and a stage killed by -9 still ends as FAILED.
-The stages of one pipeline run share such a process: 30 imports of mlflow would be minutes of a small machine.
+A call hands a line to the process beside the stage (wwm/sender.py) and returns; that process imports mlflow and sends. So a
+slow or dead server costs the work nothing, and a stage killed by -9 still ends as FAILED.
 Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment MLFLOW_EXPERIMENT_NAME or `wwm`.
+Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage wrote and read.
 """
+
 import fcntl
-import hashlib
 import json
 import os
 import queue
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from wwm import hashes, sender
+
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
-GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
-INTERRUPTED_SECONDS = 5  # the same when it was told to stop
+INTERRUPTED_SECONDS = 5  # how long a stage that was told to stop waits for its numbers to arrive
 FLUSH_SECONDS = 2
 RETRY_SECONDS = 15
 STOPPED = (75, 143)  # exit codes of a stage that obeyed SIGTERM: EX_TEMPFAIL (it saved a checkpoint), 128 + SIGTERM
 ID_FILE = "mlflow_run_id"
-DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 class Run:
@@ -40,22 +37,34 @@ class Run:
 
     def __init__(self, end: socket.socket | None):
         self.end = end
+        self.env: dict[str, str] = {}  # what puts the runs of other processes under this one; for `parent`
 
     def log(self, metrics: dict, step: int | None = None) -> None:
         """Numbers by name; `step` is the x axis of their curve."""
-        self._put(metrics={key: float(value) for key, value in metrics.items()}, step=step or 0, time=now())
+        self._put(metrics={key: float(value) for key, value in metrics.items()}, step=step or 0, time=sender.now())
 
     def artifact(self, path: str | Path) -> None:
         """A copy of a file or folder; it must stay until the run ends."""
         self._put(artifact=str(Path(path).resolve()))
+
+    def annotate_model(self, name: str, metrics: dict) -> None:
+        """Scores of models/NAME, written to the run that made it: so models are compared by recipe, curve and scores at once."""
+        folder = Path("models", name)
+        if self.end and folder.is_dir():
+            self._put(model=name, hash=hashes.of(folder), scores={key: float(value) for key, value in metrics.items()}, time=sender.now())
+
+    def cached(self, stages: dict[str, dict[str, str]]) -> None:
+        """For `parent`: stages that did not run, by DVC's name, with path -> hash of their outs. Each becomes a run that links to its earlier one."""
+        for name, outs in stages.items():
+            self._put(cached=name, outs=outs, time=sender.now())
 
     def _put(self, **message) -> None:
         if self.end:
             with suppress(OSError):  # the sender has gone, and has said why
                 self.end.sendall(json.dumps(message).encode() + b"\n")
 
-    def _end(self, status: str, tags: dict, seconds: float) -> None:
-        self._put(status=status, tags=tags, time=now())
+    def _end(self, status: str, outs: dict[str, str], seconds: float) -> None:
+        self._put(status=status, tags=hashes.tags("dvc", outs), time=sender.now())
         with suppress(OSError), self.end:
             self.end.shutdown(socket.SHUT_WR)
             self.end.settimeout(seconds)
@@ -66,19 +75,20 @@ class Run:
 def run(stage: str, name: str | None = None, params: dict | None = None, outs=(), scratch: str | Path | None = None, listen: str | None = None):
     """Yields a Run: one MLflow run called `stage name`, with `params` flattened to dotted keys.
 
-    When the block ends well each path of `outs` is tagged with its DVC hash. With a `scratch` folder the id is kept there, and
-    the next call goes on with the same MLflow run. Nothing is tracked on a rank other than 0. Raises what the block raises.
-    `listen` is for `parent`: the address at which stages find this run's sender.
+    When the block ends well each path of `outs` is tagged with its DVC hash, and a model among them gets an entry in the model
+    registry. With a `scratch` folder the id is kept there, and the next call goes on with the same MLflow run. Nothing is tracked
+    on a rank other than 0. Raises what the block raises. `listen` is for `parent`: the address at which stages find this run's sender.
     """
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
-    current = Run(own_sender(listen) if listen else shared_sender() or own_sender())
+    current = Run(None if listen else sender.connect(os.environ.get(SENDER, "")))
+    current.end = current.end or sender.start("wwm.track", listen)
     tags = {
         "stage": stage,
         "name": name,
         "mlflow.source.name": f"wwm.{stage}",
-        "mlflow.source.git.commit": git_commit(),
+        "mlflow.source.git.commit": hashes.git_commit(),
         "mlflow.parentRunId": os.environ.get(PARENT),
     }
     current._put(
@@ -86,57 +96,32 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
         tags={key: value for key, value in tags.items() if value},
         params=flatten(params or {}),
         scratch=str(Path(scratch).resolve()) if scratch else None,
-        time=now(),
+        time=sender.now(),
     )
+    if not listen:
+        current._put(deps=f"{stage}@{name}" if name else stage)
     try:
-        with terminated_as_exit():
+        with sender.terminated_as_exit():
             yield current
     except BaseException as error:
         stopped = error.code in STOPPED if isinstance(error, SystemExit) else not isinstance(error, Exception)
-        current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else GIVE_UP_SECONDS)
+        current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else sender.GIVE_UP_SECONDS)
         raise
-    current._end("FINISHED", {f"dvc.{path}": dvc_hash(path) for path in outs if Path(path).exists()}, GIVE_UP_SECONDS)
+    current._end("FINISHED", {str(path): hashes.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS)
 
 
 @contextmanager
 def parent(name: str):
-    """Yields environment variables that put the runs of other processes under a new MLflow run; {} where MLflow does not answer."""
+    """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         address = f"{folder}/socket"
-        with run(name, scratch=folder, listen=address):
-            written, deadline = Path(folder) / ID_FILE, time.monotonic() + GIVE_UP_SECONDS
-            while not written.exists() and time.monotonic() < deadline:
+        with run(name, scratch=folder, listen=address) as current:
+            written, deadline = Path(folder) / ID_FILE, time.monotonic() + sender.GIVE_UP_SECONDS
+            while current.end and not written.exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
             run_id = written.read_text() if written.exists() else ""
-            yield {PARENT: run_id, SENDER: address} if run_id else {}
-
-
-def own_sender(listen: str | None = None) -> socket.socket:
-    """A new process that sends; with `listen` also for others that connect there."""
-    ours, theirs = socket.socketpair()
-    # -P keeps wwm/ itself off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
-    subprocess.Popen([sys.executable, "-P", __file__, *([listen] if listen else [])], stdin=theirs, stdout=2, start_new_session=True)
-    theirs.close()
-    return ours
-
-
-def shared_sender() -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX)
-    with suppress(OSError):  # the pipeline run may be over, while a stage that it started is not
-        connection.connect(os.environ.get(SENDER, ""))
-        return connection
-    connection.close()
-    return None
-
-
-def now() -> int:
-    """Milliseconds since 1970, as MLflow counts."""
-    return time.time_ns() // 1_000_000
-
-
-def git_commit() -> str | None:
-    with suppress(OSError):
-        return subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip() or None
+            current.env = {PARENT: run_id, SENDER: address} if run_id else {}
+            yield current
 
 
 def flatten(values, prefix: str = "") -> dict[str, str]:
@@ -150,74 +135,14 @@ def flatten(values, prefix: str = "") -> dict[str, str]:
     return {key: text for name, value in items for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()}
 
 
-def dvc_hash(path: str | Path) -> str:
-    """The hash that dvc.lock will hold for an out, which DVC itself computes only after the stage has ended."""
-    path = Path(path)
-    if path.is_file():
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "md5").hexdigest()
-    entries = [{"md5": dvc_hash(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()]
-    entries.sort(key=lambda entry: entry["relpath"])
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
-
-
-@contextmanager
-def terminated_as_exit():
-    """SIGTERM raises SystemExit, so that the run ends as KILLED; a stage's own handler stays as it is."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 # From here on: the process beside the stage.
-
-
-def main(listen: str | None = None) -> None:
-    """Records what comes from stdin's socket and from those that connect to `listen`, until all of them are closed."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    workers = []
-    if listen:
-        server = socket.create_server(listen, family=socket.AF_UNIX)
-        threading.Thread(target=accept, args=(server, workers), daemon=True).start()
-    record(socket.socket(fileno=0))
-    deadline = time.monotonic() + GIVE_UP_SECONDS
-    for worker in workers:
-        worker.join(max(0, deadline - time.monotonic()))
-    os._exit(0)  # mlflow's own threads may hang on a dead server
-
-
-def accept(server: socket.socket, workers: list[threading.Thread]) -> None:
-    while True:
-        connection, _ = server.accept()
-        workers.append(threading.Thread(target=record, args=(connection,), daemon=True))
-        workers[-1].start()
-
-
-def record(connection: socket.socket) -> None:
-    """Sends the messages of one run, JSON lines, until the last one or the stage's death; then closes the connection."""
-    inbox = queue.SimpleQueue()
-    worker = threading.Thread(target=deliver, args=(inbox,), daemon=True)
-    worker.start()
-    with connection, connection.makefile(encoding="utf-8") as lines:
-        with suppress(OSError):  # a stage that dies may reset it
-            for line in lines:
-                inbox.put(json.loads(line))
-        inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
-        worker.join(GIVE_UP_SECONDS)
-        if worker.is_alive():
-            print(f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded", flush=True)
 
 
 def deliver(inbox: queue.SimpleQueue) -> None:
     opening, waiting, seconds, warned = inbox.get(), [], 0, False
     client = run_id = None
     while True:
-        waiting += take(inbox, seconds)
+        waiting += sender.take(inbox, seconds)
         seconds = FLUSH_SECONDS
         try:
             if run_id is None:
@@ -240,19 +165,8 @@ def deliver(inbox: queue.SimpleQueue) -> None:
             seconds = RETRY_SECONDS
 
 
-def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
-    """What arrives within `seconds`, or until the last message."""
-    taken, deadline = [], time.monotonic() + seconds
-    while not taken or "status" not in taken[-1]:
-        try:
-            taken.append(inbox.get(timeout=max(0, deadline - time.monotonic())))
-        except queue.Empty:
-            break
-    return taken
-
-
 def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    return os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
 
 
 def open_run(opening: dict):
@@ -266,7 +180,9 @@ def open_run(opening: dict):
     uri = tracking_uri()
     file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     # two processes that create one SQLite database at once both fail half-way through its migrations
-    with locked(f"{file}.lock") if file else nullcontext():
+    with open(f"{file}.lock", "w") if file else nullcontext() as lock:
+        if lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         client = MlflowClient(uri)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")
         experiment = client.get_experiment_by_name(name)
@@ -277,8 +193,7 @@ def open_run(opening: dict):
     if run_id:
         try:
             client.update_run(run_id, status="RUNNING")
-            for key, value in opening["tags"].items():
-                client.set_tag(run_id, key, value)
+            log(client, run_id, tags=opening["tags"])
             return client, run_id
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
@@ -288,15 +203,17 @@ def open_run(opening: dict):
         with suppress(FileNotFoundError):  # a short stage may be over, and its scratch folder gone
             kept.with_suffix(".tmp").write_text(run_id)
             kept.with_suffix(".tmp").replace(kept)
-    log_params(client, run_id, opening["params"])
+    log(client, run_id, params=opening["params"])
     return client, run_id
 
 
-def log_params(client, run_id: str, params: dict[str, str]) -> None:
-    from mlflow.entities import Param
+def log(client, run_id: str, metrics: dict | None = None, params: dict | None = None, tags: dict | None = None) -> None:
+    from mlflow.entities import Metric, Param, RunTag
 
-    entries = [Param(key, value[:6000]) for key, value in params.items()]
-    for first in range(0, len(entries), 100):
+    points = [Metric(key, value, sender.now(), 0) for key, value in (metrics or {}).items()]
+    client.log_batch(run_id, points, tags=[RunTag(*tag) for tag in (tags or {}).items()])
+    entries = [Param(key, value[:6000]) for key, value in (params or {}).items()]
+    for first in range(0, len(entries), 100):  # a server takes no more at once
         client.log_batch(run_id, params=entries[first : first + 100])
 
 
@@ -320,19 +237,63 @@ def send(client, run_id: str, messages: list[dict]) -> int:
             client.log_artifacts(run_id, str(path), path.name)
         elif path.exists():
             client.log_artifact(run_id, str(path))
+    elif "deps" in message:
+        log(client, run_id, tags=hashes.tags("dvc.dep", hashes.of_deps(message["deps"])))
+    elif "cached" in message:
+        link(client, run_id, message["cached"], message["outs"], message["time"])
+    elif "model" in message:
+        if maker := find(client, run_id, {f"dvc.models/{message['model']}": message["hash"]}):
+            log(client, maker.info.run_id, metrics=message["scores"], tags={"model": message["model"]})
     else:
-        for key, value in message["tags"].items():
-            client.set_tag(run_id, key, value)
+        log(client, run_id, tags=message["tags"])
         client.set_terminated(run_id, message["status"], message["time"])
+        register(client, run_id)
     return 1
 
 
-@contextmanager
-def locked(path: str):
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def find(client, run_id: str, tags: dict[str, str]):
+    """The latest finished run with these tags, in the experiment of `run_id`."""
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = client.search_runs([client.get_run(run_id).info.experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
+    return runs[0] if runs else None
+
+
+def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> None:
+    """A run under `parent_id` for a stage that did not run, with the params and last metrics of the run that made its outs.
+
+    That run keeps the tags with the hashes for itself, so that it is the one found next time, too.
+    """
+    stage, _, name = address.partition("@")
+    tags = {"stage": stage} | ({"name": name} if name else {})
+    made = hashes.tags("dvc", outs)
+    maker = find(client, parent_id, tags | made)
+    experiment = client.get_run(parent_id).info.experiment_id
+    if maker:
+        note = f"Unchanged since [this run](#/experiments/{experiment}/runs/{maker.info.run_id}), which has the curves, files and hashes."
+        own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
+    else:
+        own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
+    run_id = client.create_run(experiment, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()).info.run_id
+    if maker:
+        log(client, run_id, maker.data.metrics, maker.data.params)
+    client.set_terminated(run_id, "FINISHED", time)
+    register(client, maker.info.run_id if maker else run_id)
+
+
+def register(client, run_id: str) -> None:
+    """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with DVC."""
+    from mlflow.exceptions import MlflowException
+
+    tags = client.get_run(run_id).data.tags
+    for path, value in tags.items():
+        name = path.removeprefix("dvc.models/")
+        if name == path or client.search_model_versions(f"name = '{name}' and tags.dvc = '{value}'"):
+            continue
+        with suppress(MlflowException):  # it has versions already
+            client.create_registered_model(name)
+        known = {"dvc": value, "stage": tags["stage"], "git_commit": tags.get("mlflow.source.git.commit", "unknown")}
+        client.create_model_version(name, f"runs:/{run_id}/models/{name}", run_id, known, description=f"The weights are models/{name} with DVC's hash {value}.")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sender.serve(deliver, *sys.argv[1:])
