@@ -162,8 +162,8 @@ def test_a_stage_that_did_not_run_is_linked_to_the_run_that_made_its_outs(pipeli
     assert [run.data.tags["cached_from"] for run in known] == [made[0].info.run_id] * 2
     assert [(run.data.params, run.data.metrics) for run in known] == [({"layers": "6"}, {"loss": 2})] * 2
     assert made[0].info.run_id in known[0].data.tags["mlflow.note.content"]
-    [again, unrecorded] = [run for run in links if run.data.tags["name"] == "other"]
-    assert "cached_from" not in unrecorded.data.tags and again.data.tags["cached_from"] == unrecorded.info.run_id
+    others = {run.data.tags.get("cached_from"): run.info.run_id for run in links if run.data.tags["name"] == "other"}
+    assert set(others) == {None, others[None]}  # what is recorded nowhere has its first link for an earlier run
 
 
 def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores():

@@ -82,8 +82,7 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
-    current = Run(None if listen else sender.connect(os.environ.get(SENDER, "")))
-    current.end = current.end or sender.start("wwm.track", listen)
+    current = Run((None if listen else sender.connect(os.environ.get(SENDER, ""))) or sender.start("wwm.track", listen))
     tags = {
         "stage": stage,
         "name": name,
@@ -174,6 +173,7 @@ def open_run(opening: dict):
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # we try again ourselves
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each stage
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
