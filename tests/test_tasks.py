@@ -17,7 +17,7 @@ def test_a_single_text_and_its_label_are_read():
 
 
 def test_a_pair_keeps_the_order_of_its_texts():
-    [example] = tasks.read([line(text_a="江泽民会见外宾", text_b="新华社北京１月２日电", label="yes")], "headlines", PATH)
+    [example] = tasks.read([line(text_a="江泽民会见外宾", text_b="新华社北京１月２日电", label="yes")], "continuation", PATH)
     assert example == tasks.Example(("江泽民会见外宾", "新华社北京１月２日电"), 1)
 
 
@@ -41,7 +41,7 @@ def test_a_bad_line_is_named_with_file_line_and_remedy(second, message):
 
 def test_a_pair_without_its_second_text_is_named():
     with pytest.raises(ValueError, match="train.jsonl:1: text_b is missing or empty"):
-        tasks.read([line(text_a="标题", label="no")], "headlines", PATH)
+        tasks.read([line(text_a="标题", label="no")], "continuation", PATH)
 
 
 def test_an_empty_split_is_an_error():
@@ -50,7 +50,7 @@ def test_an_empty_split_is_an_error():
 
 
 def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(ValueError, match="unknown task review; wwm/tasks.py has reviews, headlines"):
+    with pytest.raises(ValueError, match="unknown task review; wwm/tasks.py has reviews, continuation"):
         tasks.named("review")
 
 

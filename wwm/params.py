@@ -219,10 +219,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def names_fit_together(self):
-        made = {"init": self.init.models, "pretrain": self.pretrain.models, "truncate": self.truncate.models}
         seen: dict[str, str] = {}
-        for stage, models in made.items():
-            for name in models:
+        for stage in ("init", "pretrain", "truncate"):
+            for name in getattr(self, stage).models:
                 if name in seen:
                     raise ValueError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
                 seen[name] = stage
@@ -274,12 +273,11 @@ def read(path: str | Path = "params.yaml") -> Params:
 def explain(path: Path, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        key = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
             known = known_keys(problem["loc"][:-1])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-            lines.append(f"{path}: unknown key {key}; {hint}")
+            lines.append(f"{path}: unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"))
         elif problem["type"] == "missing":
             lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
         elif problem["type"] == "value_error":

