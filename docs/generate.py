@@ -2,6 +2,7 @@
 
 By hand python docs/generate.py (tests/test_readme.py fails when a table is stale)
 """
+
 import re
 from pathlib import Path
 from typing import get_args
@@ -39,7 +40,12 @@ def stage_table(chinese: bool) -> str:
 
 
 def params_reference() -> str:
-    lines = ["# params.yaml", "", "One section per stage. Generated from `wwm/params.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.", ""]
+    lines = [
+        "# params.yaml",
+        "",
+        "One section per stage. Generated from `wwm/params.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
+        "",
+    ]
     for name, field in params.Params.model_fields.items():
         lines += [f"## `{name}`", "", field.annotation.__doc__ or "", "", "| key | meaning |", "|---|---|", *rows(field.annotation, ""), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -62,7 +62,7 @@ def stages_at_once() -> int:
     threads = params.read().base.threads if Path("params.yaml").is_file() else 1
     if shutil.which("nvidia-smi"):
         return 1  # all would be on the same GPU
-    return max(1, min(os.cpu_count() // threads, MOST_AT_ONCE))
+    return max(1, min(len(os.sched_getaffinity(0)) // threads, MOST_AT_ONCE))
 
 
 @flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=64))  # the flow itself limits what it submits

@@ -115,7 +115,8 @@ def follow(stream) -> Iterator[tuple[str, bool]]:
 
 def own_words(tail: list[str]) -> str:
     """What a stage itself said at its end: its error without the traceback and without what DVC adds, else its last lines."""
-    lines = [line for line in tail if not line.startswith("ERROR: failed to reproduce")]
+    # where DVC itself fails (a missing dep, say) this line is all there is
+    lines = [line for line in tail if not (line.startswith("ERROR: failed to reproduce") and "failed to run:" in line)]
     starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
     if starts:
         lines = [line for line in lines[starts[-1] + 1 :] if not line.startswith("  ")]

@@ -11,7 +11,9 @@ from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
 def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:
     parameter = torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64))
     parameter.grad = torch.tensor(gradient, dtype=torch.float64)
-    optimizer_class([{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=decay, **options).step()
+    optimizer_class(
+        [{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=decay, **options
+    ).step()
     return parameter.tolist()
 
 

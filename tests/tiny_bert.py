@@ -1,4 +1,5 @@
 """A random BERT, two layers of 32, whose vocabulary is the characters of given texts: for tests that need a model's folder."""
+
 from pathlib import Path
 
 import torch

@@ -14,7 +14,7 @@ commands = typer.Typer(help="Chinese BERT with whole word masking: look into the
 @commands.command()
 def masks(
     text: Annotated[str, typer.Argument(help="Text to segment, tokenize and mask.")],
-    vocab: Annotated[Path, typer.Option(help="A vocab.txt.")] = Path("data/vocab/vocab.txt"),
+    vocab: Annotated[Path, typer.Option(help="A vocab.txt, or a tokenizer folder.")] = Path("data/vocab"),
     segmenter: Annotated[Path, typer.Option(help="An LTP folder.")] = Path("data/segmenter"),
     draws: Annotated[int, typer.Option(min=1, help="Draws of each kind of masking.")] = 3,
     masked_lm_prob: Annotated[float, typer.Option(min=0.01, max=0.99)] = 0.15,
@@ -22,15 +22,16 @@ def masks(
 ) -> None:
     """Print words, WordPieces and units of TEXT, and several draws of both kinds of masking."""
     for path, stage in ((vocab, "vocab"), (segmenter / "config.json", "segmenter")):
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
     import numpy as np
 
     from wwm import align, masking, segment
-    from wwm.vocab import build, read_vocab
+    from wwm.vocab import build, find, read_vocab
 
-    tokens = read_vocab(vocab)
-    encoding = build(tokens, lower_case=True).encode(text, add_special_tokens=False)
+    path, lower_case = find(str(vocab))
+    tokens = read_vocab(path)
+    encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
         raise ValueError(f"{text!r} has no pieces to mask; give some text")
     _, word_ends = segment.segment_texts([text], segment.load_ltp(str(segmenter)), batch_size=1)

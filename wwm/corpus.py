@@ -48,17 +48,13 @@ def main() -> None:
                             counts[f"{part}_documents"] += 1
                             counts[f"{part}_characters"] += len(text)
                             written[part] += 1
-                if not written["train"]:
+                if not written["train"] or not written["heldout"]:
                     raise ValueError(
-                        f"corpus.sources.{source}: no document of {corpus.folder}/{pattern} is left for training; "
-                        f"corpus.min_characters is {corpus.min_characters}, and duplicates of earlier documents are dropped"
+                        f"corpus.sources.{source}: {written['train']} documents of {corpus.folder}/{pattern} are left for training and {written['heldout']} to measure on, "
+                        f"with corpus.heldout_share {corpus.heldout_share} and corpus.min_characters {corpus.min_characters}; each needs one at least: change the share, or give more text"
                     )
-            for part, writer in writers.items():
+            for writer in writers.values():
                 writer.close()
-                if not writer.shards:
-                    raise ValueError(
-                        f"corpus.heldout_share {corpus.heldout_share} leaves no {part} document of {sum(counts[f'{p}_documents'] for p in writers)}; change it"
-                    )
         files.write_json(outs[1], dict(sorted(counts.items())))
         run.log(counts)
 
@@ -107,7 +103,7 @@ def clean(text: str) -> str:
 
 
 class ShardWriter:
-    """Rows -> folder/NNNNN.parquet, `rows_per_shard` each."""
+    """Rows -> folder/NNNNN.parquet, `rows_per_shard` each; the last holds two at least, for next sentence prediction takes two documents."""
 
     def __init__(self, folder: Path, rows_per_shard: int):
         self.folder, self.rows_per_shard = folder, rows_per_shard
@@ -117,14 +113,17 @@ class ShardWriter:
 
     def add(self, row: dict) -> None:
         self.rows.append(row)
-        if len(self.rows) == self.rows_per_shard:
-            self.close()
+        if len(self.rows) == self.rows_per_shard + 2:
+            self.write(self.rows[: self.rows_per_shard])
+            self.rows = self.rows[self.rows_per_shard :]
 
     def close(self) -> None:
         if self.rows:
-            pq.write_table(pa.Table.from_pylist(self.rows, SCHEMA), self.folder / f"{self.shards:05d}.parquet", compression="zstd")
-            self.shards += 1
-            self.rows = []
+            self.write(self.rows)
+
+    def write(self, rows: list[dict]) -> None:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), self.folder / f"{self.shards:05d}.parquet", compression="zstd")
+        self.shards += 1
 
 
 if __name__ == "__main__":

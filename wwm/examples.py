@@ -104,7 +104,8 @@ def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob,
     return rows[:n]
 
 
-@njit(cache=True)
+# Not cached on disk: numba would not notice a change of wwm/masking.py, which is compiled into this.
+@njit
 def write(rows, pieces, unit_begins, cls_id, sep_id, mask_id, replacements, masked_lm_prob, max_predictions_per_seq, rng):
     """Rows of examples -> the flat values and the offsets of the columns.
 

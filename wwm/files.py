@@ -79,6 +79,9 @@ def scratch(stage: str, inputs: list[str | Path], settings: dict):
     key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     folder = SCRATCH / f"{stage}-{digest}"
+    if not folder.exists():
+        for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
+            print(f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to those to go on from it", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     with open(SCRATCH / f"{stage}-{digest}.lock", "w") as lock:
         waiting = False

@@ -65,7 +65,7 @@ def main(model: str, task: str) -> None:
     code = [Path(module.__file__) for module in (device, optim, tasks)] + [Path(__file__)]
     settings = {"base": base.model_dump(), "task": how.model_dump()}
     steps = finetune.seeds * how.epochs * -(-len(splits["train"]) // how.batch_size)
-    with files.scratch("finetune", [folder, data, *code], settings) as work:
+    with files.scratch(f"finetune-{model}-{task}", [folder, data, *code], settings) as work:
         tracked = track.run("finetune", name=f"{model}-{task}", params={"model": model, "task": task, **how.model_dump()}, outs=[out], scratch=work)
         with tracked as run, tqdm(total=steps, desc=f"finetune {model} {task}", unit=" steps", mininterval=1) as bar:
             scores = []

@@ -14,19 +14,22 @@ from wwm import files
 def main(name: str) -> None:
     import torch
     from transformers import BertConfig, BertForPreTraining
+    from transformers.utils import logging
 
     from wwm import params, track
 
+    logging.disable_progress_bar()
     base, init = params.load("init")
     model = init.models[params.one_of("init NAME", name, init.models)]
     out = Path("models", name)
     with track.run("init", name=name, params=model.model_dump(), outs=[out]) as run:
         vocab_size = len(Path("data/vocab/vocab.txt").read_bytes().decode().rstrip("\n").split("\n"))
+        # Also what a loaded model lacks starts from this.
+        torch.manual_seed(base.seed)
         if model.source == "random":
             known = BertConfig().to_dict()
             for key in model.architecture:
                 params.one_of(f"init.models.{name}.architecture", key, known)
-            torch.manual_seed(base.seed)
             bert = BertForPreTraining(BertConfig(vocab_size=vocab_size, **model.architecture))
         else:
             try:

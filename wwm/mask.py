@@ -73,12 +73,12 @@ def main(name: str) -> None:
                             writer.write_batch(batch)
                             count(totals[length.max_seq_length], batch)
                             bar.update()
-        shares = {"joined_share": joined / max(1, characters)} if chosen.unit == "whole_word" else {}
-        if shares.get("joined_share", 0) > mask.joined_share_limit:
-            raise ValueError(
-                f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
-                f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
-            )
+            shares = {"joined_share": joined / max(1, characters)} if chosen.unit == "whole_word" else {}
+            if shares.get("joined_share", 0) > mask.joined_share_limit:
+                raise ValueError(
+                    f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
+                    f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
+                )
         report = shares | {str(length): summary(total, length) for length, total in totals.items()}
         files.write_json(outs[1], report)
         run.log(
@@ -145,8 +145,8 @@ def masked_examples(pieces: Pieces, chosen, length, mask, tokenizer: Tokenizer, 
     """One pass over the shard."""
     if chosen.next_sentence_prediction and len(pieces.document_ends) < 2:
         raise ValueError(
-            "mask: next sentence prediction takes its random sentences from other documents, and a shard has only one; "
-            "separate documents by a blank line, or set next_sentence_prediction to false"
+            "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus has only one; "
+            "separate documents by a blank line, raise corpus.heldout_share, or set next_sentence_prediction to false"
         )
     make = examples.sentence_pairs if chosen.next_sentence_prediction else examples.full_sentences
     rows = make(pieces.sentence_ends, pieces.document_ends, length.max_seq_length, mask.short_seq_prob, rng)

@@ -4,18 +4,20 @@ An unknown, missing or impossible key is an error that names the key, the value 
 Every field's description is what the generated reference (docs/params.md) prints.
 """
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wwm.explain import explain
+from wwm.tasks import TASKS
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
@@ -66,7 +68,7 @@ class Segment(Section):
     """Documents -> sentences and words."""
 
     backend: Literal["ltp", "none"] = Field(description="`ltp`, or `none`: `##` alone makes the words, as in Google's English whole word masking.")
-    batch_size: Positive = Field(description="Sentences handed to LTP at once.")
+    batch_size: Positive = Field(description="Documents handed to LTP at once.")
 
 
 class Vocab(Section):
@@ -198,7 +200,8 @@ class Finetune(Section):
 class Scores(Section):
     """The comparison."""
 
-    models: list[Name] = Field(min_length=1, description="Rows of the tables, in this order.")
+    models: list[Name] = Field(min_length=1, description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
+    tasks: list[Name] = Field(min_length=1, description="Columns of the tables, in this order.")
     baseline: Name = Field(description="The model that is 100 % in the relative table.")
 
 
@@ -234,9 +237,12 @@ class Params(Section):
                 one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
         for name, model in self.truncate.models.items():
             one_of(f"truncate.models.{name}.source", model.source, set(seen) - {name})
-        for stage in ("cloze", "finetune", "scores"):
-            for i, name in enumerate(getattr(self, stage).models):
-                one_of(f"{stage}.models.{i}", name, seen)
+        compared = set(self.cloze.models) & set(self.finetune.models)
+        lists = {"cloze.models": seen, "finetune.models": seen, "finetune.tasks": TASKS, "scores.models": compared, "scores.tasks": self.finetune.tasks}
+        for key, allowed in lists.items():
+            section, field = key.split(".")
+            for name in getattr(getattr(self, section), field):
+                one_of(key, name, allowed)
         one_of("scores.baseline", self.scores.baseline, self.scores.models)
         return self
 
@@ -267,34 +273,4 @@ def read(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(explain(path, error)) from None
-
-
-def explain(path: Path, error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden":
-            known = known_keys(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            lines.append(f"{path}: unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"))
-        elif problem["type"] == "missing":
-            lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
-        elif problem["type"] == "value_error":
-            lines.append(f"{path}: {key + ': ' if key else ''}{problem['ctx']['error']}")
-        else:
-            lines.append(f"{path}: {key} is {problem['input']!r}: {problem['msg']}")
-    return "\n".join(lines)
-
-
-def known_keys(location) -> list[str]:
-    """Field names of the section at `location`; a key of a map, or an index of a list, leads to the section of its values."""
-    section = Params
-    parts = iter(location)
-    for part in parts:
-        annotation = section.model_fields[str(part)].annotation
-        if get_origin(annotation) in (dict, list):
-            next(parts, None)
-            annotation = get_args(annotation)[-1]
-        section = annotation
-    return list(section.model_fields)
+        raise ValueError(explain(path, error, Params)) from None

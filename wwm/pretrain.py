@@ -23,8 +23,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import BertForPreTraining
+from transformers.utils import logging
 
-from wwm import checkpoint, device, files
+from wwm import checkpoint, device, files, loader, optim
+from wwm import model as model_code
 from wwm.loader import Examples
 from wwm.model import pretraining_losses
 from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
@@ -53,8 +55,8 @@ def main(name: str) -> None:
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
     settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every"}), "model": model.model_dump()}
-    # Code is no part of the key: a mended log line must not cost days of training.
-    with files.scratch(f"pretrain-{name}", [init, examples], settings) as scratch:
+    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, device, loader, model_code, optim))]
+    with files.scratch(f"pretrain-{name}", [init, examples, *code], settings) as scratch:
         with track.run("pretrain", name=name, params=settings["pretrain"] | settings["model"], outs=[out, *results], scratch=scratch) as run:
             Trainer(name, base, pretrain, model, init, examples, scratch, run).train(out, results)
         shutil.rmtree(scratch)
@@ -73,6 +75,7 @@ class Trainer:
             run,
         )
         torch.set_num_threads(base.threads)
+        logging.disable_progress_bar()
         device.seed_all(base.seed)
         self.device = device.pick()
         self.model = BertForPreTraining.from_pretrained(init, dtype=torch.float32).to(self.device).train()
@@ -83,7 +86,7 @@ class Trainer:
             )
         history = init / "training.json"
         # A model from elsewhere does not say what it saw.
-        self.before = files.read_json(history) if history.exists() else {"steps": 0, "tokens": 0}
+        self.before = files.read_json(history) if history.exists() else {"steps": None, "tokens": None}
         # What a checkpoint holds besides weights, optimizer and random state.
         self.phase = self.step = self.total_steps = self.tokens = 0
         self.rows: list[dict] = []
@@ -160,7 +163,7 @@ class Trainer:
         sums = np.zeros(6)
         for batch in batches:
             losses = pretraining_losses(self.model, batch, self.device)
-            (losses.mlm / n_masked + losses.nsp / n_examples).backward()
+            (losses.mlm / max(1, n_masked) + losses.nsp / n_examples).backward()
             sums += [
                 losses.mlm.item(),
                 losses.mlm_correct.item(),
@@ -183,22 +186,23 @@ class Trainer:
     def measure(self, heldout: Examples, phase) -> dict[str, float]:
         """Loss and accuracy at the masked positions of held-out examples, the same ones every time."""
         self.model.eval()
-        indices = np.arange(min(len(heldout), self.pretrain.heldout_examples))
+        # Spread over the whole set, which has one source after the other.
+        indices = np.linspace(0, len(heldout) - 1, min(len(heldout), self.pretrain.heldout_examples)).astype(int)
         loss = correct = count = 0
         for first in range(0, len(indices), phase.micro_batch):
             batch = heldout.batch(indices[first : first + phase.micro_batch], phase.max_seq_length)
             losses = pretraining_losses(self.model, batch, self.device)
             loss, correct, count = loss + losses.mlm.item(), correct + losses.mlm_correct.item(), count + len(batch.masked_ids)
         self.model.train()
-        return {"heldout_mlm_loss": loss / count, "heldout_mlm_accuracy": correct / count}
+        return {"heldout_mlm_loss": loss / max(1, count), "heldout_mlm_accuracy": correct / max(1, count)}
 
     def row(self, phase, sums: np.ndarray, gradient_norm: float, learning_rate: float, tokens_per_second: float) -> dict:
         mlm, mlm_correct, n_masked, nsp, nsp_correct, n_examples = sums.tolist()
         return dict.fromkeys(COLUMNS) | {
             "step": self.total_steps,
             "phase": self.phase + 1,
-            "mlm_loss": mlm / n_masked,
-            "mlm_accuracy": mlm_correct / n_masked,
+            "mlm_loss": mlm / max(1, n_masked),
+            "mlm_accuracy": mlm_correct / max(1, n_masked),
             "nsp_loss": nsp / n_examples if n_examples else None,
             "nsp_accuracy": nsp_correct / n_examples if n_examples else None,
             "learning_rate": learning_rate,
@@ -228,7 +232,8 @@ class Trainer:
 
     def write(self, out: Path, results: list[Path]) -> None:
         """The model folder and the curve. `steps` and `tokens` count what the models it started from saw, too."""
-        seen = {"steps": self.before["steps"] + self.total_steps, "tokens": self.before["tokens"] + self.tokens}
+        own = {"steps": self.total_steps, "tokens": self.tokens}
+        seen = {key: None if self.before[key] is None else self.before[key] + count for key, count in own.items()}
         with files.new_folder(out) as folder:
             self.model.save_pretrained(folder)
             for file in self.init.iterdir():

@@ -57,7 +57,7 @@ def main() -> None:
     _, scores = params.load("scores")
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
-        results = read(Path("results"), scores.models)
+        results = read(Path("results"), scores.models, scores.tasks)
         caption, statements = scale(results), claims(results)
         tables = [task_table(results), comparison_table(results), relative_table(results, scores.baseline), cloze_table(results)]
         with files.new_folder(out) as folder:
@@ -75,8 +75,8 @@ def main() -> None:
         print((out / "scores.md").read_text(encoding="utf-8"))
 
 
-def read(folder: Path, models: list[str]) -> Results:
-    """The results of `models` under `folder`, of the tasks that wwm/tasks.py knows."""
+def read(folder: Path, models: list[str], names: list[str]) -> Results:
+    """The results of `models` under `folder`, of the tasks `names`."""
 
     def found(stage: str) -> dict[str, dict]:
         return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
@@ -86,7 +86,7 @@ def read(folder: Path, models: list[str]) -> Results:
         if (path := folder / f"pretrain/{model}.csv").exists():
             with open(path, encoding="utf-8", newline="") as rows:
                 curves[model] = [(int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]]
-    finetuned = {task: found(f"finetune/{task}") for task in tasks.TASKS}
+    finetuned = {task: found(f"finetune/{task}") for task in names}
     return Results(models, found("pretrain"), curves, found("cloze"), {task: rows for task, rows in finetuned.items() if rows})
 
 

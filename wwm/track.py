@@ -156,8 +156,8 @@ def deliver(inbox: queue.SimpleQueue) -> None:
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
                 print(f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}: {reason}", flush=True)
-                if opening["scratch"]:
-                    (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
+                if opening.get("scratch"):
+                    (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
             if isinstance(error, ImportError) or any("status" in message for message in waiting):
                 return
@@ -188,7 +188,7 @@ def open_run(opening: dict):
         experiment = client.get_experiment_by_name(name)
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
-    kept = Path(opening["scratch"]) / ID_FILE if opening["scratch"] else None
+    kept = Path(opening.get("scratch")) / ID_FILE if opening.get("scratch") else None
     run_id = kept.read_text() if kept and kept.is_file() else ""
     if run_id:
         try:

@@ -101,7 +101,12 @@ def find(source: str) -> tuple[Path, bool]:
 def read_vocab(path: Path) -> list[str]:
     """Entries in id order. Raises ValueError for a missing special token, a repeated or an empty entry."""
     # Split on \n only: U+0085 and U+2028 are entries of the 21,128 vocabulary, and splitlines() would cut there.
-    tokens = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, line {raw[: error.start].count(10) + 1}: not UTF-8; a BERT vocabulary is") from None
+    tokens = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     first: dict[str, int] = {}
     for line, token in enumerate(tokens, 1):
         if not token:
