@@ -20,7 +20,7 @@ from wwm import files
 
 SENTENCE_END = "。！？；：…"
 CLAUSE_END = re.compile("[。！？!?；;，,]")
-HALF = 40
+HALF = 28
 PARTS = ("train", "dev", "test")
 
 

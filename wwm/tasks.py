@@ -42,6 +42,7 @@ TASKS = {
             licence="MIT",
             version="1",
             remark="Is this review of a product, a hotel or a book positive? The labels are the buyers' own. "
+            "Single characters tell much here: random initialisation learns it too, given more epochs. "
             "Four fifths of ChnSentiCorp are among these reviews, so no model that saw them may be scored there.",
         ),
         Task(
