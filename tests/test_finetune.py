@@ -30,6 +30,7 @@ def project(tmp_path, monkeypatch):
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["finetune"]["tasks"] = {"reviews": {"learning_rate": 1.0e-3, "epochs": 2, "batch_size": 4, "max_seq_length": 32}}
     values["finetune"]["seeds"] = 3
+    values["scores"]["tasks"] = ["reviews"]
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
     tiny_bert.write(tmp_path / "models/bert", GOOD + BAD)

@@ -141,7 +141,7 @@ def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
 
 
 def test_stages_at_once_share_the_cpus_but_never_a_gpu(toy, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
     for gpu, expected in ((None, pipeline.MOST_AT_ONCE), ("/usr/bin/nvidia-smi", 1)):
         monkeypatch.setattr("shutil.which", lambda name, gpu=gpu: gpu)
         assert pipeline.stages_at_once() == expected

@@ -34,7 +34,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["scores"] = {"models": MODELS, "baseline": "roberta-wwm-ext"}
+    values["scores"] = {"models": MODELS, "tasks": ["reviews"], "baseline": "roberta-wwm-ext"}
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
     for model in MODELS:
@@ -58,7 +58,7 @@ def cells(table, model):
 
 
 def results():
-    return scores.read(Path("results"), MODELS)
+    return scores.read(Path("results"), MODELS, ["reviews"])
 
 
 def test_the_relative_table_is_the_authors():
