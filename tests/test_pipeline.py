@@ -83,8 +83,9 @@ def test_example_shards_are_readable_with_pyarrow_alone(project):
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
         assert table.column_names == ["input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_label"]
         for ids, types, positions, labels in zip(*(table[name].to_pylist() for name in table.column_names[:4])):
-            assert len(ids) == len(types) <= int(shard.parts[-3]) and len(positions) == len(labels) > 0
-            assert positions == sorted(set(positions)) and 0 < positions[0] and positions[-1] < len(ids) - 1
+            assert len(ids) == len(types) <= int(shard.parts[-3]) and len(positions) == len(labels)
+            # A short example whose words are all longer than its budget has none.
+            assert positions == sorted(set(positions)) and set(positions) <= set(range(1, len(ids) - 1))
 
 
 def test_report_has_every_model_and_opens_offline(project):
