@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,7 +94,9 @@ def test_report_has_every_model_and_opens_offline(project):
     page = (project / "results/report/index.html").read_text(encoding="utf-8")
     for model in ("random", "roberta-wwm-ext", "rbt3"):
         assert model in table and model in page
-    assert "<script src=" not in page and 'href="http' not in page.split("</head>")[0]
+    # Chart code may name addresses; what the page itself would load stands in its tags.
+    tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", re.sub(r"(<script\b[^>]*>).*?</script>", r"\1", page, flags=re.S))
+    assert tags and not [tag for tag in tags if "src=" in tag or "href=" in tag]
 
 
 def test_dvc_shows_metrics_and_plots(project):
