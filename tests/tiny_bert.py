@@ -3,17 +3,15 @@
 from pathlib import Path
 
 import torch
-from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForPreTraining
 
-SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+from wwm import vocab
 
 
 def write(folder: Path, texts: list[str]) -> BertForPreTraining:
     folder.mkdir(parents=True)
-    vocabulary = [*SPECIALS, *sorted(set("".join(texts)) - set(" "))]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    BertWordPieceTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}).save(str(folder / "tokenizer.json"))
+    vocabulary = [*vocab.SPECIAL, *sorted(set("".join(texts)) - set(" "))]
+    vocab.save(vocab.build(vocabulary, lower_case=True), vocabulary, True, folder)
     torch.manual_seed(1)
     sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 40}
     model = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **sizes)).eval()
