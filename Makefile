@@ -1,11 +1,11 @@
 # make demo | test | test-slow | ui     each sets up .venv first; `make setup` does only that
-# TORCH=cpu|cuda                        which build of torch; by default cuda where nvidia-smi is found
+# TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
 # PYTHON=/path/to/python3.11            the interpreter .venv is made from
 
 SHELL := /bin/bash
 PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done),python3)
-TORCH ?= $(if $(shell which nvidia-smi 2>/dev/null),cuda,cpu)
+TORCH ?= $(or $(patsubst .venv/.ready-%,%,$(firstword $(wildcard .venv/.ready-*))),$(if $(shell which nvidia-smi 2>/dev/null),cuda,cpu))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PREFECT_HOME := $(CURDIR)/.prefect
@@ -32,14 +32,14 @@ ui: setup
 	prefect server start --host 127.0.0.1 --port 4200 & prefect=$$!; \
 	wait -n
 
-setup: .venv/.ready
+setup: .venv/.ready-$(TORCH)
 
 # A wheel of torch at hand (PIP_FIND_LINKS) is taken as it is; else the CPU build comes from PyTorch's own index.
 # --torch-backend asks that index for torch alone. pip is for where uv cannot go: it reads pip.conf and its mirrors.
 WHEEL := $(wildcard $(addsuffix /torch-*.whl,$(PIP_FIND_LINKS)))
 CPU := $(if $(WHEEL),,$(filter cpu,$(TORCH)))
 WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready-$(TORCH): pyproject.toml constraints.txt
 	@case "$(TORCH)" in cpu|cuda) ;; *) echo "TORCH=$(TORCH): choose cpu or cuda" >&2; exit 1;; esac
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 	{ echo "$(PYTHON) is not Python 3.11 or 3.12: install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; }

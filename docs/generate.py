@@ -43,7 +43,7 @@ def params_reference() -> str:
     lines = [
         "# params.yaml",
         "",
-        "One section per stage. Generated from `wwm/params.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
+        "One section per stage. Generated from `wwm/schema.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
         "",
     ]
     for name, field in params.Params.model_fields.items():

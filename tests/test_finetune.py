@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_bert
 import torch
+import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from transformers import BertConfig
 
-from wwm import finetune, tasks
+from wwm import finetune, tasks, tokenization
 
 ROOT = Path(__file__).parent.parent
 GOOD = ["房间很干净，服务也好。", "性价比高，值得推荐！", "书写得真好，孩子喜欢", "送货快，质量不错", "早餐豐富，下次還來", "T恤很好看👍"]
@@ -33,7 +32,7 @@ def project(tmp_path, monkeypatch):
     values["scores"]["tasks"] = ["reviews"]
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
-    tiny_bert.write(tmp_path / "models/bert", GOOD + BAD)
+    toy.model(tmp_path / "models/bert", "".join(GOOD + BAD))
     (tmp_path / "models/bert/training.json").write_text('{"steps": 7, "tokens": 99}', encoding="utf-8")
     folder = tmp_path / "data/tasks/reviews"
     folder.mkdir(parents=True)
@@ -90,8 +89,8 @@ def test_a_kill_costs_only_the_seed_it_hits(project):
 
 
 def test_literal_special_tokens_are_text(tmp_path):
-    tiny_bert.write(tmp_path / "bert", ["[mask]sepunk好"])
-    tokenizer = Tokenizer.from_file(str(tmp_path / "bert/tokenizer.json"))
+    toy.model(tmp_path / "bert", "[mask]sepunk好")
+    tokenizer = tokenization.load(tmp_path / "bert")
     encoded = finetune.encode(tokenizer, [tasks.Example(("[MASK]好[SEP]",), 0)], 32)
     specials = [tokenizer.token_to_id(token) for token in ("[MASK]", "[SEP]")]
     assert specials[0] not in encoded.ids[0]
@@ -99,16 +98,16 @@ def test_literal_special_tokens_are_text(tmp_path):
 
 
 def test_of_a_pair_the_longer_text_is_cut_and_the_segments_are_told_apart(tmp_path):
-    tiny_bert.write(tmp_path / "bert", ["标题正文"])
-    tokenizer = Tokenizer.from_file(str(tmp_path / "bert/tokenizer.json"))
+    toy.model(tmp_path / "bert", "标题正文")
+    tokenizer = tokenization.load(tmp_path / "bert")
     encoded = finetune.encode(tokenizer, [tasks.Example(("标题", "正文" * 20), 1)], 12)
     assert encoded.types[0].tolist() == [0] * 4 + [1] * 8  # [CLS] 标 题 [SEP], seven pieces and [SEP]
     assert encoded.labels.tolist() == [1]
 
 
 def test_the_share_of_unknown_pieces_is_counted_in_the_whole_text(tmp_path):
-    tiny_bert.write(tmp_path / "bert", ["好"])
-    tokenizer = Tokenizer.from_file(str(tmp_path / "bert/tokenizer.json"))
+    toy.model(tmp_path / "bert", "好")
+    tokenizer = tokenization.load(tmp_path / "bert")
     finetune.encode(tokenizer, [tasks.Example(("好",), 0)], 3)
     assert finetune.unknown_share(tokenizer, [tasks.Example(("好好龘",), 0), tasks.Example(("龘",), 0)]) == 0.5
 
@@ -156,7 +155,7 @@ def test_bad_input_is_named(project):
     with pytest.raises(ValueError, match="finetune.tasks has no cmrc; it has reviews"):
         finetune.main("bert", "cmrc")
     Path("data/tasks/reviews/dev.jsonl").write_bytes('{"text": "好"'.encode("gbk"))
-    with pytest.raises(ValueError, match="data/tasks/reviews/dev.jsonl is not UTF-8"):
+    with pytest.raises(ValueError, match="data/tasks/reviews/dev.jsonl, line 1: not UTF-8"):
         finetune.main("bert", "reviews")
     Path("data/tasks/reviews/dev.jsonl").unlink()
     with pytest.raises(ValueError, match="data/tasks/reviews/dev.jsonl does not exist"):

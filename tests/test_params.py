@@ -61,6 +61,25 @@ def test_example_set_without_the_phases_length_is_named(tmp_path):
     assert "phases.0.max_seq_length: 48 is none of 32" in problem(tmp_path, "max_seq_length: 32, steps: 20", "max_seq_length: 48, steps: 20")
 
 
+def test_length_beyond_the_positions_of_the_model_it_starts_from_is_named(tmp_path):
+    said = problem(tmp_path, "max_position_embeddings: 64", "max_position_embeddings: 24")
+    assert "pretrain.models.bert.phases: max_seq_length 32 is more than the 24 positions" in said
+
+
+def test_fine_tuning_longer_than_the_positions_of_a_model_is_named_before_anything_runs(tmp_path):
+    said = problem(tmp_path, r"(reviews: \{.*max_seq_length: )\d+", r"\g<1>128")
+    assert "finetune.tasks.reviews.max_seq_length 128 is more than the 64 positions of" in said
+
+
+def test_layer_that_the_model_to_cut_does_not_have_is_named(tmp_path):
+    assert "truncate.models.rbt3-init.layers: roberta-wwm-ext has no layer 9; it has" in problem(tmp_path, r"layers: \[0", "layers: [9")
+
+
+def test_models_that_start_from_each_other_are_named(tmp_path):
+    said = problem(tmp_path, "bert:\n      init: random", "bert:\n      init: roberta-wwm-ext")
+    assert "bert -> roberta-wwm-ext -> bert: these models start from each other" in said
+
+
 def test_two_stages_that_would_write_one_model_are_named(tmp_path):
     assert "pretrain.models.random is also made by init" in problem(tmp_path, "  models:\n    bert:", "  models:\n    random:")
 

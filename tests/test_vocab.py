@@ -2,8 +2,7 @@
 
 import pytest
 
-from wwm import vocab
-from wwm.mask import load_tokenizer
+from wwm import tokenization, vocab
 
 LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年的iPhone和internet, internet的词。", "一个模型，一个词。iPhone 12 和 iPhone 13"] * 3
 
@@ -22,7 +21,7 @@ def test_training_twice_gives_the_same_entries_in_the_same_order():
 def test_trained_vocabulary_has_the_special_tokens_first_and_splits_chinese_characters(folder):
     tokens = vocab.read_vocab(folder / "vocab.txt")
     assert tokens[:5] == vocab.SPECIAL
-    assert load_tokenizer(str(folder)).encode("使用语言", add_special_tokens=False).tokens == ["使", "用", "语", "言"]
+    assert tokenization.load(folder).encode("使用语言", add_special_tokens=False).tokens == ["使", "用", "语", "言"]
 
 
 def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
@@ -30,11 +29,11 @@ def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
 
     text = "使用iPhone１９９８年internet, 词😀 É [MASK]的[SEP]"
     theirs = BertTokenizer.from_pretrained(folder)(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    assert load_tokenizer(str(folder)).encode(text, add_special_tokens=False).ids == theirs
+    assert tokenization.load(folder).encode(text, add_special_tokens=False).ids == theirs
 
 
 def test_literal_mask_in_text_is_text(folder):
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = tokenization.load(folder)
     assert tokenizer.token_to_id("[MASK]") not in tokenizer.encode("使[MASK]用").ids
 
 

@@ -11,20 +11,22 @@ from wwm import files, vocab
 from wwm.examples import full_sentences, sentence_pairs, write
 from wwm.mask import schema
 
-TOKENS = [*vocab.SPECIAL, *(chr(0x4E00 + i) for i in range(95))]
+CHARACTERS = "".join(chr(0x4E00 + i) for i in range(95))
+VOCAB_SIZE = len(vocab.SPECIAL) + len(CHARACTERS)
 
 
-def model(folder: Path | None = None, dropout: float = 0.0, layers: int = 2) -> BertForPreTraining:
-    """A random BERT of 2 layers x 32; saved with its tokenizer if a folder is given."""
+def model(folder: Path | None = None, characters: str = CHARACTERS, dropout: float = 0.0, layers: int = 2) -> BertForPreTraining:
+    """A random BERT of 2 layers x 32 whose vocabulary is `characters`; saved with its tokenizer if a folder is given."""
     torch.manual_seed(0)
+    tokens = [*vocab.SPECIAL, *sorted(set(characters) - {" "})]
     bert = BertForPreTraining(
         BertConfig(
-            vocab_size=len(TOKENS),
+            vocab_size=len(tokens),
             num_hidden_layers=layers,
             hidden_size=32,
             num_attention_heads=2,
             intermediate_size=64,
-            max_position_embeddings=32,
+            max_position_embeddings=40,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
             initializer_range=0.1,
@@ -32,7 +34,7 @@ def model(folder: Path | None = None, dropout: float = 0.0, layers: int = 2) -> 
     )
     if folder:
         bert.save_pretrained(folder)
-        vocab.save(vocab.build(TOKENS, True), TOKENS, True, folder)
+        vocab.save(vocab.build(tokens, True), tokens, True, folder)
         files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
     return bert
 
@@ -44,10 +46,10 @@ def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int
     for shard in range(2):
         lengths = rng.integers(3, 14, size=n_documents * 3)
         ends = np.cumsum(lengths), np.arange(3, n_documents * 3 + 1, 3)
-        pieces = rng.integers(5, len(TOKENS), size=lengths.sum()).astype(np.uint16)
+        pieces = rng.integers(5, VOCAB_SIZE, size=lengths.sum()).astype(np.uint16)
         begins = rng.random(len(pieces)) < 0.6
         rows = (sentence_pairs if next_sentence_prediction else full_sentences)(*ends, 32, 0.3, rng)
-        ids, types, offsets, positions, labels, masked = write(rows, pieces, begins, 2, 3, 4, np.arange(len(TOKENS)), 0.15, 5, rng)
+        ids, types, offsets, positions, labels, masked = write(rows, pieces, begins, 2, 3, 4, np.arange(VOCAB_SIZE), 0.15, 5, rng)
         columns = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in ((offsets, ids), (offsets, types), (masked, positions), (masked, labels))]
         labels = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
         batch = pa.RecordBatch.from_arrays([*columns, labels], schema=schema(pieces.dtype))

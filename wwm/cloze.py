@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import BertForPreTraining
 from transformers.utils import logging
 
-from wwm import device, files
+from wwm import device, files, tokenization
 
 # What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as characters.
 CHINESE_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}")
@@ -66,7 +66,7 @@ def main(model: str) -> None:
         questions, left_out = draw(documents, sources, cloze.sentences // len(sources), cloze.max_seq_length - 2, np.random.default_rng(base.seed))
         if not questions:
             raise ValueError("data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share")
-        answers, unknown = ask(bert.to(device.pick()), Tokenizer.from_file(str(folder / "tokenizer.json")), questions, cloze.max_seq_length)
+        answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
         history = folder / "training.json"
         result = {
             "model": model,
@@ -146,9 +146,6 @@ def ask(model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Questio
 
     A sentence whose pieces do not fit although its characters do (a few scripts decompose) counts as wrong.
     """
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     encodings = tokenizer.encode_batch([question.text for question in questions])
     mask, unknown = tokenizer.token_to_id("[MASK]"), tokenizer.token_to_id("[UNK]")
     asked = [

@@ -73,20 +73,13 @@ def read_documents(path: Path) -> Iterator[str]:
     """Documents of one file, lines joined by newlines. Raises ValueError naming the line that is not UTF-8, and for an empty file."""
     lines: list[str] = []
     empty = True
-    with open(path, "rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
-                ) from None
-            if line.strip():
-                lines.append(line)
-                empty = False
-            elif lines:
-                yield "\n".join(lines)
-                lines = []
+    for line in files.lines(path):
+        if line.strip():
+            lines.append(line)
+            empty = False
+        elif lines:
+            yield "\n".join(lines)
+            lines = []
     if lines:
         yield "\n".join(lines)
     if empty:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +57,21 @@ def write_json(path: str | Path, value) -> None:
 
 def read_json(path: str | Path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def lines(path: str | Path) -> Iterator[str]:
+    """Lines of a UTF-8 file without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
+
+    A byte order mark is left out. Raises ValueError that names the line that is not UTF-8.
+    """
+    with open(path, "rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
+                ) from None
 
 
 def content_hash(path: str | Path) -> str:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from wwm import device, files, optim, tasks
+from wwm import device, files, optim, tasks, tokenization
 
 SPLITS = ("train", "dev", "test")
 WARMUP_SHARE = 0.1
@@ -58,11 +58,11 @@ def main(model: str, task: str) -> None:
     config = AutoConfig.from_pretrained(folder, num_labels=len(table.labels))
     if how.max_seq_length > config.max_position_embeddings:
         raise ValueError(f"finetune.tasks.{task}.max_seq_length {how.max_seq_length} is more than the {config.max_position_embeddings} positions of {folder}")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = tokenization.load(folder)
     splits = {split: read_split(data / f"{split}.jsonl", task) for split in SPLITS}
     encoded = {split: encode(tokenizer, examples, how.max_seq_length) for split, examples in splits.items()}
 
-    code = [Path(module.__file__) for module in (device, optim, tasks)] + [Path(__file__)]
+    code = [Path(module.__file__) for module in (device, optim, tasks, tokenization)] + [Path(__file__)]
     settings = {"base": base.model_dump(), "task": how.model_dump()}
     steps = finetune.seeds * how.epochs * -(-len(splits["train"]) // how.batch_size)
     with files.scratch(f"finetune-{model}-{task}", [folder, data, *code], settings) as work:
@@ -98,31 +98,20 @@ def read_split(path: Path, task: str) -> list[tasks.Example]:
     """Raises ValueError for a file that is missing, not UTF-8, or not what the task's table says."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist; a task is three files, train.jsonl, dev.jsonl and test.jsonl")
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return tasks.read(lines, task, path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from None
-
-
-def plain(tokenizer: Tokenizer) -> Tokenizer:
-    """A literal [MASK] or [SEP] in a text is text; the tokenizer's own truncation and padding are off."""
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    return tasks.read(files.lines(path), task, path)
 
 
 def encode(tokenizer: Tokenizer, examples: list[tasks.Example], max_seq_length: int) -> Encoded:
     """Pieces with [CLS] and [SEP]; of a pair that is too long, the longer text is cut."""
-    plain(tokenizer).enable_truncation(max_seq_length, strategy="longest_first")
+    tokenizer.enable_truncation(max_seq_length, strategy="longest_first")
     encodings = tokenizer.encode_batch([example.texts if len(example.texts) > 1 else example.texts[0] for example in examples])
+    tokenizer.no_truncation()
     return Encoded([np.array(e.ids) for e in encodings], [np.array(e.type_ids) for e in encodings], np.array([example.label for example in examples]))
 
 
 def unknown_share(tokenizer: Tokenizer, examples: list[tasks.Example]) -> float:
     """Share of [UNK] among the pieces of the texts, uncut."""
-    ids = [id for encoding in plain(tokenizer).encode_batch([text for e in examples for text in e.texts], add_special_tokens=False) for id in encoding.ids]
+    ids = [id for encoding in tokenizer.encode_batch([text for e in examples for text in e.texts], add_special_tokens=False) for id in encoding.ids]
     return round(ids.count(tokenizer.token_to_id("[UNK]")) / max(1, len(ids)), 6)
 
 

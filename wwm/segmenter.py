@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wwm import files
+from wwm import files, hub
 
 
 def main() -> None:
@@ -28,7 +28,9 @@ def main() -> None:
             if segmenter.source == "train":
                 train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
             else:
-                shutil.copytree(local_folder(segmenter.source), folder, dirs_exist_ok=True)
+                choices = "`train`, an LTP folder, or a hub name such as LTP/small"
+                source = hub.folder(segmenter.source, "segmenter.source", ["*.json", "*.bin", "*.txt", "*.safetensors"], choices)
+                shutil.copytree(source, folder, dirs_exist_ok=True)
             model = perceptron_file(folder, segmenter.source)
             scores = {"heldout_sentences": len(heldout), "train_sentences": len(train) if segmenter.source == "train" else 0}
             if model:
@@ -42,12 +44,7 @@ def read_gold(path: Path) -> list[list[str]]:
     """Sentences as lists of words. Raises ValueError for a missing, empty or undecodable file."""
     if not path.is_file():
         raise ValueError(f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one space")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8; convert it, say by `iconv -f GB18030 -t UTF-8`") from None
-    sentences = [line.split() for line in lines if line.strip()]
+    sentences = [line.split() for line in files.lines(path) if line.strip()]
     if not sentences:
         raise ValueError(f"{path}: no sentence in it")
     return sentences
@@ -85,21 +82,6 @@ def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: i
         trainer.train().save(str(folder / "cws_model.bin"))
     # LTP spells it so.
     files.write_json(folder / "config.json", {"nerual": False, "tasks": {"cws": "cws_model.bin"}})
-
-
-def local_folder(source: str) -> Path:
-    """The folder itself, or the hub's files of that name, downloaded. Raises ValueError if neither is to be had."""
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=["*.json", "*.bin", "*.txt", "*.safetensors"]))
-    except Exception as error:
-        raise ValueError(
-            f"segmenter.source: {source} is no folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
-            "use `train`, an LTP folder, or a hub name such as LTP/small"
-        ) from None
 
 
 def perceptron_file(folder: Path, source: str) -> str | None:

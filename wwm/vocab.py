@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from wwm import files
+from wwm import files, hub
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -82,16 +82,8 @@ def find(source: str) -> tuple[Path, bool]:
     path = Path(source)
     if path.is_file():
         return path, True
-    if not path.is_dir():
-        from huggingface_hub import snapshot_download
-
-        try:
-            path = Path(snapshot_download(source, allow_patterns=["vocab.txt", "tokenizer_config.json"]))
-        except Exception as error:
-            raise ValueError(
-                f"vocab.source: {source} is no file or folder here, and the hub does not give it ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                "use `train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
-            ) from None
+    choices = "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
+    path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], choices)
     if not (path / "vocab.txt").is_file():
         raise ValueError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
@@ -100,13 +92,7 @@ def find(source: str) -> tuple[Path, bool]:
 
 def read_vocab(path: Path) -> list[str]:
     """Entries in id order. Raises ValueError for a missing special token, a repeated or an empty entry."""
-    # Split on \n only: U+0085 and U+2028 are entries of the 21,128 vocabulary, and splitlines() would cut there.
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {raw[: error.start].count(10) + 1}: not UTF-8; a BERT vocabulary is") from None
-    tokens = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    tokens = list(files.lines(path))
     first: dict[str, int] = {}
     for line, token in enumerate(tokens, 1):
         if not token:
