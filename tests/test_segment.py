@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from ltp_core.models.utils import instantiate
 
-from wwm import segment, segmenter
+from wwm import segment, segmenter, vocab
 
 GOLD = [
     sentence.split()
@@ -100,6 +102,29 @@ def test_ltp_folder_without_its_model_file_is_named(tmp_path):
 def test_folder_that_is_no_ltp_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="my-ltp is no LTP model"):
         segmenter.perceptron_file(tmp_path, "my-ltp")
+
+
+def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(tmp_path):
+    texts = ["我们研究自然　语言👍。", "公園裡的天氣很好。"]
+    characters = sorted(set("".join(texts)) - {"　"})
+    tokens = [*vocab.SPECIAL, *characters]
+    vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
+    # The layout of LTP/small and its like, with random weights.
+    backbone = {"model_type": "bert", "vocab_size": len(tokens), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = {
+        "_ltp_target_": "ltp_core.models.ltp_model.LTPModule",
+        "backbone": {"_ltp_target_": "ltp_core.models.utils.transformer.load_transformers", "config": backbone},
+        "processor": {"cws": {"_ltp_target_": "ltp_core.models.processor.TokenOnly"}},
+        "heads": {"cws": {"_ltp_target_": "ltp_core.models.components.token.MLPTokenClassifier", "input_size": 32, "num_labels": 2}},
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"nerual": True, "model": model, "vocabs": {"cws": ["I-W", "B-W"]}}))
+    torch.manual_seed(0)
+    # Larger than BERT's initial weights, so that the characters' tags differ.
+    torch.save({name: 10 * weights for name, weights in instantiate(model).state_dict().items()}, tmp_path / "pytorch_model.bin")
+    assert segmenter.perceptron_file(tmp_path, "here") is None
+    _, word_ends = segment.segment_texts(texts, segment.load_ltp(str(tmp_path)), batch_size=10)
+    for text, ends in zip(texts, word_ends):
+        assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) < len(text)
 
 
 def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):
