@@ -124,9 +124,11 @@ class Trainer:
         if state:
             optimizer.load_state_dict(state["optimizer"])
             device.set_random_state(state["random"])
+        # A model that goes on from another one with the same examples sees them in another order.
+        order = int(np.random.SeedSequence([self.base.seed, self.before["steps"] or 0, self.phase]).generate_state(1)[0])
         seconds, counted, sums = time.perf_counter(), 0, np.zeros(6)
         while self.step < phase.steps:
-            indices = examples.indices(self.step * phase.batch_size, phase.batch_size, self.base.seed + self.phase)
+            indices = examples.indices(self.step * phase.batch_size, phase.batch_size, order)
             for group in optimizer.param_groups:
                 group["lr"] = phase.learning_rate * linear_schedule(self.step, phase.steps, phase.warmup_steps)
             batches = [examples.batch(part, phase.max_seq_length) for part in indices.reshape(-1, phase.micro_batch)]
