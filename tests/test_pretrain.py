@@ -90,7 +90,7 @@ def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(t
 
 def test_phase_longer_than_the_models_positions_is_named(project):
     config = Path("models/random/config.json")
-    config.write_text(config.read_text().replace('"max_position_embeddings": 32', '"max_position_embeddings": 16'))
+    config.write_text(config.read_text().replace('"max_position_embeddings": 40', '"max_position_embeddings": 16'))
     weights = load_file("models/random/model.safetensors")
     from safetensors.torch import save_file
 
