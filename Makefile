@@ -25,10 +25,11 @@ test-slow: setup
 
 # The job executor of MLflow would take 1 GB of memory.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ui: REMOTE = $(filter http://% https://%,$(MLFLOW_TRACKING_URI))
 ui: setup
-	@echo "MLflow   http://127.0.0.1:5000"; echo "Prefect  http://127.0.0.1:4200"; echo "Ctrl-C stops both."
+	@echo "MLflow   $(or $(REMOTE),http://127.0.0.1:5000)"; echo "Prefect  http://127.0.0.1:4200"; echo "Ctrl-C stops what runs here."
 	@trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
-	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --workers 1 --host 127.0.0.1 --port 5000 & mlflow=$$!; \
+	$(if $(REMOTE),,mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --workers 1 --host 127.0.0.1 --port 5000 & mlflow=$$!;) \
 	prefect server start --host 127.0.0.1 --port 4200 & prefect=$$!; \
 	wait -n
 

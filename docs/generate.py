@@ -5,7 +5,7 @@ By hand python docs/generate.py (tests/test_readme.py fails when a table is stal
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -56,7 +56,8 @@ def rows(section: type[BaseModel], prefix: str):
         yield f"| `{prefix}{name}` | {field.description} |"
         for inner in get_args(field.annotation):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from rows(inner, f"{prefix}{name}.*.")
+                place = f"{prefix}{name}.*." if get_origin(field.annotation) in (dict, list) else f"{prefix}{name}."
+                yield from rows(inner, place)
 
 
 def filled(readme: str, table: str) -> str:

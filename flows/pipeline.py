@@ -58,6 +58,12 @@ def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
     return [name for name in reversed(list(networkx.topological_sort(graph))) if graph.nodes[name]["todo"] == todo]
 
 
+def check_params() -> None:
+    """Raises ValueError with our words for what DVC would only call a template that it cannot resolve."""
+    if Path("params.yaml").is_file():
+        params.read()
+
+
 def stages_at_once() -> int:
     threads = params.read().base.threads if Path("params.yaml").is_file() else 1
     if shutil.which("nvidia-smi"):
@@ -69,6 +75,7 @@ def stages_at_once() -> int:
 def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default by CPUs and base.threads, 1 with a GPU."""
     log = get_run_logger()
+    check_params()
     graph = plan(targets)
     todo, unchanged = in_order(graph, True), in_order(graph, False)
     if not todo:
@@ -86,7 +93,8 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
         width = max(len(name) for name in todo)
         rows = [f"{name:<{width}}  {state:<9}  {clock(seconds)}" for name, state, seconds in table]
         log.info("\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"]))
-    artifacts.publish()
+    if "scores" in graph:
+        artifacts.publish()
 
 
 def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: list) -> None:
@@ -149,8 +157,8 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
     """Exits with 1 and the error of the stage that failed, or of DVC."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
+        check_params()
         graph = plan(targets)
-        stages_at_once()
     except (DvcException, ValueError) as error:
         sys.exit(f"error: {error}")
     if in_order(graph, True):
@@ -159,7 +167,7 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
             sys.exit(f"\nerror: {state.message}")
     else:
         print(NOTHING)
-    if artifacts.SCORES.is_file():
+    if "scores" in graph and artifacts.SCORES.is_file():
         print(f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows: make ui")
 
 

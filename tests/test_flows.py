@@ -1,4 +1,4 @@
-"""Flows on a toy repository of four stages (a -> b, c -> d)."""
+"""Flows on a toy repository of four stages (a -> b, c -> scores)."""
 
 import json
 import os
@@ -21,9 +21,10 @@ stages:
   a: {cmd: python a.py, deps: [a.py], outs: [a]}
   b: {cmd: python b.py, deps: [b.py, a], outs: [b]}
   c: {cmd: cp a c, deps: [a], outs: [c]}
-  d: {cmd: cat b c > d, deps: [b, c], outs: [d]}
+  scores: {cmd: cat b c > d, deps: [b, c], outs: [d]}
 """
 WRITE = "open('{0}', 'w').write('{0}')\n"
+NAMES = {"a", "b", "c", "scores"}
 DIE_ONCE = "import os, pathlib\nif not pathlib.Path('../died').exists():\n    pathlib.Path('../died').touch()\n    os.kill(os.getpid(), 9)\n"
 WAIT = "import os, time\nopen('../pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
 
@@ -91,14 +92,14 @@ def test_everything_runs_although_a_stage_is_killed_once_and_then_only_what_chan
     pipeline.main([])
     assert Path("d").read_text() == "ba"
     assert Path("../died").exists()
-    assert tasks_of_the_last_flow(client, set("abcd")) == dict.fromkeys("abcd", "Completed")
+    assert tasks_of_the_last_flow(client, NAMES) == dict.fromkeys(NAMES, "Completed")
 
     capsys.readouterr()
     pipeline.main([])
     assert capsys.readouterr().out == pipeline.NOTHING + "\n"
 
     Path("b.py").write_text("# changed\n" + WRITE.format("b"))
-    assert todo() == {"b", "d"}
+    assert todo() == {"b", "scores"}
     assert todo(["c"]) == set()
     Path("c").unlink()
     assert todo(["c"]) == {"c"}
@@ -108,12 +109,26 @@ def test_everything_runs_although_a_stage_is_killed_once_and_then_only_what_chan
     monkeypatch.delenv("RANK")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy}/mlflow.db")
     pipeline.main([], concurrency=1)
-    states = {"a": "Cached", "b": "Completed", "c": "Cached", "d": "Cached"}  # DVC's run cache has c, and d of the same inputs
-    assert tasks_of_the_last_flow(client, set("abcd")) == states
+    states = {"a": "Cached", "b": "Completed", "c": "Cached", "scores": "Cached"}  # DVC's run cache has c, and scores of the same inputs
+    assert tasks_of_the_last_flow(client, NAMES) == states
     with sqlite3.connect(toy / "mlflow.db") as store:
-        assert sorted(store.execute("select name, status from runs")) == [(name, "FINISHED") for name in ("a", "c", "d", "pipeline")]
+        assert sorted(store.execute("select name, status from runs")) == [(name, "FINISHED") for name in ("a", "c", "pipeline", "scores")]
     shown = {artifact.key: artifact.data for artifact in client.read_artifacts()}
     assert shown["scores"].startswith("# Scores") and '"█▅▁"' in json.dumps(json.loads(shown["curves"]), ensure_ascii=False)
+
+
+def test_old_scores_are_not_shown_as_those_of_a_run_without_scores(toy, client, capsys):
+    Path("results/report").mkdir(parents=True)
+    Path("results/report/scores.md").write_text("# Old scores")
+    pipeline.main(["c"])
+    assert "# Old scores" not in capsys.readouterr().out
+
+
+def test_a_mistake_in_params_is_named_in_our_words_before_dvc_reads_them(toy):
+    Path("dvc.yaml").write_text("stages:\n  a: {foreach: '${mask.sets}', do: {cmd: 'cp a.py ${key}'}}\n")
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("  sets:\n", "  set:\n"), encoding="utf-8")
+    with pytest.raises(SystemExit, match="unknown key mask.set; did you mean sets"):
+        pipeline.main([])
 
 
 def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, client):

@@ -57,7 +57,8 @@ def test_biases_and_layer_norm_neither_decay_nor_adapt():
     assert len(plain["params"]) == 3 and plain["weight_decay"] == 0.0 and not plain["adapt"]
 
 
-def test_schedule_warms_up_to_the_peak_and_falls_to_zero():
+def test_schedule_is_google_berts():
+    # optimization.py: step / warm-up during warm-up; then the line of polynomial_decay, which began at step 0.
     factors = [linear_schedule(step, 10, 4) for step in range(10)]
-    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert factors == pytest.approx([0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
     assert linear_schedule(0, 1, 0) == 1

@@ -80,6 +80,19 @@ def test_models_that_start_from_each_other_are_named(tmp_path):
     assert "bert -> roberta-wwm-ext -> bert: these models start from each other" in said
 
 
+def test_heads_that_do_not_divide_the_hidden_size_are_named(tmp_path):
+    said = problem(tmp_path, "num_attention_heads: 2", "num_attention_heads: 3")
+    assert "init.models.random.architecture: hidden_size 32 is not divisible by num_attention_heads 3; nearest is 2" in said
+
+
+def test_key_of_an_architecture_that_is_none_is_named(tmp_path):
+    assert "init.models.random.architecture.hiden_size; did you mean hidden_size?" in problem(tmp_path, "hidden_size:", "hiden_size:")
+
+
+def test_measurement_between_two_points_of_the_curve_is_named(tmp_path):
+    assert "pretrain: evaluate_every 12 is not divisible by log_every 5; nearest is 10" in problem(tmp_path, "evaluate_every: 10", "evaluate_every: 12")
+
+
 def test_two_stages_that_would_write_one_model_are_named(tmp_path):
     assert "pretrain.models.random is also made by init" in problem(tmp_path, "  models:\n    bert:", "  models:\n    random:")
 

@@ -88,6 +88,13 @@ def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(t
     assert "step-00000003.pt cannot be read" in capsys.readouterr().out
 
 
+def test_examples_of_another_vocabulary_are_not_trained_on(project):
+    lines = Path("models/random/vocab.txt").read_text(encoding="utf-8").split("\n")
+    Path("models/random/vocab.txt").write_text("\n".join([*lines[:5], *lines[5:-1][::-1], ""]), encoding="utf-8")
+    with pytest.raises(ValueError, match="data/mask/wordpiece-nsp/32 was made with another vocabulary than models/random"):
+        pretrain.main("bert")
+
+
 def test_phase_longer_than_the_models_positions_is_named(project):
     config = Path("models/random/config.json")
     config.write_text(config.read_text().replace('"max_position_embeddings": 40', '"max_position_embeddings": 16'))

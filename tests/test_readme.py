@@ -73,6 +73,20 @@ def test_what_is_generated_is_fresh(monkeypatch):
         assert f"| `{next(iter(generate.CHINESE))}` |" in text(name)
 
 
+@pytest.mark.parametrize("name", [*READMES, "docs/results.md"])
+def test_the_scores_are_those_of_the_demos_recipe(name):
+    demo = params.read(ROOT / "presets/demo.yaml")
+
+    def steps(model: str) -> int:
+        if model in demo.truncate.models:
+            return steps(demo.truncate.models[model].source)
+        trained = demo.pretrain.models.get(model)
+        return steps(trained.init) + sum(phase.steps for phase in trained.phases) if trained else 0
+
+    rows = re.findall(r"^\| ([\w-]+) \| [\d.]+M \| ([\d,]+) \| [\d.M]+ \|", text(name), re.M)
+    assert {model: int(shown.replace(",", "")) for model, shown in rows} == {model: steps(model) for model in demo.scores.models}
+
+
 def test_both_languages_have_the_same_headings_and_the_same_examples():
     levels = [re.findall(r"^#+ ", prose(name), re.M) for name in READMES]
     assert levels[0] == levels[1]
@@ -169,13 +183,18 @@ def test_masks_print_what_the_readme_shows(line, project):
     assert said.splitlines()[1].startswith("words       使用 语言 模型 来 预测 下 一个 词 的")
 
 
-def test_presets_are_written_as_the_readme_says(project):
+def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project):
     lines = [line for line in WWM if line.startswith("wwm preset ")]
     assert lines[0] == "wwm preset tiny"
+    own = [text("params.yaml") + f"# {number}\n" for number in (1, 2)]
+    for written in own:
+        (project / "params.yaml").write_text(written, encoding="utf-8")
+        run(lines[0], project)
     for line in lines:
         run(line, project)
         assert (project / "params.yaml").read_text(encoding="utf-8") == text(f"presets/{line.split()[-1]}.yaml")
-    assert (project / "params.yaml.bak").is_file()
+    assert [(project / f"params.yaml.{name}").read_text(encoding="utf-8") for name in ("bak", "bak2")] == own
+    assert not (project / "params.yaml.bak3").exists()
 
 
 def test_every_wwm_command_of_the_readme_is_run_here():

@@ -104,12 +104,14 @@ def test_folder_that_is_no_ltp_model_is_named(tmp_path):
         segmenter.perceptron_file(tmp_path, "my-ltp")
 
 
-def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(tmp_path):
-    texts = ["我们研究自然　语言👍。", "公園裡的天氣很好。"]
-    characters = sorted(set("".join(texts)) - {"　"})
-    tokens = [*vocab.SPECIAL, *characters]
+TEXTS = ["我们研究自然　语言👍。", "公園裡的天氣很好。", "长" * 1200]
+
+
+@pytest.fixture
+def neural(tmp_path):
+    """A folder in the layout of LTP/small and its like, with random weights."""
+    tokens = [*vocab.SPECIAL, *sorted(set("".join(TEXTS)) - {"　"})]
     vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
-    # The layout of LTP/small and its like, with random weights.
     backbone = {"model_type": "bert", "vocab_size": len(tokens), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = {
         "_ltp_target_": "ltp_core.models.ltp_model.LTPModule",
@@ -121,10 +123,29 @@ def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(tmp_
     torch.manual_seed(0)
     # Larger than BERT's initial weights, so that the characters' tags differ.
     torch.save({name: 10 * weights for name, weights in instantiate(model).state_dict().items()}, tmp_path / "pytorch_model.bin")
-    assert segmenter.perceptron_file(tmp_path, "here") is None
-    _, word_ends = segment.segment_texts(texts, segment.load_ltp(str(tmp_path)), batch_size=10)
-    for text, ends in zip(texts, word_ends):
-        assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) < len(text)
+    return tmp_path
+
+
+def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(neural):
+    assert segmenter.perceptron_file(neural, "here") is None
+    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural)), batch_size=10)
+    for text, ends in zip(TEXTS, word_ends, strict=True):
+        assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) <= len(text)
+
+
+def test_neural_ltp_folder_that_lacks_weights_is_named(neural):
+    weights = torch.load(neural / "pytorch_model.bin")
+    torch.save({name: tensor for name, tensor in weights.items() if "task_heads" not in name}, neural / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="pytorch_model.bin lacks 2 tensors of its config.json, first task_heads.cws"):
+        segment.load_ltp(str(neural))
+
+
+def test_ltp_config_that_names_other_code_than_ltps_is_refused(neural):
+    config = json.loads((neural / "config.json").read_text())
+    config["model"]["backbone"]["_ltp_target_"] = "ltp_core.models.utils.instantiate.importlib.import_module"
+    (neural / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="config.json: _ltp_target_ .* is not a part of LTP's models"):
+        segment.load_ltp(str(neural))
 
 
 def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):

@@ -44,6 +44,22 @@ def test_vocabulary_without_mask_is_named(tmp_path):
         vocab.read_vocab(path)
 
 
+def test_text_is_lower_cased_where_the_vocabulary_has_no_capitals_whatever_its_folder_says(tmp_path):
+    # bert-base-chinese: `do_lower_case: false`, and <S> and <T> for all its capitals.
+    entries = [*vocab.SPECIAL, "<S>", "<T>", "t", "恤"]
+    (tmp_path / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert vocab.load(str(tmp_path)) == (entries, True)
+    assert vocab.load(str(tmp_path / "vocab.txt")) == (entries, True)
+
+
+def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*vocab.SPECIAL, "T", "t"]) + "\n", encoding="utf-8")
+    assert not vocab.load(str(tmp_path))[1] and not vocab.load(str(tmp_path / "vocab.txt"))[1]
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    assert vocab.load(str(tmp_path))[1]
+
+
 def test_line_separators_are_entries_and_do_not_shift_ids(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_bytes("\n".join([*vocab.SPECIAL, "\u2028", "\u0085", "的"]).encode() + b"\n")

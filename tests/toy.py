@@ -1,5 +1,6 @@
 """A tiny model and tiny example shards for tests of training."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def model(folder: Path | None = None, characters: str = CHARACTERS, dropout: flo
     return bert
 
 
+def vocab_hash() -> str:
+    """What the shards say of the vocabulary of `model()`."""
+    with tempfile.TemporaryDirectory() as folder:
+        model(Path(folder))
+        return files.content_hash(Path(folder, "vocab.txt"))
+
+
 def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0) -> None:
     """Examples of length up to 32 from random sentences: folder/NNNNN.arrow, two shards."""
     rng = np.random.default_rng(seed)
@@ -52,6 +60,7 @@ def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int
         ids, types, offsets, positions, labels, masked = write(rows, pieces, begins, 2, 3, 4, np.arange(VOCAB_SIZE), 0.15, 5, rng)
         columns = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in ((offsets, ids), (offsets, types), (masked, positions), (masked, labels))]
         labels = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
-        batch = pa.RecordBatch.from_arrays([*columns, labels], schema=schema(pieces.dtype))
+        header = {"vocab": vocab_hash()}
+        batch = pa.RecordBatch.from_arrays([*columns, labels], schema=schema(pieces.dtype).with_metadata(header))
         with pa.OSFile(str(folder / f"{shard:05d}.arrow"), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)

@@ -2,11 +2,13 @@
 
 import difflib
 import shutil
-import sys
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from wwm import command
 
 commands = typer.Typer(help="Chinese BERT with whole word masking: look into the pipeline.", no_args_is_help=True, add_completion=False)
 
@@ -27,10 +29,9 @@ def masks(
     import numpy as np
 
     from wwm import align, masking, segment
-    from wwm.vocab import build, find, read_vocab
+    from wwm.vocab import build, load
 
-    path, lower_case = find(str(vocab))
-    tokens = read_vocab(path)
+    tokens, lower_case = load(str(vocab))
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
         raise ValueError(f"{text!r} has no pieces to mask; give some text")
@@ -64,10 +65,11 @@ def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/, without its ending.")],
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
 ) -> None:
-    """Check presets/NAME.yaml and write it to params.yaml; the params.yaml that was there is kept as params.yaml.bak."""
+    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak, .bak2 and so on."""
     from wwm import files, params
 
-    names = sorted(path.stem for path in Path("presets").glob("*.yaml"))
+    presets = {path.stem: path.read_bytes() for path in Path("presets").glob("*.yaml")}
+    names = sorted(presets)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
@@ -75,14 +77,14 @@ def preset(
         )
     source = Path("presets", f"{name}.yaml")
     params.read(source)
-    if params_file.is_file() and params_file.read_bytes() != source.read_bytes():
-        shutil.copy(params_file, f"{params_file}.bak")
+    if params_file.is_file() and params_file.read_bytes() not in presets.values():
+        kept = next(path for number in count(1) if not (path := Path(f"{params_file}.bak{number if number > 1 else ''}")).exists())
+        shutil.copy(params_file, kept)
+        print(f"{params_file} as it was is kept as {kept}")
     files.write_text(params_file, source.read_text(encoding="utf-8"))
     print(f"{params_file} is now preset {name}; `dvc repro` runs it")
 
 
 def app() -> None:
-    try:
+    with command.user_errors():
         commands()
-    except ValueError as error:
-        sys.exit(f"error: {error}")

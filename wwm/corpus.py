@@ -61,6 +61,8 @@ def main() -> None:
 
 def source_files(folder: Path, source: str, pattern: str) -> list[Path]:
     """The files of one source, sorted. Raises ValueError when there is none."""
+    if Path(pattern).is_absolute():
+        raise ValueError(f"corpus.sources.{source}: {pattern} is an absolute path; set corpus.folder to the folder and this key to a file or glob in it")
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
         raise ValueError(

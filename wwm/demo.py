@@ -34,11 +34,10 @@ def main() -> None:
         rng = np.random.default_rng([base.seed, 0])
         counts = [demo.train_examples, demo.dev_examples, demo.test_examples]
 
-        labelled = [
-            {"text": text, "label": label}
-            for label, name in (("negative", "neg"), ("positive", "pos"))
-            for text in read_reviews(shipped / f"sentiment/{name}.txt")
-        ]
+        negative, positive = (read_reviews(shipped / f"sentiment/{name}.txt") for name in ("neg", "pos"))
+        # 47 reviews stand in both files: no label is right for them.
+        both = set(negative) & set(positive)
+        labelled = [{"text": t, "label": label} for label, texts in (("negative", negative), ("positive", positive)) for t in texts if t not in both]
         reviews = split(labelled, counts, rng)
         write_task("reviews", reviews)
         # The second task takes other reviews than the first.

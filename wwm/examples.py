@@ -93,10 +93,10 @@ def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob,
                 n += 1
                 start = end
                 target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
-            while sentence_ends[sentence] - start > target:
-                rows[n] = start, start + target, 0, 0, 0
+            while sentence_ends[sentence] - start > max_pieces:
+                rows[n] = start, start + max_pieces, 0, 0, 0
                 n += 1
-                start += target
+                start += max_pieces
                 target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
             end = sentence_ends[sentence]
         rows[n] = start, end, 0, 0, 0

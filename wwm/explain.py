@@ -33,5 +33,7 @@ def known_keys(location, section: type[BaseModel]) -> list[str]:
         if get_origin(annotation) in (dict, list):
             next(parts, None)
             annotation = get_args(annotation)[-1]
+        elif get_args(annotation):  # a section, or null
+            annotation = get_args(annotation)[0]
         section = annotation
     return list(section.model_fields)

@@ -8,7 +8,7 @@ By hand python -m wwm.init NAME
 import shutil
 from pathlib import Path
 
-from wwm import files
+from wwm import files, hub
 
 
 def main(name: str) -> None:
@@ -23,24 +23,22 @@ def main(name: str) -> None:
     model = init.models[params.one_of("init NAME", name, init.models)]
     out = Path("models", name)
     with track.run("init", name=name, params=model.model_dump(), outs=[out]) as run:
-        vocab_size = len(Path("data/vocab/vocab.txt").read_bytes().decode().rstrip("\n").split("\n"))
+        vocabulary = list(files.lines("data/vocab/vocab.txt"))
         # Also what a loaded model lacks starts from this.
         torch.manual_seed(base.seed)
         if model.source == "random":
-            known = BertConfig().to_dict()
-            for key in model.architecture:
-                params.one_of(f"init.models.{name}.architecture", key, known)
-            bert = BertForPreTraining(BertConfig(vocab_size=vocab_size, **model.architecture))
+            bert = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump()))
         else:
+            key, choices = f"init.models.{name}.source", "`random`, a model folder or a hub name"
+            source = hub.folder(model.source, key, ["config.json", "*.safetensors", "pytorch_model.bin", "vocab.txt"], choices)
             try:
-                bert, loading = BertForPreTraining.from_pretrained(model.source, dtype=torch.float32, output_loading_info=True)
+                bert, loading = BertForPreTraining.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             except OSError as error:
+                raise ValueError(f"{key}: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use {choices}") from None
+            own = list(files.lines(source / "vocab.txt")) if (source / "vocab.txt").is_file() else None
+            if bert.config.vocab_size != len(vocabulary) or own not in (None, vocabulary):
                 raise ValueError(
-                    f"init.models.{name}.source: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use `random`, a model folder or a hub name"
-                ) from None
-            if bert.config.vocab_size != vocab_size:
-                raise ValueError(
-                    f"init.models.{name}.source: {model.source} has {bert.config.vocab_size} vocabulary entries, data/vocab has {vocab_size}; "
+                    f"{key}: {model.source} has a vocabulary of {bert.config.vocab_size} entries, data/vocab another one of {len(vocabulary)}; "
                     f"set vocab.source to {model.source} too"
                 )
             if loading["missing_keys"]:

@@ -29,6 +29,8 @@ class Examples:
         if not paths:
             raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
         batches = [reader.get_batch(i) for path in paths for reader in [pa.ipc.open_file(pa.memory_map(str(path)))] for i in range(reader.num_record_batches)]
+        # sha256 of the vocabulary they were made with
+        self.vocab = {(batch.schema.metadata or {}).get(b"vocab", b"").decode() for batch in batches}
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
         names = ("input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids")
         self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]

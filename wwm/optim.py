@@ -12,10 +12,11 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
 
 
 def linear_schedule(step: int, steps: int, warmup_steps: int) -> float:
-    """Factor of the peak learning rate at `step` (from 0): linear warm-up, then linear decay to 0 at `steps`."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    return (steps - step) / max(1, steps - warmup_steps)
+    """Factor of the peak learning rate at `step` (from 0), as in google-research/bert's optimization.py.
+
+    Linear warm-up from 0; then the line that falls from 1 at step 0 to 0 at `steps`, so 0.9 where a warm-up of 10 % ends.
+    """
+    return step / warmup_steps if step < warmup_steps else (steps - step) / steps
 
 
 class AdamW(torch.optim.AdamW):

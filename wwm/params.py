@@ -14,9 +14,6 @@ from wwm.explain import explain
 from wwm.schema import Params
 from wwm.tasks import TASKS
 
-# BertConfig's values of what an architecture may leave out.
-ARCHITECTURE = {"max_position_embeddings": 512, "num_hidden_layers": 12}
-
 
 def load(section: str, path: str | Path = "params.yaml"):
     """(base, the section of one stage) of `path`; the whole file is checked. Raises ValueError."""
@@ -102,7 +99,7 @@ def size(values: Params, name: str, key: str) -> int | None:
         else:
             name = values.pretrain.models[name].init
     architecture = values.init.models[name].architecture
-    return None if architecture is None else architecture.get(key, ARCHITECTURE[key])
+    return None if architecture is None else getattr(architecture, key)
 
 
 def one_of(key: str, value, allowed):

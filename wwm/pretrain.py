@@ -115,6 +115,8 @@ class Trainer:
         """Runs one phase from `self.step` to its end; `state` is the checkpoint that it resumes from, if any."""
         folder = self.examples / str(phase.max_seq_length)
         examples, heldout = Examples(folder / "train"), Examples(folder / "heldout")
+        if examples.vocab != {files.content_hash(self.init / "vocab.txt")}:
+            raise ValueError(f"pretrain.models.{self.name}: {folder} was made with another vocabulary than {self.init}; run mask and init again")
         groups = parameter_groups(self.model, self.pretrain.weight_decay)
         betas, eps = self.pretrain.adam_betas, self.pretrain.adam_epsilon
         if phase.optimizer == "lamb":
@@ -176,10 +178,7 @@ class Trainer:
             ]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.pretrain.max_grad_norm).item()
         if not math.isfinite(norm):
-            raise ValueError(
-                f"pretrain.models.{self.name}: the gradient is {norm} at step {self.total_steps + 1}; lower learning_rate or raise warmup_steps. "
-                f"The last checkpoint is kept in {self.scratch}"
-            )
+            raise ValueError(f"pretrain.models.{self.name}: the gradient is {norm} at step {self.total_steps + 1}; lower learning_rate or raise warmup_steps")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return sums, norm

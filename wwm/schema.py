@@ -52,7 +52,9 @@ class Segmenter(Section):
     source: str = Field(
         description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`."
     )
-    gold: str = Field(description="Gold words: a sentence a line, words separated by one space. F1 is measured on its held-out part whatever the source.")
+    gold: str = Field(
+        description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."
+    )
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of gold sentences, by hash, to measure word F1 on.")
     epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
 
@@ -99,9 +101,29 @@ class Mask(Section):
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
 
 
+class Architecture(Section):
+    """Keys of transformers' BertConfig, by its names."""
+
+    num_hidden_layers: Positive = Field(description="12 in base, 24 in large.")
+    hidden_size: Positive = Field(description="768 in base, 1024 in large.")
+    num_attention_heads: Positive = Field(description="They divide `hidden_size`; 12 in base, 16 in large.")
+    intermediate_size: Positive = Field(description="4 x `hidden_size` in the released models.")
+    max_position_embeddings: Positive = Field(description="Longest input; 512 in the released models.")
+    hidden_dropout_prob: Share = Field(description="0.1 in the reference.")
+    attention_probs_dropout_prob: Share = Field(description="0.1 in the reference.")
+    initializer_range: Annotated[float, Field(gt=0)] = Field(description="Standard deviation of the first weights; 0.02 in the reference.")
+
+    @model_validator(mode="after")
+    def heads_divide(self):
+        if self.hidden_size % self.num_attention_heads:
+            heads = min((n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0), key=lambda n: abs(n - self.num_attention_heads))
+            raise ValueError(f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}; nearest is {heads}")
+        return self
+
+
 class InitialModel(Section):
     source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`. A folder is copied when the stage runs.")
-    architecture: dict[str, int | float | str] | None = Field(description="BertConfig keys of a `random` model; null for a model that is loaded.")
+    architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
 
     @model_validator(mode="after")
     def architecture_goes_with_random(self):
@@ -154,6 +176,13 @@ class Pretrain(Section):
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
     checkpoint_every: Positive = Field(description="Steps between two checkpoints: what a kill can cost at most.")
     models: dict[Name, PretrainedModel] = Field(min_length=1, description="Models to train, by name.")
+
+    @model_validator(mode="after")
+    def measurements_are_logged(self):
+        if self.evaluate_every % self.log_every:
+            nearest = max(1, round(self.evaluate_every / self.log_every)) * self.log_every
+            raise ValueError(f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is {nearest}")
+        return self
 
 
 class TruncatedModel(Section):

@@ -9,6 +9,7 @@ By hand python -m wwm.segment
 import contextlib
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from wwm import files
+
+NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
+LONGEST = 500  # characters that a neural model takes at once
 
 
 def main() -> None:
@@ -54,13 +58,46 @@ def load_ltp(folder: str):
     """A function: list of sentences -> list of lists of words."""
     from ltp import LTP
 
+    config = files.read_json(Path(folder, "config.json"))
+    refuse_foreign_code(config, folder)
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
-    if hasattr(model, "tokenizer"):
-        # LTP's neural models call what transformers 5 has dropped.
-        model.tokenizer.batch_encode_plus = model.tokenizer.__call__
-    return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
+    if not config["nerual"]:
+        return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
+    import torch
+
+    # LTP loads what fits and leaves the rest random.
+    if missing := model.model.state_dict().keys() - torch.load(Path(folder, "pytorch_model.bin"), map_location="cpu", weights_only=True).keys():
+        raise ValueError(f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy the whole LTP folder")
+    # LTP's neural models call what transformers 5 has dropped.
+    model.tokenizer.batch_encode_plus = model.tokenizer.__call__
+
+    def cut(sentences: list[str]) -> list[list[str]]:
+        # They read 512 pieces at most and drop the rest.
+        parts = [(i, sentence[start : start + LONGEST]) for i, sentence in enumerate(sentences) for start in range(0, len(sentence), LONGEST)]
+        words: dict[int, list[str]] = {}
+        order = sorted(range(len(parts)), key=lambda part: len(parts[part][1]))
+        for first in range(0, len(order), NEURAL_BATCH):
+            batch = order[first : first + NEURAL_BATCH]
+            words |= dict(zip(batch, model.pipeline([parts[part][1] for part in batch], tasks=["cws"]).cws))
+        joined: list[list[str]] = [[] for _ in sentences]
+        for part, (i, _) in enumerate(parts):
+            joined[i] += words[part]
+        return joined
+
+    return cut
+
+
+def refuse_foreign_code(config, folder: str) -> None:
+    """Raises ValueError if an LTP config names code that is not LTP's own: LTP calls whatever stands there."""
+    if isinstance(config, dict):
+        target = config.get("_ltp_target_", "ltp_core.")
+        # By attributes of its modules any module that they import is reached, so only plain names are let through.
+        if not re.fullmatch(r"ltp_core\.(models\.(ltp_model|processor|components\.\w+|utils\.transformer)\.\w+)?", str(target)):
+            raise ValueError(f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP itself")
+        for value in config.values():
+            refuse_foreign_code(value, folder)
 
 
 def segment_texts(texts: list[str], cut, batch_size: int, bar=None) -> tuple[list[np.ndarray], list[np.ndarray]]:

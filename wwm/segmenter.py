@@ -91,8 +91,8 @@ def perceptron_file(folder: Path, source: str) -> str | None:
     except (OSError, ValueError) as error:
         raise ValueError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
     if config.get("nerual"):
-        if not any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
-            raise ValueError(f"segmenter.source: {source} has a neural config.json and no weights beside it (*.bin, *.safetensors); copy the whole LTP folder")
+        if not (folder / "pytorch_model.bin").is_file():
+            raise ValueError(f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the whole LTP folder")
         return None
     name = config.get("tasks", {}).get("cws")
     if not name or not (folder / name).is_file():

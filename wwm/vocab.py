@@ -5,6 +5,7 @@ Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads wit
 By hand python -m wwm.vocab
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -26,8 +27,7 @@ def main() -> None:
         if vocab.source == "train":
             tokens = train(list(texts("train")), vocab.size, vocab.min_frequency)
         else:
-            path, lower_case = find(vocab.source)
-            tokens = read_vocab(path)
+            tokens, lower_case = load(vocab.source)
         tokenizer = build(tokens, lower_case)
         counts = {"size": len(tokens)} | unknown_share(tokenizer, texts("heldout"))
         if counts["unknown_share"] > vocab.unknown_share_limit:
@@ -77,17 +77,29 @@ def train(lines: list[str], size: int, min_frequency: int) -> list[str]:
     return sorted(ids, key=ids.get)
 
 
+def load(source: str) -> tuple[list[str], bool]:
+    """(entries in id order, lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none.
+
+    Text is lower-cased where the vocabulary has no capitals, whatever the folder says: bert-base-chinese's own says
+    `do_lower_case: false`, which would make [UNK] of every capital (issue 121 of the authors' repository).
+    """
+    path, configured = find(source)
+    tokens = read_vocab(path)
+    has_capitals = any(token != token.lower() for token in tokens if not re.fullmatch(r"\[.+\]|<.+>", token))
+    return tokens, configured if has_capitals else True
+
+
 def find(source: str) -> tuple[Path, bool]:
-    """(vocab.txt, lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none."""
+    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none."""
     path = Path(source)
     if path.is_file():
-        return path, True
+        return path, False
     choices = "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
     path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], choices)
     if not (path / "vocab.txt").is_file():
         raise ValueError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
-    return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else True
+    return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else False
 
 
 def read_vocab(path: Path) -> list[str]:
