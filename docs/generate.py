@@ -1,9 +1,11 @@
-"""Writes what is generated of the documentation: the stage tables of README.md and README_ZH.md, and docs/params.md.
+"""Writes what is generated of the documentation: stage tables and scores of README.md and README_ZH.md, and docs/params.md.
 
-By hand python docs/generate.py (tests/test_readme.py fails when a table is stale)
+By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
+        python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its tables over
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -60,16 +62,54 @@ def rows(section: type[BaseModel], prefix: str):
                 yield from rows(inner, place)
 
 
-def filled(readme: str, table: str) -> str:
-    return re.sub(r"(<!-- stages -->\n).*?(\n<!-- /stages -->)", lambda m: m[1] + table + m[2], readme, flags=re.S)
+def between(name: str, text: str, content: str) -> str:
+    """`text` with `content` between its anchors `name`."""
+    return re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m: m[1] + content + m[2], text, flags=re.S)
 
 
-def generated() -> dict[str, str]:
-    """File -> what it should hold."""
-    readmes = {name: filled(Path(name).read_text(encoding="utf-8"), stage_table(name == "README_ZH.md")) for name in ("README.md", "README_ZH.md")}
-    return readmes | {"docs/params.md": params_reference()}
+def demo_record(scores: str) -> str:
+    """What docs/results.md keeps of results/report/scores.md: all but the title, headings one level lower."""
+    return re.sub(r"^## ", "### ", scores.removeprefix("# Scores").strip(), flags=re.M)
+
+
+def scores_summary(record: str, chinese: bool) -> str:
+    """The two tables and the two claims of a README, from the record in docs/results.md."""
+    parts = record.split("\n\n")
+    tables = {title: parts[i + 2] for i, part in enumerate(parts) for title in ("Tasks", "Cloze") if part.startswith(f"### {title}")}
+    claims = [part for part in parts if re.match(r"Pre-trained models|A truncated model", part)]
+    if chinese:
+        heads, claims = ("任务：各随机种子的准确率，最大值（平均值），单位 %：", "留出文本上的填空准确率，单位 %："), [in_chinese(claim) for claim in claims]
+    else:
+        heads = ("Tasks, max (mean) accuracy over the seeds, in percent:", "Cloze, accuracy on held-out text, in percent:")
+    return "\n\n".join([heads[0], tables["Tasks"], heads[1], tables["Cloze"], *claims])
+
+
+def in_chinese(claim: str) -> str:
+    kept, made = re.search(r"in (\d+) of (\d+) comparisons", claim).groups()
+    what = "预训练模型优于随机初始化" if claim.startswith("Pre-trained") else "截断后继续训练的模型优于直接截断的模型"
+    told = {verb: re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", found[1]) for verb, found in parts_of(claim).items()}
+    lists = [f"{verb}：" + "，".join(f"{model} / {task}（{margin}，差距 {spread}）" for model, task, margin, spread in each) for verb, each in told.items()]
+    return f"{what}，且差值大于随机种子之间的差距：{made} 项比较中 {kept} 项成立。" + "。".join([*lists, ""])
+
+
+def parts_of(claim: str) -> dict[str, re.Match]:
+    found = {"成立": re.search(r"It holds for (.*?)\.(?= It|$)", claim), "不成立": re.search(r"It does NOT hold for (.*?)\.$", claim)}
+    return {verb: match for verb, match in found.items() if match}
+
+
+def generated(scores: str | None = None) -> dict[str, str]:
+    """File -> what it should hold; `scores` is a new results/report/scores.md of the demo to take over."""
+    results = Path("docs/results.md").read_text(encoding="utf-8")
+    if scores:
+        results = between("demo", results, demo_record(scores))
+    record = re.search(r"<!-- demo -->\n(.*?)\n<!-- /demo -->", results, re.S)[1]
+    made = {"docs/params.md": params_reference(), "docs/results.md": results}
+    for name, chinese in (("README.md", False), ("README_ZH.md", True)):
+        made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))
+        made[name] = between("scores", made[name], scores_summary(record, chinese))
+    return made
 
 
 if __name__ == "__main__":
-    for name, text in generated().items():
+    for name, text in generated(Path(sys.argv[1]).read_text(encoding="utf-8") if sys.argv[1:] else None).items():
         Path(name).write_text(text, encoding="utf-8")
