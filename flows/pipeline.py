@@ -28,7 +28,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
-from flows.stage import StageFailed, Stages, remove_stale_rwlock
+from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
 from wwm import hashes, params, track
 
 NOTHING = "Nothing to do: every stage is up to date."
@@ -38,19 +38,35 @@ MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
 def plan(targets: list[str] | None = None) -> networkx.DiGraph:
     """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
 
-    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock.
+    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises ValueError
+    for an input that is missing and that no stage makes.
     """
     remove_stale_rwlock()
+    set_aside_cut_lock()
     with Repo(_wait_for_lock=True) as repo:
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
         chosen = {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
+        check_inputs([stage for stage in repo.index.stages if stage.addressing in wanted], {Path(out.fs_path) for out in repo.index.outs})
         changed = wanted & set(repo.status())
         outs = {stage.addressing: {out.def_path: out.hash_info.value for out in stage.outs} for stage in repo.index.stages}
     # against the edges: what follows from a stage are networkx's ancestors
     todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
     return graph.subgraph(wanted).copy()
+
+
+def check_inputs(stages: list, outs: set[Path]) -> None:
+    """Raises ValueError for the first dep that is not there and is in no stage's outs; DVC would only say that there is no such file."""
+    keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
+    for stage in stages:
+        for dep in stage.deps:
+            path = Path(dep.fs_path)
+            made = path in outs or any(out in path.parents or path in out.parents for out in outs)
+            if not (made or path.exists()):
+                name = stage.addressing.partition("@")[0]
+                remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
+                raise ValueError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
 
 
 def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:

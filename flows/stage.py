@@ -136,6 +136,38 @@ def remove_stale_rwlock() -> None:
                     path.unlink()
 
 
+def set_aside_cut_lock() -> None:
+    """DVC writes dvc.lock in place: killed meanwhile, it leaves half a file that no later dvc can read.
+
+    Without it DVC finds in its run cache what the stages made, so the file is renamed, and nothing is lost.
+    """
+    from dvc.repo import Repo
+
+    path = Path("dvc.lock")
+    if not path.is_file() or whole(path):
+        return
+    with Repo(_wait_for_lock=True) as repo, repo.lock:
+        # who wrote it a moment ago has finished by now
+        if not whole(path):
+            path.replace("dvc.lock.cut")
+            print("dvc.lock was cut off, as by a kill: it is now dvc.lock.cut, and DVC's run cache restores what was done", flush=True)
+
+
+def whole(path: Path) -> bool:
+    """Whether dvc.lock reads as DVC needs it."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from ruamel.yaml import YAML, YAMLError
+    from voluptuous import Invalid
+
+    try:
+        entries = COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(path.read_text(encoding="utf-8")))["stages"].values()
+    except (YAMLError, UnicodeDecodeError, Invalid, KeyError):
+        return False
+    # the schema lets half an entry pass
+    found = [entry for stage in entries for entry in stage.get("deps", []) + stage.get("outs", [])]
+    return all(entry.get("hash") == "md5" and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry.get("md5") or "") and "size" in entry for entry in found)
+
+
 def supervise(name: str) -> int:
     """Runs dvc until it ends or stdin closes; its exit code. Leaves no process behind."""
     dvc = subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", name], stdin=subprocess.DEVNULL, start_new_session=True)

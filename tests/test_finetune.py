@@ -112,15 +112,6 @@ def test_the_share_of_unknown_pieces_is_counted_in_the_whole_text(tmp_path):
     assert finetune.unknown_share(tokenizer, [tasks.Example(("好好龘",), 0), tasks.Example(("龘",), 0)]) == 0.5
 
 
-def test_batches_hold_every_row_once_and_rows_of_similar_length():
-    lengths = np.random.default_rng(0).integers(4, 128, 1000)
-    batches = finetune.shuffled_batches(lengths, 16, np.random.default_rng(5))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(1000))
-    assert np.mean([np.ptp(lengths[rows]) for rows in batches]) < 5
-    again = finetune.shuffled_batches(lengths, 16, np.random.default_rng(5))
-    assert all((one == other).all() for one, other in zip(batches, again))
-
-
 def test_padding_gets_no_attention():
     data = finetune.Encoded([np.array([2, 9, 3]), np.array([2, 8, 9, 7, 3])], [np.zeros(3, int), np.array([0, 0, 0, 1, 1])], np.array([1, 0]))
     inputs, labels = finetune.collate(data, np.array([0, 1]), torch.device("cpu"))
@@ -160,7 +151,9 @@ def test_bad_input_is_named(project):
     Path("data/tasks/reviews/dev.jsonl").unlink()
     with pytest.raises(ValueError, match="data/tasks/reviews/dev.jsonl does not exist"):
         finetune.main("bert", "reviews")
-    text = Path("params.yaml").read_text(encoding="utf-8").replace("max_seq_length: 32", "max_seq_length: 64")
-    Path("params.yaml").write_text(text, encoding="utf-8")
+    values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    values["finetune"]["tasks"]["reviews"]["max_seq_length"] = 64
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
     with pytest.raises(ValueError, match=r"finetune.tasks.reviews.max_seq_length 64 is more than the 40 positions of models/bert"):
         finetune.main("bert", "reviews")

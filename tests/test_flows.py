@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows import pipeline
-from flows.stage import StageFailed, Stages, remove_stale_rwlock
+from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
 
 ROOT = Path(__file__).parent.parent
 DVC_YAML = """
@@ -131,6 +131,12 @@ def test_a_mistake_in_params_is_named_in_our_words_before_dvc_reads_them(toy):
         pipeline.main([])
 
 
+def test_a_folder_of_text_that_is_missing_is_named_with_its_key_before_anything_runs(toy):
+    Path("dvc.yaml").write_text("stages:\n  corpus: {cmd: cp -r mytxt out, deps: [mytxt], outs: [out]}\n  scores: {cmd: cp -r out d, deps: [out], outs: [d]}\n")
+    with pytest.raises(SystemExit, match="corpus: mytxt does not exist, and no stage makes it; set corpus.folder in params.yaml"):
+        pipeline.main([])
+
+
 def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, client):
     Path("b.py").write_text("open('../runs', 'a').write('b')\nraise ValueError('b.size 7 is not even; nearest is 8')\n")
     with pytest.raises(SystemExit) as end:
@@ -200,6 +206,21 @@ def test_progress_bars_of_a_stage_become_a_few_lines(toy, monkeypatch):
     bars = [line for line in shown if "/20" in line]
     assert 3 < len(bars) < 12
     assert bars[-1].startswith("100%")
+
+
+def test_a_dvc_lock_that_a_kill_cut_off_anywhere_is_set_aside_and_nothing_runs_again(toy, capsys):
+    for name in ("a", "b", "c", "scores"):
+        Stages().run(name, print)
+    lock = Path("dvc.lock").read_bytes()
+    for size in range(0, len(lock), 23):
+        Path("dvc.lock").write_bytes(lock[:size])
+        set_aside_cut_lock()
+        pipeline.plan()  # whatever is left, DVC can read it
+    Path("dvc.lock").write_bytes(lock[: len(lock) // 2 + 3])
+    assert todo() == NAMES
+    assert "dvc.lock was cut off" in capsys.readouterr().out and Path("dvc.lock.cut").exists()
+    assert {Stages().run(name, print) for name in ("a", "b", "c", "scores")} == {"restored"}
+    assert Path("dvc.lock").read_bytes() == lock
 
 
 def test_an_empty_lock_of_a_killed_dvc_is_removed_and_one_in_use_is_not(toy):

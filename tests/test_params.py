@@ -97,6 +97,32 @@ def test_two_stages_that_would_write_one_model_are_named(tmp_path):
     assert "pretrain.models.random is also made by init" in problem(tmp_path, "  models:\n    bert:", "  models:\n    random:")
 
 
+def test_two_entries_of_one_length_are_named(tmp_path):
+    said = problem(tmp_path, r"(      lengths:\n)(        - \{max_seq_length: 32.*\n)", r"\1\2\2")
+    assert "mask.sets.wordpiece-nsp: 32 stands twice; remove one" in said
+
+
+def test_model_that_is_compared_with_itself_is_named(tmp_path):
+    assert "cloze.models: 'random' stands twice; remove one" in problem(tmp_path, r"&compared \[random,", "&compared [random, random,")
+
+
+@pytest.mark.parametrize(("key", "value"), [("learning_rate", ".inf"), ("learning_rate", ".nan"), ("weight_decay", ".inf")])
+def test_number_that_is_not_finite_is_named(tmp_path, key, value):
+    said = problem(tmp_path, rf"{key}: [0-9.e-]+", f"{key}: {value}")
+    assert f"{key} is {value[1:]}: Input should be a finite number" in said
+
+
+def test_beta_that_is_no_share_is_named(tmp_path):
+    assert "pretrain.adam_betas.1 is 1.5" in problem(tmp_path, r"adam_betas: \[0.9, [0-9.]+\]", "adam_betas: [0.9, 1.5]")
+
+
+def test_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes("base: # 随机种子\n".encode("gb18030") + TINY.encode())
+    with pytest.raises(ValueError, match="params.yaml, line 1: not UTF-8"):
+        params.read(path)
+
+
 def test_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("base: [1, 2\nseed: 3", encoding="utf-8")

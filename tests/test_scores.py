@@ -38,7 +38,7 @@ def project(tmp_path, monkeypatch):
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
     for model in MODELS:
-        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000}
+        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | ({"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {})
         seeds = [{"seed": i, "dev": score - 1, "test": score, "loss": 0.5} for i, score in enumerate(TEST[model])]
         common = {"model": model, "training": training, "seconds": 1.5}
         size = {"parameters": 1_100_000 if "rbt3" in model else 2_200_000}
@@ -138,6 +138,12 @@ def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
         write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": None})
     assert cells(scores.task_table(results()), "random")["steps"] == "n/a (not trained here)"
     assert scores.comparisons(results())[0] == []
+
+
+def test_a_loaded_model_that_is_trained_on_does_not_pass_for_a_truncated_one(project):
+    for path in ("results/finetune/reviews/rbt3-init.json", "results/cloze/rbt3-init.json"):
+        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": None})
+    assert scores.comparisons(results())[1] == []
 
 
 def test_the_report_has_every_figure_and_opens_without_a_network(project):

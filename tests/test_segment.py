@@ -104,6 +104,24 @@ def test_folder_that_is_no_ltp_model_is_named(tmp_path):
         segmenter.perceptron_file(tmp_path, "my-ltp")
 
 
+@pytest.mark.parametrize("config", ["[1]", "{}", '{"nerual": "no"}', '{"nerual": false, "tasks": ["cws"]}', "{"])
+def test_config_that_is_none_of_ltps_is_named(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ValueError, match="segmenter.source: my-ltp (is no LTP model|lacks the word model)"):
+        segmenter.perceptron_file(tmp_path, "my-ltp")
+
+
+def test_masks_names_the_model_file_that_an_ltp_folder_lacks(tmp_path, monkeypatch, capsys):
+    from typer.testing import CliRunner
+
+    from wwm.cli import commands
+
+    (tmp_path / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": "cws_model.bin"}}))
+    (tmp_path / "vocab.txt").write_text("\n".join([*vocab.SPECIAL, "我"]) + "\n")
+    result = CliRunner().invoke(commands, ["masks", "我", "--segmenter", str(tmp_path), "--vocab", str(tmp_path / "vocab.txt")])
+    assert "lacks the word model cws_model.bin" in str(result.exception)
+
+
 TEXTS = ["我们研究自然　语言👍。", "公園裡的天氣很好。", "长" * 1200]
 
 

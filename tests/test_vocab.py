@@ -1,8 +1,13 @@
 """The tokenizer: trained or read, the same in tokenizers and in transformers, and literal special tokens are text."""
 
+import tarfile
+from pathlib import Path
+
 import pytest
 
 from wwm import tokenization, vocab
+
+TASKS = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 
 LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年的iPhone和internet, internet的词。", "一个模型，一个词。iPhone 12 和 iPhone 13"] * 3
 
@@ -30,6 +35,16 @@ def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
     text = "使用iPhone１９９８年internet, 词😀 É [MASK]的[SEP]"
     theirs = BertTokenizer.from_pretrained(folder)(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     assert tokenization.load(folder).encode(text, add_special_tokens=False).ids == theirs
+
+
+@pytest.mark.skipif(not TASKS.is_file(), reason="the vocabulary of BERT-base Chinese is not at hand")
+def test_pieces_of_the_papers_example_are_those_of_the_released_vocabulary(tmp_path):
+    with tarfile.open(TASKS) as archive:
+        (tmp_path / "vocab.txt").write_bytes(archive.extractfile("vocab.txt").read())
+    tokens, lower_case = vocab.load(str(tmp_path / "vocab.txt"))
+    assert len(tokens) == 21128 and [tokens.index(token) for token in vocab.SPECIAL] == [0, 100, 101, 102, 103]
+    pieces = vocab.build(tokens, lower_case).encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False).tokens
+    assert pieces == "使 用 语 言 模 型 来 预 测 下 一 个 词 的 pro ##ba ##bility 。".split()
 
 
 def test_literal_mask_in_text_is_text(folder):

@@ -29,8 +29,10 @@ def masks(
     import numpy as np
 
     from wwm import align, masking, segment
+    from wwm.segmenter import perceptron_file
     from wwm.vocab import build, load
 
+    perceptron_file(segmenter, str(segmenter))
     tokens, lower_case = load(str(vocab))
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:

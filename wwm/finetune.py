@@ -27,8 +27,6 @@ WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0
 # BERT's AdamWeightDecayOptimizer.
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "correct_bias": False}
-# Batches whose rows are sorted by length together: enough for little padding, few enough to stay shuffled.
-BATCHES_SORTED_TOGETHER = 50
 
 
 class Encoded(NamedTuple):
@@ -66,7 +64,13 @@ def main(model: str, task: str) -> None:
     settings = {"base": base.model_dump(), "task": how.model_dump()}
     steps = finetune.seeds * how.epochs * -(-len(splits["train"]) // how.batch_size)
     with files.scratch(f"finetune-{model}-{task}", [folder, data, *code], settings) as work:
-        tracked = track.run("finetune", name=f"{model}-{task}", params={"model": model, "task": task, **how.model_dump()}, outs=[out], scratch=work)
+        tracked = track.run(
+            "finetune",
+            name=f"{model}-{task}",
+            params={"model": model, "base": base.model_dump(), "task": task, **how.model_dump(), "seeds": finetune.seeds},
+            outs=[out],
+            scratch=work,
+        )
         with tracked as run, tqdm(total=steps, desc=f"finetune {model} {task}", unit=" steps", mininterval=1) as bar:
             scores = []
             for number in range(finetune.seeds):
@@ -115,18 +119,6 @@ def unknown_share(tokenizer: Tokenizer, examples: list[tasks.Example]) -> float:
     return round(ids.count(tokenizer.token_to_id("[UNK]")) / max(1, len(ids)), 6)
 
 
-def shuffled_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Every row once, in random batches of similar length: (rows of a batch,) each."""
-    order = rng.permutation(len(lengths))
-    block = batch_size * BATCHES_SORTED_TOGETHER
-    batches = []
-    for first in range(0, len(order), block):
-        rows = order[first : first + block]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
 def collate(data: Encoded, rows: np.ndarray, place: torch.device) -> tuple[dict, torch.Tensor]:
     """Model inputs (rows, longest of them) and labels (rows,). Padding has id 0, type 0 and no attention."""
     length = max(len(data.ids[row]) for row in rows)
@@ -157,14 +149,14 @@ def train_and_score(folder: Path, config, encoded: dict[str, Encoded], how, seed
     model = load(folder, config).to(place)
     optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
     train = encoded["train"]
-    lengths = np.array([len(ids) for ids in train.ids])
-    steps = how.epochs * -(-len(lengths) // how.batch_size)
+    firsts = range(0, len(train.labels), how.batch_size)
+    steps = how.epochs * len(firsts)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: optim.linear_schedule(step, steps, int(WARMUP_SHARE * steps)))
     model.train()
     for _ in range(how.epochs):
-        losses = []
-        for rows in shuffled_batches(lengths, how.batch_size, rng):
-            inputs, labels = collate(train, rows, place)
+        losses, order = [], rng.permutation(len(train.labels))
+        for first in firsts:
+            inputs, labels = collate(train, order[first : first + how.batch_size], place)
             loss = cross_entropy(model(**inputs).logits, labels)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)

@@ -47,6 +47,9 @@ def main(name: str) -> None:
             bert.save_pretrained(folder)
             for file in Path("data/vocab").iterdir():
                 shutil.copy(file, folder)
+            # transformers cuts a text to this length if asked to cut.
+            tokenizer = folder / "tokenizer_config.json"
+            files.write_json(tokenizer, files.read_json(tokenizer) | {"model_max_length": bert.config.max_position_embeddings})
             if model.source == "random":
                 files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
         n_parameters = sum(p.numel() for p in bert.parameters())

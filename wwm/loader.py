@@ -21,6 +21,14 @@ class Batch(NamedTuple):
     next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction
 
 
+def header(folder: str | Path) -> dict[str, str]:
+    """What a shard of an example set says of how the set was made. Raises ValueError if there is none."""
+    path = min(Path(folder).rglob("*.arrow"), default=None)
+    if path is None:
+        raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
+    return {key.decode(): value.decode() for key, value in (pa.ipc.open_file(pa.memory_map(str(path))).schema.metadata or {}).items()}
+
+
 class Examples:
     """The examples of a folder of Arrow shards, memory-mapped. Raises ValueError if there is none."""
 

@@ -48,12 +48,16 @@ def main(name: str) -> None:
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
         totals = {length.max_seq_length: dict.fromkeys(("examples", "pieces", "masked", "pairs", "random_next"), 0) for length in chosen.lengths}
         joined = characters = 0
+        segmented = chosen.unit == "whole_word"
         with (
             files.new_folder(outs[0]) as folder,
             tqdm(total=len(shards) * sum(length.dupe_factor for length in chosen.lengths), desc=f"mask {name}", unit=" passes") as bar,
         ):
             for shard in shards:
-                pieces = tokenize(pq.read_table(shard), tokenizer, tokens, chosen.unit)
+                documents = pq.read_table(shard)
+                pieces = tokenize(documents, tokenizer, tokens, chosen.unit)
+                # Without a segmenter every character is a word, and what pieces join says nothing.
+                segmented = segmented and documents.schema.metadata[b"backend"] != b"none"
                 joined += pieces.joined_characters
                 characters += pieces.characters
                 for length in chosen.lengths:
@@ -73,7 +77,7 @@ def main(name: str) -> None:
                             writer.write_batch(batch)
                             count(totals[length.max_seq_length], batch)
                             bar.update()
-            shares = {"joined_share": joined / max(1, characters)} if chosen.unit == "whole_word" else {}
+            shares = {"joined_share": joined / max(1, characters)} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
                 raise ValueError(
                     f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wwm import files
 from wwm.explain import explain
 from wwm.schema import Params
 from wwm.tasks import TASKS
@@ -28,7 +29,7 @@ def read(path: str | Path = "params.yaml") -> Params:
         raise ValueError(f"{path} does not exist here; run in the project's folder, or write one by `wwm preset demo`")
     try:
         # DVC reads YAML 1.2, where 1e-4 is a number; PyYAML (1.1) would make it a string.
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe").load("\n".join(files.lines(path)))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     try:

@@ -57,9 +57,16 @@ def main(name: str) -> None:
     settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every"}), "model": model.model_dump()}
     code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, device, loader, model_code, optim))]
     with files.scratch(f"pretrain-{name}", [init, examples, *code], settings) as scratch:
-        with track.run("pretrain", name=name, params=settings["pretrain"] | settings["model"], outs=[out, *results], scratch=scratch) as run:
+        with track.run("pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch) as run:
             Trainer(name, base, pretrain, model, init, examples, scratch, run).train(out, results)
         shutil.rmtree(scratch)
+
+
+def recipe(init: Path, examples: Path) -> dict:
+    """What else a comparison of models needs: the architecture, and what was masked."""
+    config = files.read_json(init / "config.json")
+    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob")
+    return {"architecture": {key: config[key] for key in keys}, "examples": loader.header(examples)}
 
 
 class Trainer:
@@ -128,7 +135,9 @@ class Trainer:
             device.set_random_state(state["random"])
         # A model that goes on from another one with the same examples sees them in another order.
         order = int(np.random.SeedSequence([self.base.seed, self.before["steps"] or 0, self.phase]).generate_state(1)[0])
-        seconds, counted, sums = time.perf_counter(), 0, np.zeros(6)
+        # What a checkpoint between two points of the curve has already summed for the next one.
+        sums = np.array(state["sums"]) if state else np.zeros(6)
+        seconds, counted = time.perf_counter(), 0
         while self.step < phase.steps:
             indices = examples.indices(self.step * phase.batch_size, phase.batch_size, order)
             for group in optimizer.param_groups:
@@ -153,7 +162,7 @@ class Trainer:
                 bar.set_postfix(shown, refresh=False)
                 seconds, counted, sums = time.perf_counter(), 0, np.zeros(6)
             if self.step % self.pretrain.checkpoint_every == 0 or last or self.stop:
-                self.save(optimizer)
+                self.save(optimizer, sums)
             if self.stop:
                 print(f"pretrain {self.name}: stopped at step {self.total_steps}, checkpoint saved; the next `dvc repro` goes on from here", flush=True)
                 sys.exit(os.EX_TEMPFAIL)
@@ -212,7 +221,7 @@ class Trainer:
             "tokens_per_second": tokens_per_second,
         }
 
-    def save(self, optimizer) -> None:
+    def save(self, optimizer, sums: np.ndarray) -> None:
         checkpoint.save(
             self.scratch,
             self.total_steps,
@@ -222,6 +231,7 @@ class Trainer:
                 "total_steps": self.total_steps,
                 "tokens": self.tokens,
                 "rows": json.dumps(self.rows),
+                "sums": sums.tolist(),
                 "model": self.model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "random": device.random_state(),

@@ -5,16 +5,27 @@ Every field's description is what the generated reference (docs/params.md) print
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def distinct(values: list) -> list:
+    """Raises ValueError that names what stands twice."""
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"{value!r} stands twice; remove one")
+    return values
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Base(Section):
@@ -88,6 +99,11 @@ class ExampleSet(Section):
     next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
 
+    @model_validator(mode="after")
+    def lengths_differ(self):
+        distinct([length.max_seq_length for length in self.lengths])
+        return self
+
 
 class Mask(Section):
     """Words -> masked examples."""
@@ -144,7 +160,9 @@ class Phase(Section):
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
     micro_batch: Positive = Field(description="Sequences of one forward pass; gradients are accumulated over batch_size / micro_batch.")
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(description="Peak, after warm-up; it then falls linearly to 0.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        description="The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the last (0.9 of it after a warm-up of 10 %)."
+    )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
 
     @model_validator(mode="after")
@@ -167,7 +185,7 @@ class Pretrain(Section):
     """Masked examples -> models."""
 
     weight_decay: Annotated[float, Field(ge=0)] = Field(description="Decoupled; none on biases and LayerNorm. 0.01 in the reference.")
-    adam_betas: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(description="0.9, 0.999 in the reference.")
+    adam_betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = Field(description="0.9, 0.999 in the reference.")
     adam_epsilon: Annotated[float, Field(gt=0)] = Field(description="1e-6 in the reference.")
     correct_bias: bool = Field(description="Adam's bias correction; the reference has none.")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
@@ -199,13 +217,13 @@ class Truncate(Section):
 class Cloze(Section):
     """Fill-mask accuracy on held-out text."""
 
-    models: list[Name] = Field(min_length=1, description="Models to measure.")
+    models: Names = Field(description="Models to measure.")
     sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
 
 
 class TaskRun(Section):
-    learning_rate: Annotated[float, Field(gt=0)] = Field(description="Peak, after 10 % warm-up; the parameter that matters most.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(description="As in pretrain, with 10 % warm-up; the parameter that matters most.")
     epochs: Positive = Field(description="Passes over the training set.")
     batch_size: Positive = Field(description="Sequences of one step.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer inputs are cut.")
@@ -214,7 +232,7 @@ class TaskRun(Section):
 class Finetune(Section):
     """One model on one task, all seeds."""
 
-    models: list[Name] = Field(min_length=1, description="Models to fine-tune.")
+    models: Names = Field(description="Models to fine-tune.")
     tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks.py -> how to train on them.")
     seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
 
@@ -222,8 +240,8 @@ class Finetune(Section):
 class Scores(Section):
     """The comparison."""
 
-    models: list[Name] = Field(min_length=1, description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
-    tasks: list[Name] = Field(min_length=1, description="Columns of the tables, in this order.")
+    models: Names = Field(description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
+    tasks: Names = Field(description="Columns of the tables, in this order.")
     baseline: Name = Field(description="The model that is 100 % in the relative table.")
 
 

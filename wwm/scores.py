@@ -104,7 +104,7 @@ def measured(results: Results, model: str) -> list[dict]:
 
 
 def training(results: Results, model: str) -> dict:
-    """{"steps", "tokens"} that the model has seen since random weights, or {} where its folder does not say."""
+    """{"steps", "tokens"} that the model has seen since random weights, "cut_from" of a truncated one; {} where its folder says nothing."""
     return next((row["training"] for row in measured(results, model) if row["training"]), {})
 
 
@@ -207,7 +207,8 @@ def comparisons(results: Results) -> tuple[list[Comparison], list[Comparison]]:
     others = [model for model in results.models if model not in results.pretrain]
     untrained = [model for model in others if training(results, model).get("steps") == 0]
     trained = [c for model, against in product(results.pretrain, untrained) for c in compare(results, model, against)]
-    continued = [(model, row["init"]) for model, row in results.pretrain.items() if row.get("init") in set(others) - set(untrained)]
+    cut = [model for model in others if "cut_from" in training(results, model)]
+    continued = [(model, row["init"]) for model, row in results.pretrain.items() if row.get("init") in cut]
     return trained, [c for model, against in continued for c in compare(results, model, against)]
 
 

@@ -2,7 +2,8 @@
 
 Reads   data/corpus/{train,heldout}/*.parquet, data/segmenter/
 Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists of end offsets in characters, `sentence_ends` and `word_ends`;
-        sentences and words each partition the text (white space belongs to the word before it); results/segment.json
+        sentences and words each partition the text (white space belongs to the word before it); the schema's metadata names the
+        `backend`; results/segment.json
 By hand python -m wwm.segment
 """
 
@@ -45,7 +46,7 @@ def main() -> None:
                 documents = documents.append_column("sentence_ends", ends[0]).append_column("word_ends", ends[1])
                 target = folder / shard.parent.name / shard.name
                 target.parent.mkdir(exist_ok=True)
-                pq.write_table(documents, target, compression="zstd")
+                pq.write_table(documents.replace_schema_metadata({"backend": segment.backend}), target, compression="zstd")
                 counts["documents"] += len(texts)
                 counts["characters"] += sum(map(len, texts))
                 counts["sentences"] += sum(map(len, sentence_ends))

@@ -80,7 +80,6 @@ def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: i
         trainer.compress = True
         print(f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True)
         trainer.train().save(str(folder / "cws_model.bin"))
-    # LTP spells it so.
     files.write_json(folder / "config.json", {"nerual": False, "tasks": {"cws": "cws_model.bin"}})
 
 
@@ -90,11 +89,15 @@ def perceptron_file(folder: Path, source: str) -> str | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
-    if config.get("nerual"):
+    # LTP spells it so.
+    if not isinstance(config, dict) or not isinstance(config.get("nerual"), bool):
+        raise ValueError(f"segmenter.source: {source} is no LTP model: its config.json does not say `nerual` true or false")
+    if config["nerual"]:
         if not (folder / "pytorch_model.bin").is_file():
             raise ValueError(f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the whole LTP folder")
         return None
-    name = config.get("tasks", {}).get("cws")
+    tasks = config.get("tasks")
+    name = tasks.get("cws") if isinstance(tasks, dict) else None
     if not name or not (folder / name).is_file():
         raise ValueError(f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy the whole LTP folder")
     return str(folder / name)

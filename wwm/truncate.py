@@ -1,7 +1,7 @@
 """A few chosen layers of a bigger model, with its embeddings, pooler and heads: where RBT3 and RBTL3 begin.
 
 Reads   models/SOURCE/
-Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json (what SOURCE has seen, and that this is cut from it)
 By hand python -m wwm.truncate NAME
 """
 
@@ -36,6 +36,10 @@ def main(name: str) -> None:
             for file in source.iterdir():
                 if file.name not in ("config.json", "model.safetensors"):
                     shutil.copy(file, folder)
+            history = source / "training.json"
+            # A model from elsewhere does not say what it saw.
+            seen = files.read_json(history) if history.exists() else {"steps": None, "tokens": None}
+            files.write_json(folder / "training.json", seen | {"cut_from": model.source})
         print(f"truncate {name}: layers {model.layers} of {model.source}'s {config['num_hidden_layers']}")
 
 
