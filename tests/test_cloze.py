@@ -119,7 +119,7 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path
     assert results[0]["sentences"] == results[0]["words"] == 4
     assert sum(part["words"] for part in results[0]["by_length"].values()) == 4
     assert {source: part["words"] for source, part in results[0]["by_source"].items()} == {"news": 2, "reviews": 2}
-    assert results[0]["training"] is None
+    assert results[0]["training"] == {"steps": None, "tokens": None}
 
 
 def test_a_model_that_is_not_there_is_named():

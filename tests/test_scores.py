@@ -135,14 +135,14 @@ def test_a_report_without_any_result_is_all_reasons(project):
 
 def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
     for path in ("results/finetune/reviews/random.json", "results/cloze/random.json"):
-        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": None})
+        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
     assert cells(scores.task_table(results()), "random")["steps"] == "n/a (not trained here)"
     assert scores.comparisons(results())[0] == []
 
 
 def test_a_loaded_model_that_is_trained_on_does_not_pass_for_a_truncated_one(project):
     for path in ("results/finetune/reviews/rbt3-init.json", "results/cloze/rbt3-init.json"):
-        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": None})
+        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
     assert scores.comparisons(results())[1] == []
 
 

@@ -67,7 +67,6 @@ def main(model: str) -> None:
         if not questions:
             raise ValueError("data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share")
         answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
-        history = folder / "training.json"
         result = {
             "model": model,
             "sentences": len(questions),
@@ -76,7 +75,7 @@ def main(model: str) -> None:
             "by_source": {source: figures([a for a in answers if a.question.source == source]) for source in sources},
             "left_out_share": left_out,
             "unknown_share": unknown,
-            "training": files.read_json(history) if history.exists() else None,
+            "training": files.training_history(folder),
             "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)

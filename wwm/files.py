@@ -59,6 +59,12 @@ def read_json(path: str | Path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def training_history(model: str | Path) -> dict:
+    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does not say."""
+    path = Path(model, "training.json")
+    return read_json(path) if path.exists() else {"steps": None, "tokens": None}
+
+
 def lines(path: str | Path) -> Iterator[str]:
     """Lines of a UTF-8 file without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
 

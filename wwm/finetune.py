@@ -82,7 +82,6 @@ def main(model: str, task: str) -> None:
                     files.write_json(finished, train_and_score(folder, config, encoded, how, seed, bar))
                 scores.append({"seed": seed, **files.read_json(finished)})
                 run.log({key: scores[-1][key] for key in ("dev", "test", "loss")}, step=number)
-            history = folder / "training.json"
             result = {
                 "model": model,
                 "task": task,
@@ -91,7 +90,7 @@ def main(model: str, task: str) -> None:
                 "parameters": count_parameters(config),
                 "train_examples": len(splits["train"]),
                 "unknown_share": unknown_share(tokenizer, splits["test"]),
-                "training": files.read_json(history) if history.exists() else None,
+                "training": files.training_history(folder),
                 "seconds": round(time.perf_counter() - begin, 1),
             }
             files.write_json(out, result)

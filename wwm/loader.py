@@ -21,24 +21,27 @@ class Batch(NamedTuple):
     next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction
 
 
-def header(folder: str | Path) -> dict[str, str]:
-    """What a shard of an example set says of how the set was made. Raises ValueError if there is none."""
-    path = min(Path(folder).rglob("*.arrow"), default=None)
-    if path is None:
+def shards(folder: str | Path) -> list[pa.RecordBatchFileReader]:
+    """The memory-mapped shards in and below a folder, by name. Raises ValueError if there is none."""
+    paths = sorted(Path(folder).rglob("*.arrow"))
+    if not paths:
         raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
-    return {key.decode(): value.decode() for key, value in (pa.ipc.open_file(pa.memory_map(str(path))).schema.metadata or {}).items()}
+    return [pa.ipc.open_file(pa.memory_map(str(path))) for path in paths]
+
+
+def header(shard: pa.RecordBatchFileReader) -> dict[str, str]:
+    """What a shard says of how its examples were made."""
+    return {key.decode(): value.decode() for key, value in (shard.schema.metadata or {}).items()}
 
 
 class Examples:
     """The examples of a folder of Arrow shards, memory-mapped. Raises ValueError if there is none."""
 
     def __init__(self, folder: str | Path):
-        paths = sorted(Path(folder).glob("*.arrow"))
-        if not paths:
-            raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
-        batches = [reader.get_batch(i) for path in paths for reader in [pa.ipc.open_file(pa.memory_map(str(path)))] for i in range(reader.num_record_batches)]
+        readers = shards(folder)
         # sha256 of the vocabulary they were made with
-        self.vocab = {(batch.schema.metadata or {}).get(b"vocab", b"").decode() for batch in batches}
+        self.vocab = {header(reader).get("vocab") for reader in readers}
+        batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
         names = ("input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids")
         self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]

@@ -66,7 +66,7 @@ def recipe(init: Path, examples: Path) -> dict:
     """What else a comparison of models needs: the architecture, and what was masked."""
     config = files.read_json(init / "config.json")
     keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob")
-    return {"architecture": {key: config[key] for key in keys}, "examples": loader.header(examples)}
+    return {"architecture": {key: config[key] for key in keys}, "examples": loader.header(loader.shards(examples)[0])}
 
 
 class Trainer:
@@ -91,9 +91,7 @@ class Trainer:
             raise ValueError(
                 f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins"
             )
-        history = init / "training.json"
-        # A model from elsewhere does not say what it saw.
-        self.before = files.read_json(history) if history.exists() else {"steps": None, "tokens": None}
+        self.before = files.training_history(init)
         # What a checkpoint holds besides weights, optimizer and random state.
         self.phase = self.step = self.total_steps = self.tokens = 0
         self.rows: list[dict] = []
@@ -248,7 +246,7 @@ class Trainer:
         with files.new_folder(out) as folder:
             self.model.save_pretrained(folder)
             for file in self.init.iterdir():
-                if file.name not in ("config.json", "model.safetensors"):
+                if file.name not in ("config.json", "model.safetensors", "training.json"):
                     shutil.copy(file, folder)
             files.write_json(folder / "training.json", seen | {"own_steps": self.total_steps, "own_tokens": self.tokens})
         table = io.StringIO()

@@ -104,8 +104,8 @@ def measured(results: Results, model: str) -> list[dict]:
 
 
 def training(results: Results, model: str) -> dict:
-    """{"steps", "tokens"} that the model has seen since random weights, "cut_from" of a truncated one; {} where its folder says nothing."""
-    return next((row["training"] for row in measured(results, model) if row["training"]), {})
+    """{"steps", "tokens"} that the model has seen since random weights (None: its folder does not say), "cut_from" of a truncated one; {} of one that was not measured."""
+    return next((row["training"] for row in measured(results, model)), {})
 
 
 def parameters(results: Results, model: str) -> int | None:

@@ -34,12 +34,9 @@ def main(name: str) -> None:
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
             files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})
             for file in source.iterdir():
-                if file.name not in ("config.json", "model.safetensors"):
+                if file.name not in ("config.json", "model.safetensors", "training.json"):
                     shutil.copy(file, folder)
-            history = source / "training.json"
-            # A model from elsewhere does not say what it saw.
-            seen = files.read_json(history) if history.exists() else {"steps": None, "tokens": None}
-            files.write_json(folder / "training.json", seen | {"cut_from": model.source})
+            files.write_json(folder / "training.json", files.training_history(source) | {"cut_from": model.source})
         print(f"truncate {name}: layers {model.layers} of {model.source}'s {config['num_hidden_layers']}")
 
 
