@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wwm.examples import full_sentences, sentence_pairs, write
+from wwm.masking import Masking, mask_examples
 
 CLS, SEP, MASK = 1, 2, 3
 
@@ -91,7 +92,9 @@ def written():
     begins = np.zeros(len(pieces), bool)
     begins[::2] = True
     rows = sentence_pairs(*ends, 32, 0.1, rng)
-    return rows, pieces, begins, write(rows, pieces, begins, CLS, SEP, MASK, np.arange(10), 0.15, 20, rng)
+    ids, types, unit_begins, offsets = write(rows, pieces, begins, CLS, SEP)
+    masks = mask_examples(ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0])), rng)
+    return rows, pieces, begins, (ids, types, offsets, *masks)
 
 
 def test_written_examples_restore_to_cls_a_sep_b_sep(written):

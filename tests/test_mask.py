@@ -1,14 +1,17 @@
 """Segmented documents -> shards, by the stage itself."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from wwm import mask, segment, vocab
+from wwm import align, files, loader, mask, segment, tokenization, vocab
 
 ENGLISH = ["The unbelievable probability of rain.", "Masking whole words is harder.", "An unbelievable winter, she said.", "Whole probability again."]
 
@@ -27,14 +30,14 @@ def project(tmp_path, monkeypatch):
     return tokens
 
 
-def write_segments(texts: list[str], backend: str) -> None:
+def write_segments(texts: list[str], segmenter: str) -> None:
     """data/segment as the stage writes it, each text a document."""
     sentence_ends, word_ends = segment.segment_texts(texts, None, 10)
     columns = {"id": texts, "source": ["news"] * len(texts), "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
     table = pa.table({key: pa.array([list(v) if isinstance(v, np.ndarray) else v for v in values]) for key, values in columns.items()})
     for part in ("train", "heldout"):
         Path("data/segment", part).mkdir(parents=True)
-        pq.write_table(table.replace_schema_metadata({"backend": backend}), f"data/segment/{part}/00000.parquet")
+        pq.write_table(table.replace_schema_metadata({"segmenter": segmenter}), f"data/segment/{part}/00000.parquet")
 
 
 def test_english_without_a_segmenter_is_masked_by_whole_words_that_continuation_pieces_make(project):
@@ -57,7 +60,62 @@ def test_english_without_a_segmenter_is_masked_by_whole_words_that_continuation_
 
 
 def test_pieces_that_fit_no_word_stop_the_stage_above_the_limit(project):
-    write_segments(ENGLISH * 10, "ltp")  # every letter a word of its own
+    write_segments(ENGLISH * 10, "a1b2")  # every letter a word of its own
     with pytest.raises(ValueError, match="mask.joined_share_limit is"):
         mask.main("whole-word")
     assert not Path("data/mask/whole-word").exists()
+
+
+def test_header_names_the_vocabulary_the_segmenter_and_every_setting(project):
+    write_segments(ENGLISH * 10, "none")
+    mask.main("whole-word")
+    header = loader.header(pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow"))
+    assert header["vocab"] == files.content_hash("data/vocab/vocab.txt") and header["segmenter"] == "none" and len(header["params"]) == 64
+    assert (header["set"], header["unit"], header["masking"], header["max_seq_length"], header["masked_lm_prob"]) == (
+        "whole-word",
+        "whole_word",
+        "static",
+        32,
+        0.15,
+    )
+
+
+def test_dynamic_set_holds_text_and_units_and_no_masks(project):
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    write_segments(ENGLISH * 10, "none")
+    mask.main("whole-word")
+    static = pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow").read_all().to_pylist()
+    Path("params.yaml").write_text(text.replace("masking: static", "masking: dynamic"), encoding="utf-8")
+    mask.main("whole-word")
+    dynamic = pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow").read_all().to_pylist()
+    for one, other in zip(static, dynamic, strict=True):
+        for position, label in zip(one.pop("masked_lm_positions"), one.pop("masked_lm_ids")):
+            one["input_ids"][position] = label
+        assert one == other
+
+
+@given(st.lists(st.text(st.sampled_from("the probablity 中文字　\u200cé😀[MASK][SEP]\n,"), max_size=20), min_size=1, max_size=5), st.randoms())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pieces_of_a_shard_are_those_of_each_document_by_itself(project, texts, random):
+    tokenizer = tokenization.load("data/vocab")
+    table = {"text": texts, "word_ends": [], "sentence_ends": []}
+    for text in texts:
+        for column in ("word_ends", "sentence_ends"):
+            table[column].append([end for end in range(1, len(text)) if random.random() < 0.4] + ([len(text)] if text else []))
+    table = pa.table({key: pa.array(values, pa.string() if key == "text" else pa.list_(pa.int32())) for key, values in table.items()})
+    alone = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    if not any(len(encoding) for encoding in alone):
+        return
+    pieces = mask.tokenize(table, tokenization.CorpusTokenizer(tokenizer), project, "whole_word")
+    assert pieces.ids.tolist() == [i for encoding in alone for i in encoding.ids]
+    begins, sentences = [], []
+    for encoding, words, ends in zip(alone, table["word_ends"].to_pylist(), table["sentence_ends"].to_pylist()):
+        if len(encoding):
+            starts, stops = np.array(encoding.offsets, np.int64).T
+            continuation = np.array([token.startswith("##") for token in encoding.tokens])
+            begins += align.units(starts, stops, continuation, np.array(words))[0].tolist()
+            sentences.append(sorted(Counter(np.searchsorted(ends, starts, side="right").tolist()).items()))
+    assert pieces.unit_begins.tolist() == begins
+    assert np.diff([0, *pieces.sentence_ends]).tolist() == [count for document in sentences for _, count in document]
+    assert np.diff([0, *pieces.document_ends]).tolist() == [len(document) for document in sentences]
+    assert pieces.characters == sum(map(len, texts))

@@ -85,9 +85,9 @@ def test_example_shards_are_readable_with_pyarrow_alone(project):
     }
     for shard in shards:
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
-        assert table.column_names == ["input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "next_sentence_label"]
-        for ids, types, positions, labels in zip(*(table[name].to_pylist() for name in table.column_names[:4])):
-            assert len(ids) == len(types) <= int(shard.parts[-3]) and len(positions) == len(labels)
+        assert table.column_names == ["input_ids", "token_type_ids", "unit_begins", "masked_lm_positions", "masked_lm_ids", "next_sentence_label"]
+        for ids, types, begins, positions, labels in zip(*(table[name].to_pylist() for name in table.column_names[:5])):
+            assert len(ids) == len(types) == len(begins) <= int(shard.parts[-3]) and len(positions) == len(labels)
             # A short example whose words are all longer than its budget has none.
             assert positions == sorted(set(positions)) and set(positions) <= set(range(1, len(ids) - 1))
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +60,12 @@ def losses() -> list[dict]:
         return [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in csv.DictReader(rows)]
 
 
-def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project):
+@pytest.mark.parametrize("masking", ["static", "dynamic"])
+def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking):
+    if masking == "dynamic":
+        shutil.rmtree("data/mask/wordpiece-nsp/32")
+        toy.shards(Path("data/mask/wordpiece-nsp/32/train"), dynamic=True)
+        toy.shards(Path("data/mask/wordpiece-nsp/32/heldout"), seed=1, dynamic=True)
     assert run() == 0
     never_killed, curve = weights(), losses()
     assert not list(Path("scratch").glob("pretrain-*/*"))
@@ -108,7 +114,7 @@ def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(t
 def test_examples_of_another_vocabulary_are_not_trained_on(project):
     lines = Path("models/random/vocab.txt").read_text(encoding="utf-8").split("\n")
     Path("models/random/vocab.txt").write_text("\n".join([*lines[:5], *lines[5:-1][::-1], ""]), encoding="utf-8")
-    with pytest.raises(ValueError, match="data/mask/wordpiece-nsp/32 was made with another vocabulary than models/random"):
+    with pytest.raises(ValueError, match="data/mask/wordpiece-nsp/32/train was made with another vocabulary than models/random/vocab.txt"):
         pretrain.main("bert")
 
 

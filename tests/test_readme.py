@@ -1,6 +1,7 @@
 """README.md and README_ZH.md are true: commands, paths, keys and examples; the two say the same."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -9,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from wwm import params, segmenter, tasks, vocab
+from wwm import files, mask, params, segmenter, tasks, vocab
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
@@ -178,9 +181,32 @@ def test_masks_print_what_the_readme_shows(line, project):
     said = run(line, project)
     (shown,) = [block for block in blocks(READMES[0], "text") if block.startswith("text ")]
     heads = [[row[:12] for row in output.splitlines() if not row[:1].isdigit()] for output in (said, shown)]
-    assert heads[0] == heads[1] and len(heads[0]) == 4 + 1 + 2 * 3
+    assert heads[0] == heads[1] and len(heads[0]) == 4 + 1 + 3 * 3
     assert said.splitlines()[0] == shown.splitlines()[0] == f"text        {SENTENCE}"
     assert said.splitlines()[1].startswith("words       使用 语言 模型 来 预测 下 一个 词 的")
+
+
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm show ")])
+def test_examples_are_shown_as_in_the_readme(line, project):
+    shard = project / shlex.split(line)[2]
+    tokens = list(files.lines(project / "data/vocab/vocab.txt"))
+    pieces, begins = np.tile(np.arange(20, 40, dtype=np.uint16), 50), np.tile([True, False], 500)
+    ends = np.arange(20, 1001, 20)
+    settings = {"unit": "whole_word", "masking": "static", "next_sentence_prediction": False, "max_seq_length": 64, "short_seq_prob": 0.1}
+    settings |= {"masked_lm_prob": 0.15, "max_predictions_per_seq": 10, "random_token": "vocabulary"}
+    batch = mask.make_examples(mask.Pieces(pieces, begins, ends, ends // 20, 0, 1000), tokens, settings, np.random.default_rng(0))
+    header = {"vocab": files.content_hash(project / "data/vocab/vocab.txt"), "settings": json.dumps(settings)}
+    shard.parent.mkdir(parents=True)
+    with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_file(sink, batch.schema.with_metadata(header)) as writer:
+        writer.write_batch(batch)
+    said = run(line, project).splitlines()
+    (shown,) = [block.splitlines() for block in blocks(READMES[0], "text") if "masked_lm_prob " in block]
+    assert {row[:26] for row in said if row[:26].strip() in settings} <= {row[:26] for row in shown}
+    title, units, masked = said[-3:]
+    assert re.fullmatch(r"example 1: 22 pieces, 2 to predict", title) and re.fullmatch(r"example 1: \d+ pieces, \d+ to predict", shown[-3])
+    words = [f"{tokens[i]} {tokens[i + 1]}" for i in range(20, 40, 2)]
+    assert units == f"units   [CLS] | {' | '.join(words)} | [SEP]"
+    assert masked.startswith("masked  [CLS] | ") and sum(word not in words for word in masked[16:].split(" | ")[:-1]) >= 1
 
 
 def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project):
@@ -198,4 +224,4 @@ def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project)
 
 
 def test_every_wwm_command_of_the_readme_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "preset"}
+    assert {line.split()[1] for line in WWM} == {"masks", "show", "preset"}

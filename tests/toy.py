@@ -1,5 +1,6 @@
 """A tiny model and tiny example shards for tests of training."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from transformers import BertConfig, BertForPreTraining
 from wwm import files, vocab
 from wwm.examples import full_sentences, sentence_pairs, write
 from wwm.mask import schema
+from wwm.masking import mask_examples, of_set
 
 CHARACTERS = "".join(chr(0x4E00 + i) for i in range(95))
 VOCAB_SIZE = len(vocab.SPECIAL) + len(CHARACTERS)
@@ -47,7 +49,7 @@ def vocab_hash() -> str:
         return files.content_hash(Path(folder, "vocab.txt"))
 
 
-def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0) -> None:
+def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0, dynamic: bool = False) -> None:
     """Examples of length up to 32 from random sentences: folder/NNNNN.arrow, two shards."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -57,10 +59,22 @@ def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int
         pieces = rng.integers(5, VOCAB_SIZE, size=lengths.sum()).astype(np.uint16)
         begins = rng.random(len(pieces)) < 0.6
         rows = (sentence_pairs if next_sentence_prediction else full_sentences)(*ends, 32, 0.3, rng)
-        ids, types, offsets, positions, labels, masked = write(rows, pieces, begins, 2, 3, 4, np.arange(VOCAB_SIZE), 0.15, 5, rng)
-        columns = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in ((offsets, ids), (offsets, types), (masked, positions), (masked, labels))]
+        settings = {
+            "next_sentence_prediction": next_sentence_prediction,
+            "masking": "dynamic" if dynamic else "static",
+            "unit": "whole_word",
+            "masked_lm_prob": 0.15,
+            "max_predictions_per_seq": 5,
+            "random_token": "vocabulary",
+        }
+        ids, types, unit_begins, offsets = write(rows, pieces, begins, 2, 3)
+        columns = [(offsets, ids), (offsets, types), (offsets, unit_begins)]
+        if not dynamic:
+            positions, labels, masked = mask_examples(ids, unit_begins, offsets, of_set([*vocab.SPECIAL, *CHARACTERS], settings), rng)
+            columns += [(masked, positions), (masked, labels)]
+        lists = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in columns]
         labels = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
-        header = {"vocab": vocab_hash()}
-        batch = pa.RecordBatch.from_arrays([*columns, labels], schema=schema(pieces.dtype).with_metadata(header))
+        header = {"vocab": vocab_hash(), "settings": json.dumps(settings)}
+        batch = pa.RecordBatch.from_arrays([*lists, labels], schema=schema(pieces.dtype, settings["masking"]).with_metadata(header))
         with pa.OSFile(str(folder / f"{shard:05d}.arrow"), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)

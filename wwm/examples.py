@@ -7,8 +7,6 @@ an example is the row (a_start, a_end, b_start, b_end, is_random_next), the last
 import numpy as np
 from numba import njit
 
-from wwm.masking import choose_units, predictions, replace
-
 
 @njit(cache=True)
 def sentence_pairs(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
@@ -104,13 +102,12 @@ def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob,
     return rows[:n]
 
 
-# Not cached on disk: numba would not notice a change of wwm/masking.py, which is compiled into this.
-@njit
-def write(rows, pieces, unit_begins, cls_id, sep_id, mask_id, replacements, masked_lm_prob, max_predictions_per_seq, rng):
-    """Rows of examples -> the flat values and the offsets of the columns.
+@njit(cache=True)
+def write(rows, pieces, unit_begins, cls_id, sep_id):
+    """Rows of examples -> the flat values of the columns and their offsets, not masked.
 
-    pieces, unit_begins: (n_pieces,) ids and whether a unit begins there. Returns input_ids and token_type_ids with their
-    offsets, masked_lm_positions and masked_lm_ids with theirs, the offsets (n_examples + 1,) int32 each.
+    pieces, unit_begins: (n_pieces,) ids and whether a unit begins there. Returns input_ids, token_type_ids (uint8) and
+    unit_begins (bool) of [CLS] A [SEP] (B [SEP]), and the offsets (n_examples + 1,) int32 of all three.
     """
     offsets = np.zeros(len(rows) + 1, np.int32)
     for i in range(len(rows)):
@@ -118,32 +115,19 @@ def write(rows, pieces, unit_begins, cls_id, sep_id, mask_id, replacements, mask
         offsets[i + 1] = offsets[i] + a_end - a_start + 2 + (b_end - b_start + 1 if b_end else 0)
     input_ids = np.empty(offsets[-1], pieces.dtype)
     token_type_ids = np.zeros(offsets[-1], np.uint8)
-    masked_offsets = np.zeros(len(rows) + 1, np.int32)
-    positions = np.empty(len(rows) * max_predictions_per_seq, np.uint16)
-    labels = np.empty(len(rows) * max_predictions_per_seq, pieces.dtype)
-    longest = (offsets[1:] - offsets[:-1]).max()
-    starts, ends = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    begins = np.ones(offsets[-1], np.bool_)
     for i in range(len(rows)):
-        row = input_ids[offsets[i] : offsets[i + 1]]
-        row[0] = cls_id
-        n_units = 0
-        position = 1
+        position = offsets[i]
+        input_ids[position] = cls_id
+        position += 1
         for segment in range(2 if rows[i, 3] else 1):
-            for piece in range(rows[i, 2 * segment], rows[i, 2 * segment + 1]):
-                # The first piece begins a unit even in the middle of a word: a word cut by truncation is the unit of what remains.
-                if piece == rows[i, 2 * segment] or unit_begins[piece]:
-                    starts[n_units] = position
-                    n_units += 1
-                row[position] = pieces[piece]
-                position += 1
-                ends[n_units - 1] = position
-            row[position] = sep_id
-            position += 1
+            start, end = rows[i, 2 * segment], rows[i, 2 * segment + 1]
+            after = position + end - start
+            input_ids[position:after] = pieces[start:end]
+            # The first piece begins a unit even in the middle of a word: a word cut by truncation is the unit of what remains.
+            begins[position + 1 : after] = unit_begins[start + 1 : end]
+            input_ids[after] = sep_id
+            position = after + 1
             if segment == 0:
-                token_type_ids[offsets[i] + position : offsets[i + 1]] = 1
-        limit = predictions(len(row), masked_lm_prob, max_predictions_per_seq)
-        chosen = choose_units(starts[:n_units], ends[:n_units], limit, rng)
-        masked_offsets[i + 1] = masked_offsets[i] + len(chosen)
-        positions[masked_offsets[i] : masked_offsets[i + 1]] = chosen
-        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(row, chosen, mask_id, replacements, rng)
-    return input_ids, token_type_ids, offsets, positions[: masked_offsets[-1]], labels[: masked_offsets[-1]], masked_offsets
+                token_type_ids[position : offsets[i + 1]] = 1
+    return input_ids, token_type_ids, begins, offsets

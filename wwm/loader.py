@@ -1,11 +1,14 @@
 """Masked examples in an order that a step number alone determines, packed into rows without padding between them."""
 
+import json
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+
+from wwm import files, masking
 
 
 class Batch(NamedTuple):
@@ -22,60 +25,90 @@ class Batch(NamedTuple):
 
 
 def shards(folder: str | Path) -> list[pa.RecordBatchFileReader]:
-    """The memory-mapped shards in and below a folder, by name. Raises ValueError if there is none."""
-    paths = sorted(Path(folder).rglob("*.arrow"))
+    """The memory-mapped shards in and below a folder, by name, or one shard. Raises ValueError if there is none, or one is broken."""
+    paths = sorted(Path(folder).rglob("*.arrow")) or [path for path in [Path(folder)] if path.is_file()]
     if not paths:
         raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
-    return [pa.ipc.open_file(pa.memory_map(str(path))) for path in paths]
+    readers = []
+    for path in paths:
+        try:
+            readers.append(pa.ipc.open_file(pa.memory_map(str(path))))
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
+        if b"settings" not in (readers[-1].schema.metadata or {}):
+            raise ValueError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
+    return readers
 
 
-def header(shard: pa.RecordBatchFileReader) -> dict[str, str]:
-    """What a shard says of how its examples were made."""
-    return {key.decode(): value.decode() for key, value in (shard.schema.metadata or {}).items()}
+def header(shard: pa.RecordBatchFileReader) -> dict:
+    """How a shard's examples were made: `vocab`, `segmenter` and `params` (sha256), and the settings themselves."""
+    values = {key.decode(): value.decode() for key, value in shard.schema.metadata.items()}
+    return json.loads(values.pop("settings")) | values
 
 
 class Examples:
-    """The examples of a folder of Arrow shards, memory-mapped. Raises ValueError if there is none."""
+    """The examples of a folder of Arrow shards, memory-mapped.
 
-    def __init__(self, folder: str | Path):
+    An example is called by its place in the shards, plus `len(self)` for each epoch that has gone by: where masking is
+    dynamic, seed and number determine its masks, where it is static the number's epoch changes nothing.
+
+    folder: shards, or one of them; vocab: the vocab.txt they were made with; seed: of the order and of dynamic masks.
+    Raises ValueError if there is no shard, or if it was made with another vocabulary.
+    """
+
+    def __init__(self, folder: str | Path, vocab: str | Path, seed: int):
         readers = shards(folder)
-        # sha256 of the vocabulary they were made with
-        self.vocab = {header(reader).get("vocab") for reader in readers}
+        if {header(reader)["vocab"] for reader in readers} != {files.content_hash(vocab)}:
+            raise ValueError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
+        settings = header(readers[0])
+        self.seed = seed
+        self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
         batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
-        names = ("input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids")
+        names = ["input_ids", "token_type_ids", *([] if self.dynamic else ["masked_lm_positions", "masked_lm_ids"])]
         self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]
+        self.unit_begins = [batch.column("unit_begins") for batch in batches]
         self.next_sentence = [None if labels.null_count else labels.to_numpy() for labels in (batch.column("next_sentence_label") for batch in batches)]
         self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self.first[-1])
 
-    def indices(self, start: int, count: int, seed: int) -> np.ndarray:
+    def numbers(self, start: int, count: int) -> np.ndarray:
         """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each epoch."""
-        places = np.arange(start, start + count)
-        epochs, within = np.divmod(places, len(self))
-        return np.concatenate([self._order(int(epoch), seed)[within[epochs == epoch]] for epoch in np.unique(epochs)])
+        epochs, within = np.divmod(np.arange(start, start + count), len(self))
+        return np.concatenate([epoch * len(self) + self._order(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)])
 
-    def _order(self, epoch: int, seed: int) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
-            self._orders[epoch] = np.random.default_rng([seed, epoch]).permutation(len(self))
+            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self))
             # A batch touches two epochs at most, unless the whole set is smaller than the batch.
             while len(self._orders) > 2:
                 self._orders.popitem(last=False)
         return self._orders[epoch]
 
-    def example(self, index: int) -> dict[str, np.ndarray]:
+    def example(self, number: int) -> dict[str, np.ndarray]:
         """The columns of one example; `next_sentence_label` is None without next sentence prediction."""
+        index = number % len(self)
         shard = int(np.searchsorted(self.first, index, side="right")) - 1
         row = int(index - self.first[shard])
         values = {name: flat[offsets[row] : offsets[row + 1]] for name, (offsets, flat) in self.columns[shard].items()}
         labels = self.next_sentence[shard]
-        return values | {"next_sentence_label": None if labels is None else labels[row]}
+        values |= {
+            "unit_begins": self.unit_begins[shard][row].values.to_numpy(zero_copy_only=False),
+            "next_sentence_label": None if labels is None else labels[row],
+        }
+        if self.dynamic:
+            values["input_ids"] = values["input_ids"].copy()
+            ends = np.array([0, len(values["input_ids"])], np.int32)
+            rng = np.random.default_rng([self.seed, int(number)])
+            positions, ids, _ = masking.mask_examples(values["input_ids"], values["unit_begins"], ends, self.dynamic, rng)
+            values |= {"masked_lm_positions": positions, "masked_lm_ids": ids}
+        return values
 
-    def batch(self, indices: np.ndarray, max_seq_length: int) -> Batch:
-        """The examples of `indices` packed into rows, longest first, each into the first row that has room."""
-        examples = [self.example(index) for index in indices]
+    def batch(self, numbers: np.ndarray, max_seq_length: int) -> Batch:
+        """The examples of these numbers packed into rows, longest first, each into the first row that has room."""
+        examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
         rows: list[list[int]] = []
         room: list[int] = []

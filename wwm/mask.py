@@ -1,14 +1,17 @@
 """Words -> masked examples in memory-mapped Arrow shards.
 
 Reads   data/segment/{train,heldout}/*.parquet, data/vocab/
-Writes  data/mask/SET/LENGTH/{train,heldout}/NNNNN.arrow (Arrow IPC files) with the columns input_ids, token_type_ids,
+Writes  data/mask/SET/LENGTH/{train,heldout}/NNNNN.arrow (Arrow IPC files) with the columns input_ids, token_type_ids, unit_begins,
         masked_lm_positions, masked_lm_ids (lists) and next_sentence_label (0 next, 1 random, null without next sentence prediction);
         results/mask/SET.json
-By hand python -m wwm.mask SET
+By hand python -m wwm.mask SET; `wwm show data/mask/SET/LENGTH/train/00000.arrow` prints examples
 
-Masks are static: written here, once per pass over the corpus (`dupe_factor` passes).
+Static masks are written here, once per pass over the corpus (`dupe_factor` passes). Shards of dynamic masks lack the two
+masked_lm columns: wwm/loader.py draws masks when it loads an example. A shard's schema says in its metadata how it was
+made: `vocab` and `segmenter` (sha256), `settings` (JSON) and their sha256, `params`.
 """
 
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -16,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from wwm import align, examples, files, masking, tokenization
@@ -28,8 +31,8 @@ class Pieces(NamedTuple):
 
     ids: np.ndarray  # (n_pieces,)
     unit_begins: np.ndarray  # (n_pieces,) bool
-    sentence_ends: np.ndarray  # (n_sentences,) in pieces
-    document_ends: np.ndarray  # (n_documents,) in sentences
+    sentence_ends: np.ndarray  # (n_sentences,) in pieces, none empty
+    document_ends: np.ndarray  # (n_documents,) in sentences, none empty
     joined_characters: int
     characters: int
 
@@ -40,42 +43,47 @@ def main(name: str) -> None:
     base, mask = params.load("mask")
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
-    settings = mask.model_dump(exclude={"sets"}) | chosen.model_dump()
-    with track.run("mask", name=name, params=settings, outs=outs) as run:
-        tokenizer = tokenization.load("data/vocab")
-        tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-        replacements = masking.replacement_ids(tokens, mask.random_token)
+    settings = {"seed": base.seed, "set": name} | mask.model_dump(exclude={"sets", "joined_share_limit"}) | chosen.model_dump(exclude={"lengths"})
+    lengths = [length.model_dump() for length in chosen.lengths]
+    with track.run("mask", name=name, params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths}, outs=outs) as run:
+        tokenizer = tokenization.CorpusTokenizer(tokenization.load("data/vocab"))
+        tokens = list(files.lines("data/vocab/vocab.txt"))
+        vocab = files.content_hash("data/vocab/vocab.txt")
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
-        totals = {length.max_seq_length: dict.fromkeys(("examples", "pieces", "masked", "pairs", "random_next"), 0) for length in chosen.lengths}
+        totals = {length["max_seq_length"]: dict.fromkeys(("examples", "pieces", "masked", "pairs", "random_next"), 0) for length in lengths}
         joined = characters = 0
-        segmented = chosen.unit == "whole_word"
+        segmented = chosen.unit != "wordpiece"
         with (
             files.new_folder(outs[0]) as folder,
-            tqdm(total=len(shards) * sum(length.dupe_factor for length in chosen.lengths), desc=f"mask {name}", unit=" passes") as bar,
+            tqdm(total=len(shards) * sum(length["dupe_factor"] for length in lengths), desc=f"mask {name}", unit=" passes") as bar,
         ):
             for shard in shards:
                 documents = pq.read_table(shard)
-                pieces = tokenize(documents, tokenizer, tokens, chosen.unit)
                 # Without a segmenter every character is a word, and what pieces join says nothing.
-                segmented = segmented and documents.schema.metadata[b"backend"] != b"none"
+                segmented = segmented and documents.schema.metadata[b"segmenter"] != b"none"
+                pieces = tokenize(documents, tokenizer, tokens, chosen.unit)
                 joined += pieces.joined_characters
                 characters += pieces.characters
-                for length in chosen.lengths:
-                    target = folder / str(length.max_seq_length) / shard.parent.name / f"{shard.stem}.arrow"
+                for length in lengths:
+                    target = folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow"
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    key = [base.seed, zlib.crc32(f"{name}/{length.max_seq_length}/{shard.parent.name}/{shard.stem}".encode())]
+                    made = json.dumps(settings | length)
                     header = {
-                        "set": name,
-                        "max_seq_length": str(length.max_seq_length),
-                        "unit": chosen.unit,
-                        "vocab": files.content_hash("data/vocab/vocab.txt"),
+                        "vocab": vocab,
+                        "segmenter": documents.schema.metadata[b"segmenter"],
+                        "settings": made,
+                        "params": hashlib.sha256(made.encode()).hexdigest(),
                     }
-                    with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, schema(pieces.ids.dtype).with_metadata(header)) as writer:
-                        for dupe in range(length.dupe_factor):
-                            rng = np.random.default_rng([*key, dupe])
-                            batch = masked_examples(pieces, chosen, length, mask, tokenizer, replacements, rng)
+                    key = zlib.crc32(f"{name}/{length['max_seq_length']}/{shard.parent.name}/{shard.stem}".encode())
+                    with (
+                        pa.OSFile(str(target), "wb") as sink,
+                        pa.ipc.new_file(sink, schema(pieces.ids.dtype, settings["masking"]).with_metadata(header)) as writer,
+                    ):
+                        for dupe in range(length["dupe_factor"]):
+                            rng = np.random.default_rng([base.seed, key, dupe])
+                            batch = make_examples(pieces, tokens, settings | length, rng)
                             writer.write_batch(batch)
-                            count(totals[length.max_seq_length], batch)
+                            count(totals[length["max_seq_length"]], batch)
                             bar.update()
             shares = {"joined_share": joined / max(1, characters)} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
@@ -95,85 +103,85 @@ def main(name: str) -> None:
         print(f"mask {name}: {json.dumps(report)}")
 
 
-def schema(dtype: np.dtype) -> pa.Schema:
+def schema(dtype: np.dtype, masking: str) -> pa.Schema:
     ids = pa.list_(pa.from_numpy_dtype(dtype))
-    return pa.schema(
-        [
-            ("input_ids", ids),
-            ("token_type_ids", pa.list_(pa.uint8())),
-            ("masked_lm_positions", pa.list_(pa.uint16())),
-            ("masked_lm_ids", ids),
-            ("next_sentence_label", pa.int8()),
-        ]
+    masks = [("masked_lm_positions", pa.list_(pa.uint16())), ("masked_lm_ids", ids)] if masking == "static" else []
+    examples = [("input_ids", ids), ("token_type_ids", pa.list_(pa.uint8())), ("unit_begins", pa.list_(pa.bool_()))]
+    return pa.schema([*examples, *masks, ("next_sentence_label", pa.int8())])
+
+
+def tokenize(documents: pa.Table, tokenizer: tokenization.CorpusTokenizer, tokens: list[str], unit: str) -> Pieces:
+    """Pieces of the plain text of each document, with the units and sentences they fall into."""
+    texts = documents["text"].to_pylist()
+    # All documents are one text here; no word, sentence or piece reaches over the end of one.
+    characters = np.cumsum([0, *map(len, texts)])
+    ids, starts, ends = tokenizer.encode(texts)
+    if not len(ids):
+        raise ValueError("mask: no piece is left of the segmented text; see data/corpus")
+    is_continuation = np.array([token.startswith("##") for token in tokens])
+    word_ends, _ = flat_ends(documents["word_ends"], characters)
+    begins, joined = align.units(starts, ends, is_continuation[ids], word_ends)
+    sentence_ends, document_of_sentence = flat_ends(documents["sentence_ends"], characters)
+    pieces_of_sentence = np.bincount(np.searchsorted(sentence_ends, starts, side="right"), minlength=len(sentence_ends))
+    has_pieces = pieces_of_sentence > 0
+    sentences_of_document = np.bincount(document_of_sentence[has_pieces])
+    return Pieces(
+        ids.astype(np.uint16 if len(tokens) <= 2**16 else np.uint32),
+        begins if unit != "wordpiece" else np.ones(len(ids), bool),
+        np.cumsum(pieces_of_sentence[has_pieces]),
+        np.cumsum(sentences_of_document[sentences_of_document > 0]),
+        joined,
+        int(characters[-1]),
     )
 
 
-def tokenize(documents: pa.Table, tokenizer: Tokenizer, tokens: list[str], unit: str) -> Pieces:
-    """Pieces of the plain text of each document, with the units and sentences they fall into."""
-    is_continuation = np.array([token.startswith("##") for token in tokens])
-    dtype = np.uint16 if len(tokens) <= 2**16 else np.uint32
-    ids, begins, sentence_ends, document_ends = [], [], [], []
-    n_pieces = n_sentences = joined = 0
-    texts = documents["text"].to_pylist()
-    for text, text_sentence_ends, word_ends in zip(tokenizer.encode_batch(texts, add_special_tokens=False), documents["sentence_ends"], documents["word_ends"]):
-        piece_ids = np.array(text.ids, dtype)
-        starts, ends = np.array(text.offsets, np.int64).reshape(-1, 2).T
-        word_ends = word_ends.values.to_numpy()
-        units = align.units(starts, ends, is_continuation[piece_ids], word_ends)
-        joined += align.joined_characters(units, starts, ends, word_ends)
-        counts = np.bincount(np.searchsorted(text_sentence_ends.values.to_numpy(), starts, side="right"))
-        counts = counts[counts > 0]
-        if not len(counts):
-            continue
-        ids.append(piece_ids)
-        begins.append(units if unit == "whole_word" else np.ones(len(units), bool))
-        sentence_ends.append(n_pieces + np.cumsum(counts))
-        n_pieces += len(piece_ids)
-        n_sentences += len(counts)
-        document_ends.append(n_sentences)
-    if not ids:
-        raise ValueError("mask: no piece is left of the segmented text; see data/corpus")
-    return Pieces(np.concatenate(ids), np.concatenate(begins), np.concatenate(sentence_ends), np.array(document_ends), joined, sum(map(len, texts)))
+def flat_ends(column: pa.ChunkedArray, characters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of end offsets within documents -> (end offsets in the text that all documents make, document of each)."""
+    lists = column.combine_chunks()
+    document = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
+    return lists.flatten().to_numpy() + characters[document], document
 
 
-def masked_examples(pieces: Pieces, chosen, length, mask, tokenizer: Tokenizer, replacements: np.ndarray, rng: np.random.Generator) -> pa.RecordBatch:
+def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.random.Generator) -> pa.RecordBatch:
     """One pass over the shard."""
-    if chosen.next_sentence_prediction and len(pieces.document_ends) < 2:
+    next_sentence_prediction = settings["next_sentence_prediction"]
+    if next_sentence_prediction and len(pieces.document_ends) < 2:
         raise ValueError(
             "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus has only one; "
             "separate documents by a blank line, raise corpus.heldout_share, or set next_sentence_prediction to false"
         )
-    make = examples.sentence_pairs if chosen.next_sentence_prediction else examples.full_sentences
-    rows = make(pieces.sentence_ends, pieces.document_ends, length.max_seq_length, mask.short_seq_prob, rng)
-    special = [tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
-    input_ids, token_type_ids, offsets, positions, labels, masked_offsets = examples.write(
-        rows, pieces.ids, pieces.unit_begins, *special, replacements, mask.masked_lm_prob, length.max_predictions_per_seq, rng
-    )
-    columns = [
-        pa.ListArray.from_arrays(pa.array(o), pa.array(v))
-        for o, v in ((offsets, input_ids), (offsets, token_type_ids), (masked_offsets, positions), (masked_offsets, labels))
-    ]
-    next_sentence_label = pa.array(rows[:, 4].astype(np.int8)) if chosen.next_sentence_prediction else pa.nulls(len(rows), pa.int8())
-    return pa.RecordBatch.from_arrays([*columns, next_sentence_label], schema=schema(pieces.ids.dtype))
+    make = examples.sentence_pairs if next_sentence_prediction else examples.full_sentences
+    rows = make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
+    chosen = masking.of_set(tokens, settings)
+    input_ids, token_type_ids, unit_begins, offsets = examples.write(rows, pieces.ids, pieces.unit_begins, chosen.cls_id, chosen.sep_id)
+    columns = {"input_ids": (offsets, input_ids), "token_type_ids": (offsets, token_type_ids), "unit_begins": (offsets, unit_begins)}
+    if settings["masking"] == "static":
+        # In place, before Arrow takes the ids.
+        positions, labels, masked_offsets = masking.mask_examples(input_ids, unit_begins, offsets, chosen, rng)
+        columns |= {"masked_lm_positions": (masked_offsets, positions), "masked_lm_ids": (masked_offsets, labels)}
+    lists = [pa.ListArray.from_arrays(pa.array(ends), pa.array(values)) for ends, values in columns.values()]
+    next_sentence_label = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
+    return pa.RecordBatch.from_arrays([*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"]))
 
 
 def count(total: dict[str, int], batch: pa.RecordBatch) -> None:
     labels = batch.column("next_sentence_label")
     total["examples"] += len(batch)
     total["pieces"] += len(batch.column("input_ids").values)
-    total["masked"] += len(batch.column("masked_lm_ids").values)
+    if "masked_lm_ids" in batch.schema.names:
+        total["masked"] += len(batch.column("masked_lm_ids").values)
     total["pairs"] += len(batch) - labels.null_count
     total["random_next"] += labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
 
 
 def summary(total: dict[str, int], length: int) -> dict[str, float]:
-    shares = {
-        "examples": total["examples"],
-        "pieces": total["pieces"],
-        "fill": total["pieces"] / (total["examples"] * length),
-        "masked_share": total["masked"] / total["pieces"],
-    }
-    return shares | ({"random_next_share": total["random_next"] / total["pairs"]} if total["pairs"] else {})
+    shares = {"examples": total["examples"], "pieces": total["pieces"], "fill": total["pieces"] / (total["examples"] * length)}
+    # Dynamic masks are not drawn yet.
+    if total["masked"]:
+        shares["masked_share"] = total["masked"] / total["pieces"]
+    if total["pairs"]:
+        shares["random_next_share"] = total["random_next"] / total["pairs"]
+    return shares
 
 
 if __name__ == "__main__":

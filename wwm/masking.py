@@ -1,7 +1,24 @@
-"""Which units are masked, and what stands in their place: google-research/bert's create_masked_lm_predictions."""
+"""Which units are masked, and what stands in their place: google-research/bert's create_masked_lm_predictions.
+
+N-grams of whole words are those of MacBERT (arXiv 2004.13922, section 3): 40, 30, 20 and 10 % for 1 to 4 words.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+
+class Masking(NamedTuple):
+    """What one example set is masked with."""
+
+    cls_id: int
+    sep_id: int
+    mask_id: int
+    replacements: np.ndarray  # (n,) int64, what a random replacement is drawn from
+    masked_lm_prob: float
+    max_predictions_per_seq: int
+    ngram_ends: np.ndarray  # (n,) float64, ascending to 1: chance of at most 1, 2, ... n units together; [1.0] is the reference
 
 
 @njit(cache=True)
@@ -11,12 +28,13 @@ def predictions(length: int, masked_lm_prob: float, max_predictions_per_seq: int
 
 
 @njit(cache=True)
-def choose_units(starts, ends, limit, rng):
+def choose_units(starts, ends, limit, ngram_ends, rng):
     """Mark pieces of randomly chosen whole units, at most `limit` pieces.
 
-    starts, ends: (n_units,) int32, the positions [start, end) of each unit, ascending.
+    starts, ends: (n_units,) int32, the positions [start, end) of each unit, ascending; ngram_ends: see `Masking`.
     Returns the chosen positions, (<= limit,) int32, ascending. Units come in random order; one that would go past
-    `limit` is skipped and the next one tried, until `limit` is reached.
+    `limit` is skipped and the next one tried, until `limit` is reached. An n-gram begins at the unit that came; where the
+    following units do not adjoin, are chosen already or would go past `limit`, it is shorter.
     """
     order = np.arange(len(starts))
     chosen = np.zeros(len(starts), np.bool_)
@@ -26,9 +44,18 @@ def choose_units(starts, ends, limit, rng):
             break
         other = i + rng.integers(0, len(order) - i)
         order[i], order[other] = order[other], order[i]
-        size = ends[order[i]] - starts[order[i]]
-        if count + size <= limit:
-            chosen[order[i]] = True
+        unit = order[i]
+        wanted = 1
+        if len(ngram_ends) > 1:
+            if chosen[unit]:
+                continue
+            wanted += np.searchsorted(ngram_ends, rng.random(), side="right")
+        for following in range(unit, min(unit + wanted, len(order))):
+            size = ends[following] - starts[following]
+            adjoins = following == unit or starts[following] == ends[following - 1]
+            if chosen[following] or not adjoins or count + size > limit:
+                break
+            chosen[following] = True
             count += size
     positions = np.empty(count, np.int32)
     count = 0
@@ -56,6 +83,37 @@ def replace(input_ids, positions, mask_id, replacements, rng):
     return original
 
 
+@njit(cache=True)
+def mask_examples(input_ids, unit_begins, offsets, masking, rng):
+    """Masks examples in place.
+
+    input_ids: (n_pieces,) ids of examples one after the other; unit_begins: (n_pieces,) bool, a unit begins there, and
+    after [CLS] and [SEP] one always does; offsets: (n_examples + 1,) where examples begin and end.
+    Returns masked_lm_positions (within the example) uint16, masked_lm_ids, and their offsets (n_examples + 1,) int32.
+    """
+    masked_offsets = np.zeros(len(offsets), np.int32)
+    longest = (offsets[1:] - offsets[:-1]).max()
+    most = (len(offsets) - 1) * min(masking.max_predictions_per_seq, longest)
+    positions, labels = np.empty(most, np.uint16), np.empty(most, input_ids.dtype)
+    starts, ends = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    for i in range(len(offsets) - 1):
+        row, begins = input_ids[offsets[i] : offsets[i + 1]], unit_begins[offsets[i] : offsets[i + 1]]
+        n_units = 0
+        for position in range(len(row)):
+            if row[position] == masking.cls_id or row[position] == masking.sep_id:
+                continue
+            if begins[position]:
+                starts[n_units] = position
+                n_units += 1
+            ends[n_units - 1] = position + 1
+        limit = predictions(len(row), masking.masked_lm_prob, masking.max_predictions_per_seq)
+        chosen = choose_units(starts[:n_units], ends[:n_units], limit, masking.ngram_ends, rng)
+        masked_offsets[i + 1] = masked_offsets[i] + len(chosen)
+        positions[masked_offsets[i] : masked_offsets[i + 1]] = chosen
+        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(row, chosen, masking.mask_id, masking.replacements, rng)
+    return positions[: masked_offsets[-1]], labels[: masked_offsets[-1]], masked_offsets
+
+
 def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
     """Ids that a random replacement is drawn from: the whole `vocabulary`, or `words`: no special and no `##`+Han entries."""
     if random_token == "vocabulary":
@@ -66,3 +124,11 @@ def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
         return not special and not (token.startswith("##") and any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in token))
 
     return np.array([i for i, token in enumerate(tokens) if is_word(token)])
+
+
+def of_set(tokens: list[str], settings: dict) -> Masking:
+    """What a vocabulary (entries in id order) and an example set's `settings`, as a shard's header has them, come to."""
+    ngram_ends = np.cumsum(settings["ngram_probs"] if settings["unit"] == "ngram" else [1.0])
+    special = [tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
+    replacements = replacement_ids(tokens, settings["random_token"])
+    return Masking(*special, replacements, settings["masked_lm_prob"], settings["max_predictions_per_seq"], ngram_ends / ngram_ends[-1])

@@ -118,10 +118,10 @@ class Trainer:
 
     def train_phase(self, phase, state: dict | None, bar) -> None:
         """Runs one phase from `self.step` to its end; `state` is the checkpoint that it resumes from, if any."""
-        folder = self.examples / str(phase.max_seq_length)
-        examples, heldout = Examples(folder / "train"), Examples(folder / "heldout")
-        if examples.vocab != {files.content_hash(self.init / "vocab.txt")}:
-            raise ValueError(f"pretrain.models.{self.name}: {folder} was made with another vocabulary than {self.init}; run mask and init again")
+        folder, vocab = self.examples / str(phase.max_seq_length), self.init / "vocab.txt"
+        # A model that goes on from another one with the same examples sees them in another order.
+        order = int(np.random.SeedSequence([self.base.seed, self.before["steps"] or 0, self.phase]).generate_state(1)[0])
+        examples, heldout = Examples(folder / "train", vocab, order), Examples(folder / "heldout", vocab, self.base.seed)
         groups = parameter_groups(self.model, self.pretrain.weight_decay)
         betas, eps = self.pretrain.adam_betas, self.pretrain.adam_epsilon
         if phase.optimizer == "lamb":
@@ -131,16 +131,14 @@ class Trainer:
         if state:
             optimizer.load_state_dict(state["optimizer"])
             device.set_random_state(state["random"])
-        # A model that goes on from another one with the same examples sees them in another order.
-        order = int(np.random.SeedSequence([self.base.seed, self.before["steps"] or 0, self.phase]).generate_state(1)[0])
         # What a checkpoint between two points of the curve has already summed for the next one.
         sums = np.array(state["sums"]) if state else np.zeros(6)
         seconds, counted = time.perf_counter(), 0
         while self.step < phase.steps:
-            indices = examples.indices(self.step * phase.batch_size, phase.batch_size, order)
+            numbers = examples.numbers(self.step * phase.batch_size, phase.batch_size)
             for group in optimizer.param_groups:
                 group["lr"] = phase.learning_rate * linear_schedule(self.step, phase.steps, phase.warmup_steps)
-            batches = [examples.batch(part, phase.max_seq_length) for part in indices.reshape(-1, phase.micro_batch)]
+            batches = [examples.batch(part, phase.max_seq_length) for part in numbers.reshape(-1, phase.micro_batch)]
             step_sums, gradient_norm = self.optimize(batches, optimizer)
             self.step += 1
             self.total_steps += 1

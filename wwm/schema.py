@@ -16,6 +16,13 @@ def distinct(values: list) -> list:
     return values
 
 
+def sum_to_one(shares: list[float]) -> list[float]:
+    """Raises ValueError that names the sum."""
+    if abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"{shares} sum to {sum(shares):g}; they must sum to 1")
+    return shares
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -95,7 +102,10 @@ class Length(Section):
 
 
 class ExampleSet(Section):
-    unit: Literal["wordpiece", "whole_word"] = Field(description="What is masked together.")
+    unit: Literal["wordpiece", "whole_word", "ngram"] = Field(description="What is masked together; `ngram` is a few whole words that follow each other.")
+    masking: Literal["static", "dynamic"] = Field(
+        description="`static` masks are written with the examples, as the authors' were; `dynamic` ones are drawn anew each epoch, from seed, epoch and example."
+    )
     next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
 
@@ -112,6 +122,9 @@ class Mask(Section):
     short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
     random_token: Literal["vocabulary", "words"] = Field(
         description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries."
+    )
+    ngram_probs: Annotated[list[Share], Field(min_length=1), AfterValidator(sum_to_one)] = Field(
+        description="Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
     )
     joined_share_limit: Share = Field(description="The stage fails above this share of characters in words that pieces join to their neighbours.")
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")

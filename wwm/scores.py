@@ -163,13 +163,12 @@ def relative_table(results: Results, baseline: str) -> Table:
         row, columns = percents[model], (*results.finetune, "overall", "classification")
         cells = [f"{row[column]:.1f}" if column in row else "n/a (a score is missing)" for column in columns]
         rows.append([model, f"{100 * size / base_size:.1f}" if size and base_size else "n/a (not fine-tuned)", *cells])
-    caption = f"Best test score of the seeds; `{baseline}` = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages."
+    caption = f"Best test score of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages."
     return Table("Relative to the baseline, in percent", caption, ["model", "parameters", *results.finetune, "overall", "classification"], rows)
 
 
 def cloze_table(results: Results) -> Table:
-    lengths = sorted({length for row in results.cloze.values() for length in row["by_length"]})
-    sources = sorted({source for row in results.cloze.values() for source in row["by_source"]})
+    lengths, sources = (sorted({key for row in results.cloze.values() for key in row[part]}) for part in ("by_length", "by_source"))
     parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
     rows = []
     for model in results.models:
@@ -184,7 +183,8 @@ def cloze_table(results: Results) -> Table:
         f"One whole word of 1 to 4 Chinese characters of each of {' or '.join(f'{n:,}' for n in sorted(words)) or 'no'} held-out sentences is masked; "
         "all its pieces are guessed at once. From the fifth column on: whole words, by characters in the word and by source."
     )
-    return Table("Cloze: accuracy on held-out text, in percent", caption, ["model", *CLOZE.values(), *(f"{n} characters" for n in lengths), *sources], rows)
+    header = ["model", *CLOZE.values(), *(f"{n} character{'s' if n > '1' else ''}" for n in lengths), *sources]
+    return Table("Cloze: accuracy on held-out text, in percent", caption, header, rows)
 
 
 def compare(results: Results, model: str, against: str) -> list[Comparison]:

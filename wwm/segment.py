@@ -2,8 +2,8 @@
 
 Reads   data/corpus/{train,heldout}/*.parquet, data/segmenter/
 Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists of end offsets in characters, `sentence_ends` and `word_ends`;
-        sentences and words each partition the text (white space belongs to the word before it); the schema's metadata names the
-        `backend`; results/segment.json
+        sentences and words each partition the text (white space belongs to the word before it); the schema's metadata has the
+        sha256 of the `segmenter`, or `none`; results/segment.json
 By hand python -m wwm.segment
 """
 
@@ -31,7 +31,9 @@ def main() -> None:
     os.environ["RAYON_NUM_THREADS"] = str(base.threads)
     outs = [Path("data/segment"), Path("results/segment.json")]
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
-        cut = load_ltp("data/segmenter") if segment.backend == "ltp" else None
+        cut, segmenter = None, "none"
+        if segment.backend == "ltp":
+            cut, segmenter = load_ltp("data/segmenter"), files.read_json("data/segmenter/origin.json")["sha256"]
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
         counts = {"documents": 0, "characters": 0, "sentences": 0, "words": 0}
         with (
@@ -46,7 +48,7 @@ def main() -> None:
                 documents = documents.append_column("sentence_ends", ends[0]).append_column("word_ends", ends[1])
                 target = folder / shard.parent.name / shard.name
                 target.parent.mkdir(exist_ok=True)
-                pq.write_table(documents.replace_schema_metadata({"backend": segment.backend}), target, compression="zstd")
+                pq.write_table(documents.replace_schema_metadata({"segmenter": segmenter}), target, compression="zstd")
                 counts["documents"] += len(texts)
                 counts["characters"] += sum(map(len, texts))
                 counts["sentences"] += sum(map(len, sentence_ends))

@@ -1,7 +1,8 @@
 """The LTP model that cuts sentences into words: trained on gold words, or taken from a folder or the hub.
 
 Reads   segmenter.gold: a sentence a line, words separated by one space
-Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads; results/segmenter.json with word F1 on the held-out gold sentences
+Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: a sha256 of what it was made from, the same wherever its
+        segmentation is the same; results/segmenter.json with word F1 on the held-out gold sentences
 By hand python -m wwm.segmenter
 """
 
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,15 @@ def main() -> None:
         with files.new_folder(outs[0]) as folder:
             if segmenter.source == "train":
                 train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
+                # The trainer's own file differs from run to run, though not in what it cuts.
+                made_from = [files.content_hash(segmenter.gold), segmenter.heldout_share, segmenter.epochs, base.seed, version("ltp-extension")]
+                origin = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
             else:
                 choices = "`train`, an LTP folder, or a hub name such as LTP/small"
                 source = hub.folder(segmenter.source, "segmenter.source", ["*.json", "*.bin", "*.txt", "*.safetensors"], choices)
                 shutil.copytree(source, folder, dirs_exist_ok=True)
+                origin = files.content_hash(folder)
+            files.write_json(folder / "origin.json", {"source": segmenter.source, "sha256": origin})
             model = perceptron_file(folder, segmenter.source)
             scores = {"heldout_sentences": len(heldout), "train_sentences": len(train) if segmenter.source == "train" else 0}
             if model:
