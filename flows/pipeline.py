@@ -17,7 +17,14 @@ import networkx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-# prefect's own lines are twice as wide; it reads its settings when it is imported
+# Prefect reads its settings when it is imported. As a script it keeps its records where `make ui` looks for them.
+if __name__ == "__main__":
+    os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").resolve()))
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+# Its own 20 s are too short for its temporary server to start on a busy machine.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
+# Its own lines are twice as wide.
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT", "%(asctime)s %(task_run_name)s | %(message)s")
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asctime)s %(flow_name)s | %(message)s")
 

@@ -1,12 +1,18 @@
 """Sources -> documents: what is kept, what is dropped and counted, and what is said of bad input."""
 
+import http.server
 import json
+import re
+import threading
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wwm import corpus
+from wwm import cleaning, corpus
 
 
 @pytest.fixture
@@ -17,9 +23,10 @@ def project(tmp_path, monkeypatch):
         .read_text(encoding="utf-8")
         .replace("folder: data/demo/text", "folder: text")
         .replace("heldout_share: 0.1", "heldout_share: 0.3", 1)
+        .replace("near_duplicate_similarity: 0.8", "near_duplicate_similarity: null")
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     Path("params.yaml").write_text(text, encoding="utf-8")
     Path("text").mkdir()
     documents = [f"第{i}篇文章讲的是全词掩码的好处。\n它的第二段更短。" for i in range(20)]
@@ -52,7 +59,7 @@ def test_duplicates_and_short_documents_are_dropped_and_counted(project):
 
 
 def test_traditional_full_width_and_emoji_are_kept_and_invisible_characters_go():
-    assert corpus.clean("\u3000\u3000繁體字１９９９年😀\u200b T恤\u0007 \r") == "繁體字１９９９年😀 T恤"
+    assert cleaning.clean("\u3000\u3000繁體字１９９９年😀\u200b T恤\u0007 \r") == "繁體字１９９９年😀 T恤"
 
 
 def test_line_that_is_not_utf8_is_named_and_nothing_half_written_is_left(project):
@@ -71,4 +78,134 @@ def test_missing_source_is_named_by_its_key(project):
 def test_empty_source_is_named(project):
     Path("text/reviews.txt").write_text("\n \n")
     with pytest.raises(ValueError, match=r"text/reviews.txt: no text in it"):
+        corpus.main()
+
+
+def set_sources(*lines: str, similarity: str = "null") -> None:
+    """Puts other entries under corpus.sources of params.yaml."""
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(  sources:\n)(?:    .*\n)+", lambda found: found[1] + "".join(f"    {line}\n" for line in lines), text, count=1)
+    Path("params.yaml").write_text(text.replace("similarity: null", f"similarity: {similarity}"), encoding="utf-8")
+
+
+def counts() -> dict[str, int]:
+    return json.loads(Path("results/corpus.json").read_text())
+
+
+LONG = "全词掩码把同一个词的所有字一起遮住，模型便不能只靠词里剩下的字去猜，于是要看得更远，学到的东西也更多。"
+
+
+def test_near_duplicate_is_dropped_and_the_first_one_is_kept(project):
+    texts = [LONG, LONG.replace("更多。", "更多！"), LONG[::-1], *(f"{i}号文章：" + LONG[i : i + 9] for i in range(9))]
+    Path("text/news.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    set_sources("news: news.txt", similarity="0.8")
+    corpus.main()
+    assert counts()["dropped_near_duplicate"] == 1 and LONG in {row["text"] for part in ("train", "heldout") for row in documents(part)}
+    set_sources("news: news.txt", similarity="null")
+    Path("params.yaml").write_text(Path("params.yaml").read_text(encoding="utf-8").replace("similarity: 0.8", "similarity: null"), encoding="utf-8")
+    corpus.main()
+    assert "dropped_near_duplicate" not in counts()
+
+
+def test_documents_that_are_no_language_are_dropped_and_can_be_looked_at(project, capsys):
+    with open("text/news.txt", "a", encoding="utf-8") as stream:
+        stream.write("\n\n| 12.5 | 30 % | +4 | -- |\n|---|---|---|\n")
+    corpus.main()
+    assert counts()["dropped_not_language"] == 1 and counts()["news.dropped_not_language"] == 1
+    (row,) = [json.loads(line) for line in Path("data/corpus/dropped.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (row["rule"], row["source"]) == ("not_language", "news") and row["text"].startswith("| 12.5 |")
+
+
+def test_source_weighs_as_much_as_asked(project):
+    Path("text/many.txt").write_text("\n\n".join(f"第{i}号文件里讲的是当天发生的第{i}件大事。" for i in range(2000)), encoding="utf-8")
+    set_sources("many: {files: many.txt, weight: 0.3}", "news: {files: news.txt, weight: 2.5}")
+    corpus.main()
+    kept = counts()["many.train_documents"] + counts()["many.heldout_documents"]
+    assert abs(kept - 600) < 5 * (2000 * 0.3 * 0.7) ** 0.5
+    copies = Counter(row["id"] for row in documents("train") if row["source"] == "news")
+    assert set(copies.values()) == {2, 3}
+    # What is measured on is there once.
+    assert set(Counter(row["id"] for row in documents("heldout")).values()) == {1}
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, ending):
+    import bz2
+    import gzip
+    import lzma
+
+    import zstandard
+
+    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[ending]
+    rows = [json.dumps({"title": f"题{i}", "desc": f"题{i}", "content": f"第{i}条新闻的正文在这里。"}, ensure_ascii=False) + "\n" for i in range(20)]
+    Path(f"text/news.json.{ending}").write_bytes(b"".join(compress("".join(part).encode()) for part in (rows[:10], rows[10:])))
+    set_sources(f"news: {{files: 'news.json.{ending}', format: news2016zh}}")
+    corpus.main()
+    assert counts()["documents_read"] == 20
+    assert "题19\n第19条新闻的正文在这里。" in {row["text"] for part in ("train", "heldout") for row in documents(part)}
+
+
+def test_cut_off_file_is_named(project):
+    import gzip
+
+    Path("text/news.txt.gz").write_bytes(gzip.compress(Path("text/news.txt").read_bytes())[:-20])
+    set_sources("news: news.txt.gz")
+    with pytest.raises(ValueError, match="text/news.txt.gz cannot be read, .*cut off"):
+        corpus.main()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "好"', "line 2: no JSON"),
+        ('["好"]', "line 2: .* is no JSON object"),
+        ('{"body": "好"}', "line 2: no field 'text'; it has body"),
+    ],
+)
+def test_line_of_json_that_is_wrong_is_named(project, line, message):
+    Path("text/wiki_00").write_text('{"text": "第一条没有问题。"}\n' + line + "\n", encoding="utf-8")
+    set_sources("wiki: {files: wiki_00, format: wiki2019zh}")
+    with pytest.raises(ValueError, match=f"text/wiki_00, {message}"):
+        corpus.main()
+
+
+def test_fields_of_parquet_and_json_lines_make_the_paragraphs(project):
+    rows = [{"q": f"问题{i}是什么？", "a": f"答案{i}是这样的。", "n": i} for i in range(20)]
+    pq.write_table(pa.Table.from_pylist(rows), "text/qa.parquet")
+    Path("text/qa.jsonl").write_text("".join(json.dumps(row | {"q": "又一个" + row["q"]}, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    set_sources("p: {files: qa.parquet, format: parquet, fields: [q, a]}", "j: {files: qa.jsonl, format: jsonl, fields: [q, a]}")
+    corpus.main()
+    texts = {row["text"] for part in ("train", "heldout") for row in documents(part)}
+    assert {"问题3是什么？\n答案3是这样的。", "又一个问题3是什么？\n答案3是这样的。"} <= texts
+
+
+def test_data_set_in_the_layout_of_the_hub_is_read(project, tmp_path):
+    hub = tmp_path / "hub/org/name/data"
+    hub.mkdir(parents=True)
+    pq.write_table(pa.table({"text": [f"数据集里的第{i}篇。" for i in range(20)]}), hub / "train-00000-of-00001.parquet")
+    set_sources(f"set: {{dataset: {hub.parent}, files: 'data/*.parquet', format: parquet, fields: [text]}}")
+    corpus.main()
+    assert counts()["documents_read"] == 20
+
+
+def test_file_is_read_from_a_server(project):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory="text")) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        set_sources(f"news: {{files: '{address}/news.txt'}}")
+        corpus.main()
+        assert counts()["documents_read"] == 20
+        set_sources(f"news: {{files: '{address}/nwes.txt'}}")
+        with pytest.raises(ValueError, match="nwes.txt cannot be read"):
+            corpus.main()
+        server.shutdown()
+
+
+def test_fields_without_a_format_that_has_them_are_named(project):
+    set_sources("news: {files: news.txt, fields: [text]}")
+    with pytest.raises(ValueError, match="corpus.sources.news: `fields` is needed with the formats jsonl and parquet and null with any other, this is text"):
         corpus.main()

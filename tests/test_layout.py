@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # A log format, or how a command line is parsed, must not retrain a model.
-EXEMPT = {"params", "schema", "explain", "track", "sender", "hashes", "command"}
+EXEMPT = {"params", "schema", "schema_data", "schema_types", "explain", "track", "sender", "hashes", "command"}
 # Where each of these may be imported.
 ONLY = {
     "mlflow": {"wwm.track"},

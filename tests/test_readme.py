@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -186,7 +187,27 @@ def test_masks_print_what_the_readme_shows(line, project):
     assert said.splitlines()[1].startswith("words       使用 语言 模型 来 预测 下 一个 词 的")
 
 
-@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm show ")])
+def test_what_corpus_dropped_and_segment_cut_is_shown(project):
+    rows = [{"rule": "short", "source": "web", "text": f"短{i}", "characters": 2} for i in range(4)]
+    files.write_text(project / "data/corpus/dropped.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    (project / "data/segment/train").mkdir(parents=True)
+    row = {"id": "a1", "source": "web", "text": "语言模型。好", "sentence_ends": [5, 6], "word_ends": [2, 4, 5, 6]}
+    pq.write_table(pa.Table.from_pylist([row, row]), project / "data/segment/train/00000.parquet")
+    dropped, words = [line for line in WWM if line.startswith("wwm show ") and ".arrow" not in line]
+    assert run(dropped, project) == "short, web, 2 characters\n短0\n\nshort, web, 2 characters\n短1\n\nshort, web, 2 characters\n短2\n"
+    assert run(words, project) == "document 0: a1, from web\n语言 | 模型 | 。\n好\n"
+
+
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm f1 ")])
+def test_f1_is_told_by_script_with_and_without_the_conversion(line, project):
+    gold = ["语言 模型 的 词 。", "語言 模型 的 詞 。", "下 一个 词 的 预测 。"]
+    (project / shlex.split(line)[-1]).write_text("\n".join(gold), encoding="utf-8")
+    head, simplified, traditional = (row.split() for row in run(line, project).splitlines())
+    assert simplified == ["simplified", "2", "11", "100.00", "100.00"]
+    assert traditional[:3] == ["traditional", "1", "5"] and float(traditional[3]) <= float(traditional[4]) == 100
+
+
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm show ") and ".arrow" in line])
 def test_examples_are_shown_as_in_the_readme(line, project):
     shard = project / shlex.split(line)[2]
     tokens = list(files.lines(project / "data/vocab/vocab.txt"))
@@ -224,4 +245,4 @@ def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project)
 
 
 def test_every_wwm_command_of_the_readme_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "show", "preset"}
+    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "preset"}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from ltp_core.models.utils import instantiate
 
 from wwm import segment, segmenter, vocab
@@ -38,7 +40,7 @@ def words_of(text: str, ends) -> list[str]:
 
 
 def test_trained_segmenter_loads_in_ltp_and_cuts_words(trained):
-    cut = segment.load_ltp(str(trained))
+    cut = segment.load_ltp(str(trained), [])
     assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言", "模型", "。"]]
 
 
@@ -46,6 +48,54 @@ def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
     segmenter.train_perceptron(GOLD * 5, GOLD, epochs=3, seed=1, folder=tmp_path)
     text = [["今天他们去公园研究模型，中国的天气很有意思。"], ["下一个语言处理的书。"]]
     assert segmenter.cut(str(trained / "cws_model.bin"), text) == segmenter.cut(str(tmp_path / "cws_model.bin"), text)
+
+
+@given(st.lists(st.text() | st.text(st.sampled_from("我们研究語言模型。，！？”…\n \u3000\u200c\u0301Ｔ恤１９a😀[]"), max_size=40), min_size=1, max_size=4))
+def test_any_text_at_all_is_partitioned_into_sentences_and_words(trained, texts):
+    for cut in (None, segment.load_ltp(str(trained), []), segment.on_simplified(segment.load_ltp(str(trained), ["研究語言"]))):
+        for text, *both in zip(texts, *segment.segment_texts([text or "。" for text in texts], cut, batch_size=2)):
+            for ends in both:
+                assert list(ends) == sorted(set(ends)) and ends[-1] == len(text or "。") and ends[0] > 0
+
+
+def test_traditional_text_is_cut_as_its_simplified_form_and_stays_as_it_is(trained):
+    cut = segment.on_simplified(segment.load_ltp(str(trained), []))
+    assert cut(["我們研究語言模型。"]) == [["我們", "研究", "語言", "模型", "。"]]
+    _, (word_ends,) = segment.segment_texts(["他們喜歡這本書。"], cut, batch_size=1)
+    assert words_of("他們喜歡這本書。", word_ends) == ["他們", "喜歡", "這", "本", "書", "。"]
+
+
+def test_conversion_that_changes_the_length_is_done_by_characters():
+    assert segment.same_length("語言", lambda text: {"語言": "话", "語": "语", "言": "言"}[text]) == "语言"
+
+
+def test_word_of_the_dictionary_stays_whole(trained, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("语言模型\n", encoding="utf-8")
+    cut = segment.load_ltp(str(trained), segment.read_dictionary(str(path)))
+    assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言模型", "。"]]
+
+
+def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("语言模型\n语言 模型\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="words.txt, line 2: '语言 模型' is more than a word"):
+        segment.read_dictionary(str(path))
+    with pytest.raises(ValueError, match="segment.dictionary: .*nowhere.txt does not exist"):
+        segment.read_dictionary(str(tmp_path / "nowhere.txt"))
+
+
+@pytest.mark.parametrize(
+    ("spaced", "text", "words"),
+    [
+        ("我们 研究 语言 模型 。", "我们研究语言模型。", ["我们", "研究", "语言", "模型", "。"]),
+        ("用 BERT base 的 模型 12 个", "用BERT base的模型12个", ["用", "BERT ", "base", "的", "模型", "12", "个"]),
+        ("第一 段 。\n第二\u3000段", "第一段。\n第二段", ["第一", "段", "。\n", "第二", "段"]),
+    ],
+)
+def test_text_that_is_segmented_already_keeps_its_words_and_loses_the_spaces_between_them(spaced, text, words):
+    joined, ends = segment.without_spaces(spaced)
+    assert joined == text and words_of(joined, ends) == words
 
 
 def test_word_scores_are_those_of_the_bake_offs():
@@ -65,13 +115,14 @@ def test_word_scores_are_those_of_the_bake_offs():
         "　",
         "a" * 300,
         "好" * 5000,
+        "我们研究语言模型" * 12_500,  # a line of 100,000 characters
         "“引用。”他说。",
         "零\u200c宽",
     ],
 )
 @pytest.mark.parametrize("backend", ["ltp", "none"])
 def test_sentences_and_words_partition_any_text(trained, text, backend):
-    cut = segment.load_ltp(str(trained)) if backend == "ltp" else None
+    cut = segment.load_ltp(str(trained), []) if backend == "ltp" else None
     (sentence_ends,), (word_ends,) = segment.segment_texts([text], cut, batch_size=10)
     for ends in (sentence_ends, word_ends):
         assert list(ends) == sorted(set(ends)) and ends[-1] == len(text) and ends[0] > 0
@@ -146,7 +197,7 @@ def neural(tmp_path):
 
 def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(neural):
     assert segmenter.perceptron_file(neural, "here") is None
-    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural)), batch_size=10)
+    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural), []), batch_size=10)
     for text, ends in zip(TEXTS, word_ends, strict=True):
         assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) <= len(text)
 
@@ -155,7 +206,7 @@ def test_neural_ltp_folder_that_lacks_weights_is_named(neural):
     weights = torch.load(neural / "pytorch_model.bin")
     torch.save({name: tensor for name, tensor in weights.items() if "task_heads" not in name}, neural / "pytorch_model.bin")
     with pytest.raises(ValueError, match="pytorch_model.bin lacks 2 tensors of its config.json, first task_heads.cws"):
-        segment.load_ltp(str(neural))
+        segment.load_ltp(str(neural), [])
 
 
 def test_ltp_config_that_names_other_code_than_ltps_is_refused(neural):
@@ -163,7 +214,7 @@ def test_ltp_config_that_names_other_code_than_ltps_is_refused(neural):
     config["model"]["backbone"]["_ltp_target_"] = "ltp_core.models.utils.instantiate.importlib.import_module"
     (neural / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="config.json: _ltp_target_ .* is not a part of LTP's models"):
-        segment.load_ltp(str(neural))
+        segment.load_ltp(str(neural), [])
 
 
 def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""`wwm masks | show | preset`: what a person types beside `dvc repro`."""
+"""`wwm masks | show | f1 | preset`: what a person types beside `dvc repro`."""
 
 import difflib
 import shutil
@@ -31,6 +31,7 @@ def masks(
     import numpy as np
 
     from wwm import align, masking, segment
+    from wwm import show as look
     from wwm.segmenter import perceptron_file
     from wwm.vocab import build, load
 
@@ -39,12 +40,14 @@ def masks(
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
         raise ValueError(f"{text!r} has no pieces to mask; give some text")
-    _, word_ends = segment.segment_texts([text], segment.load_ltp(str(segmenter)), batch_size=1)
+    _, word_ends = segment.segment_texts([text], segment.on_simplified(segment.load_ltp(str(segmenter), [])), batch_size=1)
     starts, ends = np.array(encoding.offsets).T
     continuation = np.array([token.startswith("##") for token in encoding.tokens])
     whole_words, _ = align.units(starts, ends, continuation, word_ends[0])
     words = [text[start:end].strip() for start, end in zip([0, *word_ends[0]], word_ends[0])]
-    print(f"text        {text}\nwords       {' '.join(words)}\nWordPieces  {' '.join(encoding.tokens)}\nunits       {units_text(encoding.tokens, whole_words)}")
+    print(
+        f"text        {text}\nwords       {' '.join(words)}\nWordPieces  {' '.join(encoding.tokens)}\nunits       {look.with_bars(encoding.tokens, whole_words)}"
+    )
 
     settings = {"masked_lm_prob": masked_lm_prob, "max_predictions_per_seq": len(encoding.ids), "random_token": "vocabulary", "ngram_probs": NGRAM_PROBS}
     print(
@@ -58,46 +61,64 @@ def masks(
         for _ in range(draws):
             ids = np.array([special[0], *encoding.ids, special[1]])
             positions, _, _ = masking.mask_examples(ids, begins, np.array([0, len(ids)], np.int32), masking.of_set(tokens, settings | {"unit": unit}), rng)
-            print(f"{kind:<12}{' '.join(shown(tokens, ids, positions)[1:-1])}")
-
-
-def shown(tokens: list[str], ids, positions) -> list[str]:
-    """Masked ids as entries of the vocabulary; what was chosen and is not [MASK] stands in brackets."""
-    chosen = set(positions.tolist())
-    return [tokens[i] if position not in chosen or tokens[i] == "[MASK]" else f"({tokens[i]})" for position, i in enumerate(ids)]
-
-
-def units_text(pieces: list[str], begins) -> str:
-    return "".join(
-        (" | " if begin and position else "") + ("" if begin else " ") + piece for position, (piece, begin) in enumerate(zip(pieces, begins))
-    ).strip()
+            print(f"{kind:<12}{' '.join(look.masked(tokens, ids, positions)[1:-1])}")
 
 
 @commands.command()
 def show(
-    shard: Annotated[Path, typer.Argument(help="A shard of the stage mask, say data/mask/whole-word/64/train/00000.arrow.", exists=True)],
-    count: Annotated[int, typer.Argument(min=1, help="How many examples, from the first one on.")] = 5,
-    start: Annotated[int, typer.Option("--from", min=0, help="The first example to print.")] = 0,
-    vocab: Annotated[Path, typer.Option(help="The vocab.txt that the shard was made with.", exists=True)] = Path("data/vocab/vocab.txt"),
+    file: Annotated[
+        Path, typer.Argument(help="data/mask/SET/LENGTH/train/00000.arrow, data/segment/train/00000.parquet, or data/corpus/dropped.jsonl.", exists=True)
+    ],
+    count: Annotated[int, typer.Argument(min=1, help="How many examples or documents.")] = 5,
+    start: Annotated[int, typer.Option("--from", min=0, help="The first one to print.")] = 0,
+    vocab: Annotated[Path, typer.Option(help="The vocab.txt that examples were made with.")] = Path("data/vocab/vocab.txt"),
     seed: Annotated[int, typer.Option(help="Of masks that are drawn at load time.")] = 1,
 ) -> None:
-    """Print how SHARD was made, and COUNT of its examples: pieces with units between bars, as they were and as they are masked."""
-    from wwm import files, loader
+    """Print what a stage wrote: masked examples with their units, documents with their words, or dropped documents by rule."""
+    from wwm import show as look
 
-    examples = loader.Examples(shard, vocab, seed)
-    tokens = list(files.lines(vocab))
-    for key, value in loader.header(loader.shards(shard)[0]).items():
-        print(f"{key:<26}{value}")
-    print(f"{'examples':<26}{len(examples)}")
-    for number in range(start, min(start + count, len(examples))):
-        example = examples.example(number)
-        original = example["input_ids"].copy()
-        original[example["masked_lm_positions"]] = example["masked_lm_ids"]
-        label = example["next_sentence_label"]
-        follows = "" if label is None else ", B is a random sentence" if label else ", B follows A"
-        print(f"\nexample {number}: {len(original)} pieces, {len(example['masked_lm_ids'])} to predict{follows}")
-        print(f"units   {units_text([tokens[i] for i in original], example['unit_begins'])}")
-        print(f"masked  {units_text(shown(tokens, example['input_ids'], example['masked_lm_positions']), example['unit_begins'])}")
+    if file.suffix == ".arrow":
+        lines = look.examples(file, range(start, start + count), vocab, seed)
+    elif file.suffix == ".parquet":
+        lines = look.documents(file, range(start, start + count))
+    elif file.suffix == ".jsonl":
+        lines = look.dropped(file, range(start, start + count))
+    else:
+        raise ValueError(
+            f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or .jsonl file that a stage wrote"
+        )
+    for line in lines:
+        print(line)
+
+
+@commands.command()
+def f1(
+    gold: Annotated[Path, typer.Argument(help="Gold words: a sentence a line, words separated by white space.", exists=True)],
+    segmenter: Annotated[Path, typer.Option(help="An LTP folder.", exists=True)] = Path("data/segmenter"),
+) -> None:
+    """Print word F1 of the segmenter on GOLD, by script, with and without the conversion to simplified characters."""
+    from opencc import OpenCC
+
+    from wwm import segment
+    from wwm.segmenter import perceptron_file, read_gold, word_scores
+
+    perceptron_file(segmenter, str(segmenter))
+    cut = segment.load_ltp(str(segmenter), [])
+    convert = OpenCC("t2s").convert
+    sentences = read_gold(gold)
+    scripts: dict[str, list[list[str]]] = {"simplified": [], "traditional": []}
+    for words in sentences:
+        text = "".join(words)
+        scripts["traditional" if convert(text) != text else "simplified"].append(words)
+    print(f"{'script':<14}{'sentences':>10}{'words':>10}{'F1 as is':>12}{'F1 simplified':>16}")
+    for script, part in scripts.items():
+        if part:
+            scores = []
+            for way in (cut, segment.on_simplified(cut)):
+                _, word_ends = segment.segment_texts(["".join(words) for words in part], way, batch_size=1000)
+                found = [["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)]
+                scores.append(word_scores(part, found)["f1"])
+            print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")
 
 
 @commands.command()
@@ -113,7 +134,7 @@ def preset(
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
-            f"no preset {name!r}{f'; did you mean {near[0]}?' if near else ''} presets/ has {', '.join(names) or 'none here: run in the project folder'}"
+            f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has {', '.join(names) or 'none here: run in the project folder'}"
         )
     source = Path("presets", f"{name}.yaml")
     params.read(source)

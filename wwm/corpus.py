@@ -1,100 +1,92 @@
-"""Text files -> clean, deduplicated documents in Parquet shards.
+"""Raw text -> clean, deduplicated documents in Parquet shards.
 
-Reads   corpus.folder/<glob of each source>: UTF-8, a paragraph a line, a blank line between documents
-Writes  data/corpus/{train,heldout}/NNNNN.parquet with the columns id, source, text; results/corpus.json with every count
+Reads   corpus.folder/<glob of each source>, or what the source names at a URL or on the hub
+Writes  data/corpus/{train,heldout}/NNNNN.parquet with the columns id, source, text; data/corpus/dropped.jsonl, a sample of the documents
+        that each rule dropped (`wwm show`); results/corpus.json with every count
 By hand python -m wwm.corpus
 """
 
 import hashlib
-import unicodedata
+import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import files
+from wwm import cleaning, files, sources
+from wwm.duplicates import Duplicates
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
+SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
+SAMPLE_CHARACTERS = 2000
 
 
 def main() -> None:
     from wwm import params, track
 
-    _, corpus = params.load("corpus")
+    base, corpus = params.load("corpus")
     outs = [Path("data/corpus"), Path("results/corpus.json")]
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
         counts: Counter = Counter()
-        with files.new_folder("data/corpus") as folder:
+        duplicates = Duplicates(corpus.near_duplicate_similarity, base.seed)
+        with files.new_folder(outs[0]) as folder, files.new_file(folder / "dropped.jsonl") as sample, open(sample, "w", encoding="utf-8") as dropped:
             writers = {part: ShardWriter(folder / part, corpus.documents_per_shard) for part in ("train", "heldout")}
-            seen: set[bytes] = set()
-            for source, pattern in corpus.sources.items():
-                written = Counter()
-                for path in source_files(Path(corpus.folder), source, pattern):
-                    for text in tqdm(read_documents(path), desc=f"corpus {source}", unit=" documents", mininterval=1):
-                        counts["documents_read"] += 1
-                        text = clean(text)
+            for name, source in corpus.sources.items():
+                own: Counter = Counter()
+                for place in sources.find(Path(corpus.folder), f"corpus.sources.{name}", source):
+                    for raw in tqdm(sources.documents(place, source), desc=f"corpus {name}", unit=" documents", mininterval=1):
+                        own["documents_read"] += 1
+                        text = cleaning.clean(raw)
+                        own["removed_characters"] += len(raw) - len(text)
                         digest = hashlib.sha256(text.encode()).digest()
-                        if len(text) < corpus.min_characters:
-                            counts["dropped_short"] += 1
-                        elif digest[:16] in seen:
-                            counts["dropped_duplicate"] += 1
-                        else:
-                            seen.add(digest[:16])
-                            part = "heldout" if int.from_bytes(digest[:8], "big") < corpus.heldout_share * 2**64 else "train"
-                            writers[part].add({"id": digest.hex()[:32], "source": source, "text": text})
-                            counts[f"{part}_documents"] += 1
-                            counts[f"{part}_characters"] += len(text)
-                            written[part] += 1
-                if not written["train"] or not written["heldout"]:
+                        rule = refused(text, corpus) or duplicates.found(text)
+                        copies = copies_of(digest, source.weight)
+                        if rule or not copies:
+                            rule = rule or "weight"
+                            own[f"dropped_{rule}"] += 1
+                            if own[f"dropped_{rule}"] <= SAMPLE:
+                                row = {"rule": rule, "source": name, "text": raw[:SAMPLE_CHARACTERS], "characters": len(raw)}
+                                dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
+                            continue
+                        part = "heldout" if fraction(digest) < corpus.heldout_share else "train"
+                        for _ in range(copies if part == "train" else 1):
+                            writers[part].add({"id": digest.hex()[:32], "source": name, "text": text})
+                            own[f"{part}_documents"] += 1
+                            own[f"{part}_characters"] += len(text)
+                if not own["train_documents"] or not own["heldout_documents"]:
                     raise ValueError(
-                        f"corpus.sources.{source}: {written['train']} documents of {corpus.folder}/{pattern} are left for training and {written['heldout']} to measure on, "
-                        f"with corpus.heldout_share {corpus.heldout_share} and corpus.min_characters {corpus.min_characters}; each needs one at least: change the share, or give more text"
+                        f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left for training and {own['heldout_documents']} to measure on, "
+                        f"dropped: {', '.join(f'{key[8:]} {own[key]}' for key in sorted(own) if key.startswith('dropped_')) or 'none'}; with corpus.heldout_share {corpus.heldout_share} "
+                        f"and corpus.min_characters {corpus.min_characters} each needs one at least: separate documents by a blank line, change these keys, or give more text"
                     )
+                counts += own
+                counts += Counter({f"{name}.{key}": number for key, number in own.items()})
             for writer in writers.values():
                 writer.close()
         files.write_json(outs[1], dict(sorted(counts.items())))
         run.log(counts)
 
 
-def source_files(folder: Path, source: str, pattern: str) -> list[Path]:
-    """The files of one source, sorted. Raises ValueError when there is none."""
-    if Path(pattern).is_absolute():
-        raise ValueError(f"corpus.sources.{source}: {pattern} is an absolute path; set corpus.folder to the folder and this key to a file or glob in it")
-    found = sorted(path for path in folder.glob(pattern) if path.is_file())
-    if not found:
-        raise ValueError(
-            f"corpus.sources.{source}: no file matches {folder}/{pattern}; set corpus.folder to the folder of your text and this key to a file or glob in it"
-        )
-    return found
+def refused(text: str, corpus) -> str | None:
+    """The rule that this document falls under, None for one that is kept."""
+    if len(text) < corpus.min_characters:
+        return "short"
+    if cleaning.letter_share(text) < corpus.min_letter_share:
+        return "not_language"
+    return None
 
 
-def read_documents(path: Path) -> Iterator[str]:
-    """Documents of one file, lines joined by newlines. Raises ValueError naming the line that is not UTF-8, and for an empty file."""
-    lines: list[str] = []
-    empty = True
-    for line in files.lines(path):
-        if line.strip():
-            lines.append(line)
-            empty = False
-        elif lines:
-            yield "\n".join(lines)
-            lines = []
-    if lines:
-        yield "\n".join(lines)
-    if empty:
-        raise ValueError(f"{path}: no text in it; remove it or fill it")
+def fraction(digest: bytes) -> float:
+    """Uniform in [0, 1), the same for the same document wherever it stands."""
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def clean(text: str) -> str:
-    """Text without control and invisible characters and without blanks at line ends; otherwise as it is."""
-    text = "".join(
-        character for character in text if character == "\n" or character == "\t" or unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cs", "Cn")
-    )
-    lines = (line.strip() for line in text.split("\n"))
-    return "\n".join(line for line in lines if line)
+def copies_of(digest: bytes, weight: float) -> int:
+    """How often a document is taken so that its source weighs `weight` times what it has; other bytes than the hold-out's decide."""
+    whole = int(weight)
+    return whole + (fraction(digest[8:]) < weight - whole)
 
 
 class ShardWriter:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,18 +66,23 @@ def training_history(model: str | Path) -> dict:
 
 
 def lines(path: str | Path) -> Iterator[str]:
-    """Lines of a UTF-8 file without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
-
-    A byte order mark is left out. Raises ValueError that names the line that is not UTF-8.
-    """
+    """Lines of a UTF-8 file without their ends. Raises ValueError that names the line that is not UTF-8."""
     with open(path, "rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
-                ) from None
+        yield from decoded(stream, path)
+
+
+def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
+    """Lines of UTF-8 without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
+
+    A byte order mark is left out. Raises ValueError that names the line of `name` that is not UTF-8.
+    """
+    for number, raw in enumerate(stream, 1):
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
+            ) from None
 
 
 def content_hash(path: str | Path) -> str:

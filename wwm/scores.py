@@ -118,7 +118,9 @@ def task_table(results: Results) -> Table:
     for model in results.models:
         seen, size = training(results, model), parameters(results, model)
         reason = "n/a (not trained here)" if measured(results, model) else "n/a (not measured)"
-        spent = [reason if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
+        # A model from elsewhere does not say what it saw before.
+        own = {key: f"{amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
+        spent = [own.get(key, reason) if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
         scored = [max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test")]
         rows.append([model, f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *spent, *scored])
     runs = {task: {(len(row["seeds"]), row["train_examples"]) for row in rows.values()} for task, rows in results.finetune.items()}
@@ -235,15 +237,13 @@ def claim(statement: str, made: list[Comparison]) -> str:
 
 def comparison_table(results: Results) -> Table:
     rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
-    caption = (
-        "Margin: difference of mean test scores, in points. Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the difference."
-    )
+    caption = "Margin: difference of mean test scores, in points. Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the margin."
     return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows)
 
 
 def scale(results: Results) -> str:
     sizes = [size for model in results.models if (size := parameters(results, model))]
-    tokens = [training(results, model).get("tokens") or 0 for model in results.models]
+    tokens = [training(results, model).get("tokens") or training(results, model).get("own_tokens") or 0 for model in results.models]
     if not sizes:
         return "Nothing was fine-tuned."
     return (

@@ -8,9 +8,13 @@ By hand python -m wwm.segment
 """
 
 import contextlib
+import hashlib
 import io
+import json
 import os
 import re
+import unicodedata
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +35,14 @@ def main() -> None:
     os.environ["RAYON_NUM_THREADS"] = str(base.threads)
     outs = [Path("data/segment"), Path("results/segment.json")]
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
-        cut, segmenter = None, "none"
+        cut, segmenter = None, segment.backend
         if segment.backend == "ltp":
-            cut, segmenter = load_ltp("data/segmenter"), files.read_json("data/segmenter/origin.json")["sha256"]
+            dictionary = read_dictionary(segment.dictionary)
+            cut = load_ltp("data/segmenter", dictionary)
+            if segment.simplify:
+                cut = on_simplified(cut)
+            made_from = [files.read_json("data/segmenter/origin.json")["sha256"], dictionary, segment.simplify]
+            segmenter = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
         counts = {"documents": 0, "characters": 0, "sentences": 0, "words": 0}
         with (
@@ -43,7 +52,12 @@ def main() -> None:
             for shard in shards:
                 documents = pq.read_table(shard)
                 texts = documents["text"].to_pylist()
+                if segment.backend == "spaces":
+                    texts, given = zip(*map(without_spaces, texts))
+                    documents = documents.set_column(documents.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
                 sentence_ends, word_ends = segment_texts(texts, cut, segment.batch_size, bar)
+                if segment.backend == "spaces":
+                    word_ends = given
                 ends = [pa.array(values, pa.list_(pa.int32())) for values in (sentence_ends, word_ends)]
                 documents = documents.append_column("sentence_ends", ends[0]).append_column("word_ends", ends[1])
                 target = folder / shard.parent.name / shard.name
@@ -57,8 +71,22 @@ def main() -> None:
         run.log(counts)
 
 
-def load_ltp(folder: str):
-    """A function: list of sentences -> list of lists of words."""
+def read_dictionary(path: str | None) -> list[str]:
+    """A word a line. Raises ValueError for a missing file and for a line with white space within."""
+    if path is None:
+        return []
+    if not Path(path).is_file():
+        raise ValueError(f"segment.dictionary: {path} does not exist; it is a text file with a word a line")
+    words = []
+    for number, line in enumerate(files.lines(path), 1):
+        if len(line.split()) > 1:
+            raise ValueError(f"{path}, line {number}: {line!r} is more than a word; a dictionary has a word a line")
+        words += line.split()
+    return words
+
+
+def load_ltp(folder: str, dictionary: list[str]):
+    """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of `dictionary` stay whole."""
     from ltp import LTP
 
     config = files.read_json(Path(folder, "config.json"))
@@ -66,6 +94,7 @@ def load_ltp(folder: str):
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
+    model.add_words(dictionary)
     if not config["nerual"]:
         return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
     import torch
@@ -75,6 +104,8 @@ def load_ltp(folder: str):
         raise ValueError(f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy the whole LTP folder")
     # LTP's neural models call what transformers 5 has dropped.
     model.tokenizer.batch_encode_plus = model.tokenizer.__call__
+    if torch.cuda.is_available():
+        model.to("cuda")
 
     def cut(sentences: list[str]) -> list[list[str]]:
         # They read 512 pieces at most and drop the rest.
@@ -90,6 +121,66 @@ def load_ltp(folder: str):
         return joined
 
     return cut
+
+
+def on_simplified(cut):
+    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends carry over."""
+    from opencc import OpenCC
+
+    convert = OpenCC("t2s").convert
+
+    def cut_simplified(sentences: list[str]) -> list[list[str]]:
+        simplified = [same_length(sentence, convert) for sentence in sentences]
+        # The words of a converted sentence are not to be searched in the text as it is.
+        cuts = zip(sentences, simplified, cut(simplified))
+        return [words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts]
+
+    return cut_simplified
+
+
+def same_length(sentence: str, convert) -> str:
+    """Converted, by characters where converting the whole would change its length."""
+    converted = convert(sentence)
+    if len(converted) == len(sentence):
+        return converted
+    return "".join(one if len(one := convert(character)) == 1 else character for character in sentence)
+
+
+def original_words(sentence: str, simplified: str, words: list[str]) -> list[str]:
+    """The stretches of `sentence` at which the `words` of its simplified form stand."""
+    ends = find_word_ends(simplified, words)
+    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
+
+
+def without_spaces(text: str) -> tuple[str, np.ndarray]:
+    """Text whose words are separated by white space -> (text as it is written, word ends).
+
+    A space stays where a Latin or other alphabetic word meets another one; it belongs to the word before it, as a line's end does.
+    """
+    parts, ends, length = [], [], 0
+    for line in text.split("\n"):
+        words = line.split()
+        for i, word in enumerate(words):
+            if i and spaced(words[i - 1][-1]) and spaced(word[0]):
+                parts.append(" ")
+                ends[-1] += 1
+                length += 1
+            parts.append(word)
+            length += len(word)
+            ends.append(length)
+        if parts and ends:
+            parts.append("\n")
+            ends[-1] += 1
+            length += 1
+    if parts:
+        parts.pop()
+        ends[-1] -= 1
+    return "".join(parts), np.array(ends, np.int64)
+
+
+def spaced(character: str) -> bool:
+    """Whether words in this character's script are written with spaces between them: letters and digits but Chinese, Japanese and the like."""
+    return character.isalnum() and unicodedata.east_asian_width(character) not in ("W", "F")
 
 
 def refuse_foreign_code(config, folder: str) -> None:
@@ -154,6 +245,8 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     LTP drops some characters (U+3000, U+200C), so each word is searched forward; what lies between two words goes to the
     first of them when it is white space, and is a word of its own otherwise.
     """
+    if "".join(words) == sentence:
+        return list(accumulate(map(len, words)))
     ends, position = [], 0
     for word in words:
         found = sentence.find(word, position)

@@ -1,0 +1,69 @@
+"""What a stage wrote, as lines to read; for `wwm show`."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from wwm import files, loader
+
+
+def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[str]:
+    """How a shard was made, then examples: pieces with bars between units, as they were and as they are masked."""
+    found = loader.Examples(shard, vocab, seed)
+    tokens = list(files.lines(vocab))
+    yield from (f"{key:<26}{value}" for key, value in loader.header(loader.shards(shard)[0]).items())
+    yield f"{'examples':<26}{len(found)}"
+    for number in numbers[: max(0, len(found) - numbers.start)]:
+        example = found.example(number)
+        original = example["input_ids"].copy()
+        original[example["masked_lm_positions"]] = example["masked_lm_ids"]
+        label = example["next_sentence_label"]
+        follows = "" if label is None else ", B is a random sentence" if label else ", B follows A"
+        yield f"\nexample {number}: {len(original)} pieces, {len(example['masked_lm_ids'])} to predict{follows}"
+        yield f"units   {with_bars([tokens[i] for i in original], example['unit_begins'])}"
+        yield f"masked  {with_bars(masked(tokens, example['input_ids'], example['masked_lm_positions']), example['unit_begins'])}"
+
+
+def masked(tokens: list[str], ids: np.ndarray, positions: np.ndarray) -> list[str]:
+    """Masked ids as entries of the vocabulary; what was chosen and is not [MASK] stands in brackets."""
+    chosen = set(positions.tolist())
+    return [tokens[i] if position not in chosen or tokens[i] == "[MASK]" else f"({tokens[i]})" for position, i in enumerate(ids)]
+
+
+def with_bars(pieces: list[str], begins: np.ndarray) -> str:
+    return "".join((" | " if begin and position else " " * (not begin)) + piece for position, (piece, begin) in enumerate(zip(pieces, begins)))
+
+
+def documents(shard: Path, numbers: range) -> Iterator[str]:
+    """Documents of data/corpus as they are, of data/segment a sentence a line with bars between words."""
+    rows = (row for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist())
+    for number, row in islice(enumerate(rows), numbers.start, numbers.stop):
+        yield f"{'' if number == numbers.start else chr(10)}document {number}: {row['id']}, from {row['source']}"
+        if "word_ends" not in row:
+            yield row["text"]
+            continue
+        start, sentence_ends = 0, set(row["sentence_ends"])
+        words: list[str] = []
+        for end in row["word_ends"]:
+            words.append(row["text"][start:end].strip())
+            start = end
+            if end in sentence_ends:
+                yield " | ".join(words)
+                words = []
+        if words:
+            yield " | ".join(words)
+
+
+def dropped(sample: Path, numbers: range) -> Iterator[str]:
+    """Documents that the stage corpus left out, by the rule that dropped them: `numbers` of each rule and source."""
+    seen: dict[tuple[str, str], int] = {}
+    for row in sorted(map(json.loads, files.lines(sample)), key=lambda row: (row["rule"], row["source"])):
+        key = (row["rule"], row["source"])
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] - 1 in numbers:
+            yield f"{'' if len(seen) == seen[key] == 1 else chr(10)}{row['rule']}, {row['source']}, {row['characters']:,} characters"
+            yield row["text"]

@@ -1,0 +1,144 @@
+"""Where raw text comes from: files of a folder, of a hub data set or at a URL -> documents, still uncleaned.
+
+A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines.
+"""
+
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from wwm import files, hub, wikitext
+
+# JSON lines of brightmart/nlp_chinese_corpus: the fields that make a document, a paragraph each.
+LAYOUTS = {
+    "wiki2019zh": ["text"],
+    "news2016zh": ["title", "desc", "content"],
+    "baike_qa2019": ["title", "desc", "answer"],
+    "webtext2019zh": ["title", "desc", "content"],
+}
+BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
+
+
+class Place(NamedTuple):
+    """One file: where it is, and what it is called in errors and hashes."""
+
+    path: str
+    name: str
+
+
+def find(folder: Path, key: str, source) -> list[Place]:
+    """The files of one source, sorted. Raises ValueError, which names `key`, when there is none."""
+    if urlsplit(source.files).scheme in ("http", "https"):
+        return [Place(source.files, source.files)]
+    if Path(source.files).is_absolute() or ".." in Path(source.files).parts:
+        raise ValueError(f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file or glob in it")
+    if source.dataset:
+        folder = hub.folder(source.dataset, key, [source.files], "a folder in the layout of a hub data set, or a hub name", repo_type="dataset")
+    found = sorted(path for path in folder.glob(source.files) if path.is_file())
+    if not found:
+        remedy = "see which files the data set has" if source.dataset else "set corpus.folder to the folder of your text and this key to a file or glob in it"
+        raise ValueError(f"{key}: no file matches {source.dataset or folder}/{source.files}; {remedy}")
+    return [Place(str(path), str(path.relative_to(folder))) for path in found]
+
+
+def documents(place: Place, source) -> Iterator[str]:
+    """Raises ValueError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text."""
+    empty = True
+    try:
+        for text in read(place, source):
+            empty = empty and not text.strip()
+            yield text
+    except BROKEN as error:
+        raise ValueError(f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again") from None
+    if empty:
+        raise ValueError(f"{place.path}: no text in it; remove it or fill it")
+
+
+def read(place: Place, source) -> Iterator[str]:
+    fields = source.fields or LAYOUTS.get(source.format)
+    if source.format == "parquet":
+        batches = pq.ParquetFile(place.path).iter_batches(1000, columns=fields)
+        for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+            yield joined(row, fields, f"{place.path}, row {number}")
+        return
+    # Not all that zstd writes is one frame, and fsspec reads the first one only.
+    compression = None if place.path.endswith(".zst") else "infer"
+    with fsspec.open(place.path, "rb", compression=compression) as stream:
+        if place.path.endswith(".zst"):
+            stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+        if source.format == "mediawiki":
+            yield from articles(stream, place.path)
+        elif source.format == "text":
+            yield from paragraphs(files.decoded(stream, place.path))
+        else:
+            for number, line in enumerate(files.decoded(stream, place.path), 1):
+                if line.strip():
+                    yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+
+
+def paragraphs(lines: Iterator[str]) -> Iterator[str]:
+    """A paragraph a line, a blank line between documents."""
+    document: list[str] = []
+    for line in lines:
+        if line.strip():
+            document.append(line)
+        elif document:
+            yield "\n".join(document)
+            document = []
+    if document:
+        yield "\n".join(document)
+
+
+def parsed(line: str, path: str, number: int) -> dict:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: no JSON ({error}); each line is an object of its own") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{path}, line {number}: {line[:40]} is no JSON object; each line is an object of its own")
+    return row
+
+
+def joined(row: dict, fields: list[str], where: str) -> str:
+    """The fields, a paragraph each; one that repeats the one before it is left out, and a missing value is no paragraph."""
+    parts: list[str] = []
+    for field in fields:
+        if field not in row:
+            raise ValueError(f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`")
+        if row[field] and str(row[field]) not in parts[-1:]:
+            parts.append(str(row[field]))
+    return "\n".join(parts)
+
+
+def articles(stream: IO[bytes], name: str) -> Iterator[str]:
+    """Plain text of the articles of a MediaWiki dump (pages-articles XML): no redirects, no pages of other namespaces."""
+    try:
+        root = None
+        for event, element in ElementTree.iterparse(stream, ("start", "end")):
+            if root is None:
+                root = element
+            if event != "end" or local(element) != "page":
+                continue
+            parts = {local(child): child for child in element.iter()}
+            if parts["ns"].text == "0" and "redirect" not in parts and "text" in parts:
+                yield wikitext.plain_text(parts["text"].text or "")
+            # Finished pages would stay in memory.
+            root.clear()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
+
+
+def local(element) -> str:
+    """The tag without its namespace, which changes with the version of the export format."""
+    return element.tag.rpartition("}")[2]
