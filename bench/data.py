@@ -32,7 +32,7 @@ def main(folder: Path, megabytes: float, repeats: int, segmenter_folder: Path, v
 
     model = segmenter.perceptron_file(segmenter_folder, str(segmenter_folder))
     cut = segment.load_ltp(str(segmenter_folder), [])
-    sentence_ends, word_ends = segment.segment_texts(texts, cut, 1000)
+    sentence_ends, word_ends = segment.segment_texts(texts, cut)
     sentences = [text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]
     from ltp_extension.perceptron import CWSModel
 
@@ -41,8 +41,8 @@ def main(folder: Path, megabytes: float, repeats: int, segmenter_folder: Path, v
     segmenting = in_turn(
         repeats,
         {
-            "segment": lambda: segment.segment_texts(texts, whole, 1000),
-            "segment, no conversion": lambda: segment.segment_texts(texts, cut, 1000),
+            "segment": lambda: segment.segment_texts(texts, whole),
+            "segment, no conversion": lambda: segment.segment_texts(texts, cut),
             "peer: ltp_extension batch_predict of the same sentences": lambda: raw.batch_predict(sentences, parallelism=False),
         },
     )
@@ -89,7 +89,7 @@ def documents(folder: Path, size: float) -> list[str]:
     texts = []
     for path in paths:
         left = size / len(paths)
-        for text in sources.read(sources.Place(str(path), path.name), argparse.Namespace(format="text", fields=None)):
+        for text in sources.documents(sources.Place(str(path), 0), argparse.Namespace(format="text", fields=None)):
             texts.append(text)
             left -= len(text.encode())
             if left <= 0:

@@ -2,17 +2,23 @@
 
 import http.server
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from wwm import cleaning, corpus
+
+ROOT = str(Path.cwd())
 
 
 @pytest.fixture
@@ -145,13 +151,53 @@ def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, e
     assert "题19\n第19条新闻的正文在这里。" in {row["text"] for part in ("train", "heldout") for row in documents(part)}
 
 
-def test_cut_off_file_is_named(project):
+@pytest.mark.parametrize("ending", ["gz", "bz2"])
+def test_cut_off_file_is_named(project, ending):
+    import bz2
     import gzip
 
-    Path("text/news.txt.gz").write_bytes(gzip.compress(Path("text/news.txt").read_bytes())[:-20])
-    set_sources("news: news.txt.gz")
-    with pytest.raises(ValueError, match="text/news.txt.gz cannot be read, .*cut off"):
+    compress = {"gz": gzip.compress, "bz2": bz2.compress}[ending]
+    Path(f"text/news.txt.{ending}").write_bytes(compress(Path("text/news.txt").read_bytes())[:-20])
+    set_sources(f"news: news.txt.{ending}")
+    with pytest.raises(ValueError, match=f"text/news.txt.{ending} cannot be read, .*cut off"):
         corpus.main()
+    assert not Path("data/corpus").exists()
+
+
+def test_byte_that_is_not_utf8_in_the_middle_of_a_large_file_is_named_by_its_line(project):
+    lines = [f"第{i}行说的是这一天里发生的第{i}件事，一共有许多件。\n\n".encode() for i in range(120_000)]
+    lines[70_000] = "坏".encode()[:2] + lines[70_000]
+    Path("text/news.txt").write_bytes(b"".join(lines))
+    assert Path("text/news.txt").stat().st_size > 9e6
+    with pytest.raises(ValueError, match=f"text/news.txt, line {70_000 * 2 + 1}: not UTF-8"):
+        corpus.main()
+    assert not Path("data/corpus").exists()
+
+
+def test_line_of_50_megabytes_is_dropped_and_counted(project):
+    with open("text/news.txt", "a", encoding="utf-8") as stream:
+        stream.write("\n\n" + LONG * (50_000_000 // len(LONG.encode())) + "\n")
+    corpus.main()
+    assert counts()["dropped_long"] == 1 and counts()["news.train_documents"] + counts()["news.heldout_documents"] == 20
+    (row,) = [json.loads(line) for line in Path("data/corpus/dropped.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert row["rule"] == "long" and row["characters"] > 16_000_000 and len(row["text"]) == 2000
+
+
+def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
+    characters = np.random.default_rng(1).integers(0x4E00, 0x9000, size=(400, 500))
+    Path("text/news.txt").write_text("\n\n".join("".join(map(chr, row)) for row in characters.tolist()), encoding="utf-8")
+
+    def run(limit: int) -> subprocess.CompletedProcess:
+        # A file that may not grow fails as one does on a full disk.
+        command = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        command += "from wwm import command, corpus; command.run(corpus.main)"
+        return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ROOT})
+
+    failed = run(100_000)
+    assert failed.returncode and "error: no room on the disk of" in failed.stderr and "Traceback" not in failed.stderr
+    assert not Path("data/corpus").exists() and not list(Path("data").glob(".*"))
+    assert all((path / "counts.json").exists() for path in Path("scratch").glob("*/*"))
+    assert run(100_000_000).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ ONLY = {
     "dvc": {"flows.stage", "flows.pipeline", "wwm.hashes"},  # the last asks it for hashes, where it is installed
 }
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
+# They read, write and hand on; what they read is in the key itself.
+PASSED_ON = {"files", "hub", "sources", "engine"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {"torch", "transformers", "accelerate", "numpy", "pyarrow", "numba", "tqdm", "safetensors", "tokenizers"}
 TRAINING = {"pretrain", "finetune", "cloze"}
@@ -113,6 +115,14 @@ def test_stage_depends_on_every_module_that_can_change_its_bytes(stage):
     assert named == reached(stage)
 
 
+@pytest.mark.parametrize("stage", ["corpus", "segment", "mask", "pretrain", "finetune"])
+def test_what_a_stage_keeps_over_a_kill_is_keyed_by_every_module_that_can_change_it(stage):
+    tree = ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8"))
+    (code,) = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"]
+    named = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)} - {"files", "Path", "module"}
+    assert {name.removesuffix("_code") for name in named} - {"__file__"} == reached(stage) - {stage} - PASSED_ON and "__file__" in named
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_reads_its_own_section_and_base_only(stage):
     tree = ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8"))
@@ -133,7 +143,7 @@ def test_stage_of_one_entry_depends_on_every_key_but_the_other_entries(stage):
 def test_params_have_a_section_for_every_stage_and_no_other():
     from wwm.params import Params
 
-    assert list(Params.model_fields) == ["base", *STAGES]
+    assert list(Params.model_fields) == ["base", "engine", *STAGES]
 
 
 def test_dvc_reads_the_whole_graph():

@@ -32,7 +32,7 @@ def project(tmp_path, monkeypatch):
 
 def write_segments(texts: list[str], segmenter: str) -> None:
     """data/segment as the stage writes it, each text a document."""
-    sentence_ends, word_ends = segment.segment_texts(texts, None, 10)
+    sentence_ends, word_ends = segment.segment_texts(texts, None)
     columns = {"id": texts, "source": ["news"] * len(texts), "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
     table = pa.table({key: pa.array([list(v) if isinstance(v, np.ndarray) else v for v in values]) for key, values in columns.items()})
     for part in ("train", "heldout"):

@@ -162,7 +162,7 @@ def project(tmp_path_factory):
     for name in ("segmenter", "vocab"):
         (folder / "data" / name).mkdir(parents=True)
     segmenter.train_perceptron(gold, gold, epochs=3, seed=1, folder=folder / "data/segmenter")
-    tokens = vocab.train([*("".join(words) for words in gold), *[SENTENCE] * 3], 200, 1)
+    tokens = vocab.train(lambda: [*("".join(words) for words in gold), *[SENTENCE] * 3], 200, 1)
     vocab.save(vocab.build(tokens, True), tokens, True, folder / "data/vocab")
     return folder
 

@@ -53,7 +53,7 @@ def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
 @given(st.lists(st.text() | st.text(st.sampled_from("我们研究語言模型。，！？”…\n \u3000\u200c\u0301Ｔ恤１９a😀[]"), max_size=40), min_size=1, max_size=4))
 def test_any_text_at_all_is_partitioned_into_sentences_and_words(trained, texts):
     for cut in (None, segment.load_ltp(str(trained), []), segment.on_simplified(segment.load_ltp(str(trained), ["研究語言"]))):
-        for text, *both in zip(texts, *segment.segment_texts([text or "。" for text in texts], cut, batch_size=2)):
+        for text, *both in zip(texts, *segment.segment_texts([text or "。" for text in texts], cut)):
             for ends in both:
                 assert list(ends) == sorted(set(ends)) and ends[-1] == len(text or "。") and ends[0] > 0
 
@@ -61,7 +61,7 @@ def test_any_text_at_all_is_partitioned_into_sentences_and_words(trained, texts)
 def test_traditional_text_is_cut_as_its_simplified_form_and_stays_as_it_is(trained):
     cut = segment.on_simplified(segment.load_ltp(str(trained), []))
     assert cut(["我們研究語言模型。"]) == [["我們", "研究", "語言", "模型", "。"]]
-    _, (word_ends,) = segment.segment_texts(["他們喜歡這本書。"], cut, batch_size=1)
+    _, (word_ends,) = segment.segment_texts(["他們喜歡這本書。"], cut)
     assert words_of("他們喜歡這本書。", word_ends) == ["他們", "喜歡", "這", "本", "書", "。"]
 
 
@@ -72,6 +72,13 @@ def test_conversion_that_changes_the_length_is_done_by_characters():
 def test_word_of_the_dictionary_stays_whole(trained, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("语言模型\n", encoding="utf-8")
+    cut = segment.load_ltp(str(trained), segment.read_dictionary(str(path)))
+    assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言模型", "。"]]
+
+
+def test_word_that_stands_twice_in_a_dictionary_is_one_word(trained, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("语言模型\n\n语言模型\n自然语言\n语言模型\n", encoding="utf-8")
     cut = segment.load_ltp(str(trained), segment.read_dictionary(str(path)))
     assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言模型", "。"]]
 
@@ -123,7 +130,7 @@ def test_word_scores_are_those_of_the_bake_offs():
 @pytest.mark.parametrize("backend", ["ltp", "none"])
 def test_sentences_and_words_partition_any_text(trained, text, backend):
     cut = segment.load_ltp(str(trained), []) if backend == "ltp" else None
-    (sentence_ends,), (word_ends,) = segment.segment_texts([text], cut, batch_size=10)
+    (sentence_ends,), (word_ends,) = segment.segment_texts([text], cut)
     for ends in (sentence_ends, word_ends):
         assert list(ends) == sorted(set(ends)) and ends[-1] == len(text) and ends[0] > 0
     assert set(sentence_ends) <= set(word_ends.tolist())
@@ -131,7 +138,7 @@ def test_sentences_and_words_partition_any_text(trained, text, backend):
 
 def test_sentences_end_at_punctuation_and_at_lines(trained):
     text = "我们研究模型。他们喜欢书！\n今天天气很好"
-    (ends,), _ = segment.segment_texts([text], None, batch_size=10)
+    (ends,), _ = segment.segment_texts([text], None)
     assert words_of(text, ends) == ["我们研究模型。", "他们喜欢书！\n", "今天天气很好"]
 
 
@@ -197,7 +204,7 @@ def neural(tmp_path):
 
 def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(neural):
     assert segmenter.perceptron_file(neural, "here") is None
-    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural), []), batch_size=10)
+    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural), []))
     for text, ends in zip(TEXTS, word_ends, strict=True):
         assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) <= len(text)
 

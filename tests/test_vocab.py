@@ -14,13 +14,13 @@ LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年
 
 @pytest.fixture
 def folder(tmp_path):
-    tokens = vocab.train(LINES, 120, 1)
+    tokens = vocab.train(lambda: LINES, 120, 1)
     vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
     return tmp_path
 
 
 def test_training_twice_gives_the_same_entries_in_the_same_order():
-    assert vocab.train(LINES, 120, 1) == vocab.train(LINES, 120, 1)
+    assert vocab.train(lambda: LINES, 120, 1) == vocab.train(lambda: LINES, 120, 1)
 
 
 def test_trained_vocabulary_has_the_special_tokens_first_and_splits_chinese_characters(folder):
@@ -90,4 +90,4 @@ def test_repeated_entry_is_named_by_its_lines(tmp_path):
 
 def test_vocabulary_too_small_for_the_characters_is_named():
     with pytest.raises(ValueError, match="vocab.size 20 is too small"):
-        vocab.train(LINES, 20, 1)
+        vocab.train(lambda: LINES, 20, 1)

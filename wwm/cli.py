@@ -40,7 +40,7 @@ def masks(
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
         raise ValueError(f"{text!r} has no pieces to mask; give some text")
-    _, word_ends = segment.segment_texts([text], segment.on_simplified(segment.load_ltp(str(segmenter), [])), batch_size=1)
+    _, word_ends = segment.segment_texts([text], segment.on_simplified(segment.load_ltp(str(segmenter), [])))
     starts, ends = np.array(encoding.offsets).T
     continuation = np.array([token.startswith("##") for token in encoding.tokens])
     whole_words, _ = align.units(starts, ends, continuation, word_ends[0])
@@ -115,7 +115,7 @@ def f1(
         if part:
             scores = []
             for way in (cut, segment.on_simplified(cut)):
-                _, word_ends = segment.segment_texts(["".join(words) for words in part], way, batch_size=1000)
+                _, word_ends = segment.segment_texts(["".join(words) for words in part], way)
                 found = [["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)]
                 scores.append(word_scores(part, found)["f1"])
             print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")

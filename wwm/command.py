@@ -1,5 +1,6 @@
 """How a stage is started from the command line."""
 
+import errno
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,10 @@ def user_errors():
         if Path(trace.tb_frame.f_code.co_filename).parent != Path(__file__).parent:
             raise
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        sys.exit(f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run again, what was finished is kept")
 
 
 def run(main) -> None:

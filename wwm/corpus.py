@@ -4,23 +4,44 @@ Reads   corpus.folder/<glob of each source>, or what the source names at a URL o
 Writes  data/corpus/{train,heldout}/NNNNN.parquet with the columns id, source, text; data/corpus/dropped.jsonl, a sample of the documents
         that each rule dropped (`wwm show`); results/corpus.json with every count
 By hand python -m wwm.corpus
+
+Three passes: blocks of raw documents are cleaned and signed, side by side; what repeats is found among the signatures of
+all; shards are written from what is left, side by side. Where blocks and shards end is decided by hashes of the documents
+there, so that a changed, added or removed file changes those around it and no other.
 """
 
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import cleaning, files, sources
-from wwm.duplicates import Duplicates
+from wwm import cleaning, duplicates, engine, files, sources, wikitext
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
+BLOCK = pa.schema([("text", pa.string()), ("digest", pa.binary(32)), ("characters", pa.int64()), ("dropped", pa.uint8()), ("signature", pa.binary())])
+BLOCK_CHARACTERS = 1_000_000
+RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight"]
 SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
 SAMPLE_CHARACTERS = 2000
+
+
+class Documents(NamedTuple):
+    """All documents read, n in blocks: what decisions over the whole corpus need of each."""
+
+    sources: list[str]  # of each block
+    blocks: list[Path]  # the file that has the texts of each block
+    block: np.ndarray  # (n,) int32
+    row: np.ndarray  # (n,) int32, in the block
+    digests: np.ndarray  # (n, 4) uint64: sha256 of the clean text
+    characters: np.ndarray  # (n,) int64, of the clean text
+    dropped: np.ndarray  # (n,) uint8, into RULES
 
 
 def main() -> None:
@@ -28,54 +49,123 @@ def main() -> None:
 
     base, corpus = params.load("corpus")
     outs = [Path("data/corpus"), Path("results/corpus.json")]
+    code = files.code(cleaning, duplicates, wikitext) + files.content_hash(__file__)
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
-        counts: Counter = Counter()
-        duplicates = Duplicates(corpus.near_duplicate_similarity, base.seed)
-        with files.new_folder(outs[0]) as folder, files.new_file(folder / "dropped.jsonl") as sample, open(sample, "w", encoding="utf-8") as dropped:
-            writers = {part: ShardWriter(folder / part, corpus.documents_per_shard) for part in ("train", "heldout")}
-            for name, source in corpus.sources.items():
-                own: Counter = Counter()
-                for place in sources.find(Path(corpus.folder), f"corpus.sources.{name}", source):
-                    for raw in tqdm(sources.documents(place, source), desc=f"corpus {name}", unit=" documents", mininterval=1):
-                        own["documents_read"] += 1
-                        text = cleaning.clean(raw)
-                        own["removed_characters"] += len(raw) - len(text)
-                        digest = hashlib.sha256(text.encode()).digest()
-                        rule = refused(text, corpus) or duplicates.found(text)
-                        copies = copies_of(digest, source.weight)
-                        if rule or not copies:
-                            rule = rule or "weight"
-                            own[f"dropped_{rule}"] += 1
-                            if own[f"dropped_{rule}"] <= SAMPLE:
-                                row = {"rule": rule, "source": name, "text": raw[:SAMPLE_CHARACTERS], "characters": len(raw)}
-                                dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
-                            continue
-                        part = "heldout" if fraction(digest) < corpus.heldout_share else "train"
-                        for _ in range(copies if part == "train" else 1):
-                            writers[part].add({"id": digest.hex()[:32], "source": name, "text": text})
-                            own[f"{part}_documents"] += 1
-                            own[f"{part}_characters"] += len(text)
-                if not own["train_documents"] or not own["heldout_documents"]:
-                    raise ValueError(
-                        f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left for training and {own['heldout_documents']} to measure on, "
-                        f"dropped: {', '.join(f'{key[8:]} {own[key]}' for key in sorted(own) if key.startswith('dropped_')) or 'none'}; with corpus.heldout_share {corpus.heldout_share} "
-                        f"and corpus.min_characters {corpus.min_characters} each needs one at least: separate documents by a blank line, change these keys, or give more text"
-                    )
-                counts += own
-                counts += Counter({f"{name}.{key}": number for key, number in own.items()})
-            for writer in writers.values():
-                writer.close()
-        files.write_json(outs[1], dict(sorted(counts.items())))
-        run.log(counts)
+        counts: dict[str, Counter] = {name: Counter() for name in corpus.sources}
+        documents = read(corpus, base.seed, code, counts)
+        parts = split(documents, corpus)
+        for name, own in counts.items():
+            count(own, np.array([source == name for source in documents.sources])[documents.block], documents, parts)
+            if not own["train_documents"] or not own["heldout_documents"]:
+                raise ValueError(
+                    f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left for training and {own['heldout_documents']} to measure on, "
+                    f"dropped: {', '.join(f'{key[8:]} {own[key]}' for key in sorted(own) if key.startswith('dropped_')) or 'none'}; with corpus.heldout_share {corpus.heldout_share} "
+                    f"and corpus.min_characters {corpus.min_characters} each needs one at least: separate documents by a blank line, change these keys, or give more text"
+                )
+        with files.new_folder(outs[0]) as folder:
+            with files.new_file(folder / "dropped.jsonl") as sample:
+                sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped_sample(documents)), encoding="utf-8")
+            shards = {
+                f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies, code)
+                for part, copies in parts.items()
+                for number, rows in enumerate(cut_shards(documents, np.flatnonzero(copies), corpus.characters_per_shard))
+            }
+            for (made, _), name in zip(tqdm(engine.each("corpus", write_shard, shards.values()), total=len(shards), desc="corpus", unit=" shards"), shards):
+                files.link(made / "shard.parquet", folder / name)
+        total = sum(counts.values(), Counter()) + Counter({f"{name}.{key}": number for name, own in counts.items() for key, number in own.items()})
+        files.write_json(outs[1], dict(sorted(total.items())))
+        run.log(total)
 
 
-def refused(text: str, corpus) -> str | None:
-    """The rule that this document falls under, None for one that is kept."""
-    if len(text) < corpus.min_characters:
+def read(corpus, seed: int, code: str, counts: dict[str, Counter]) -> Documents:
+    """All documents of all sources, cleaned in blocks, with what refused or repeats; adds to the counts of each source."""
+    found = {name: sources.find(Path(corpus.folder), f"corpus.sources.{name}", source) for name, source in corpus.sources.items()}
+    rules = corpus.model_dump(include={"min_characters", "max_characters", "min_letter_share", "near_duplicate_similarity"}) | {"seed": seed}
+    names: list[str] = []
+
+    def blocks() -> Iterator[tuple[str, tuple]]:
+        for name, places in found.items():
+            source = corpus.sources[name]
+            for block, digest in cut_blocks(text for place in places for text in sources.documents(place, source, bar.update)):
+                names.append(name)
+                settings = rules | {"format": source.format}
+                yield files.hash_of([digest, settings, code]), (block, settings)
+
+    paths, columns = [], []
+    size = sum(place.size for places in found.values() for place in places)
+    with (
+        tqdm(total=size, desc="corpus: reading and cleaning", unit="B", unit_scale=True, mininterval=1) as bar,
+        duplicates.Signatures(files.SCRATCH) as signatures,
+    ):
+        for made, own in engine.each("corpus-blocks", clean_block, blocks()):
+            counts[names[len(paths)]] += own
+            table = pq.read_table(made / "block.parquet", columns=["digest", "characters", "dropped", "signature"])
+            digests = np.frombuffer(b"".join(table["digest"].to_pylist()), ">u8").astype(np.uint64).reshape(-1, 4)
+            rows = np.arange(len(table), dtype=np.int32)
+            columns.append((np.full_like(rows, len(paths)), rows, digests, table["characters"].to_numpy(), table["dropped"].to_numpy()))
+            signatures.add(np.frombuffer(b"".join(table["signature"].drop_null().to_pylist()), np.uint32).reshape(-1, duplicates.PERMUTATIONS))
+            paths.append(made / "block.parquet")
+        documents = Documents(names, paths, *map(np.concatenate, zip(*columns)))
+        kept = np.flatnonzero(documents.dropped == 0)
+        if corpus.near_duplicate_similarity is not None:
+            documents.dropped[kept[signatures.repeated(corpus.near_duplicate_similarity)]] = RULES.index("near_duplicate")
+        documents.dropped[kept[duplicates.exact(documents.digests[kept, :2])]] = RULES.index("duplicate")
+    return documents
+
+
+def cut_blocks(documents: Iterable[str]) -> Iterator[tuple[list[str], str]]:
+    """(documents, sha256 of them) of about BLOCK_CHARACTERS each."""
+    block: list[str] = []
+    digests: list[bytes] = []
+    filled = 0
+    for text in documents:
+        block.append(text)
+        digests.append(hashlib.sha256(text.encode()).digest())
+        filled += len(text)
+        if ends(fraction(digests[-1]), len(text), filled, BLOCK_CHARACTERS):
+            yield block, hashlib.sha256(b"".join(digests)).hexdigest()
+            block, digests, filled = [], [], 0
+    if block:
+        yield block, hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def ends(fraction: float, characters: int, filled: int, size: int) -> bool:
+    """Whether a block or shard ends after this document: `size` on average, where the document's own hash says, not before it is half full.
+
+    What comes before moves only the ends that are near: after a change the old ones are soon met again.
+    """
+    return filled >= size / 2 and fraction * size < 2 * characters
+
+
+def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str, int]:
+    """Writes block.parquet: each document cleaned, or as it was read where it is refused, with what the decisions need."""
+    columns: dict[str, list] = {name: [] for name in BLOCK.names}
+    removed = 0
+    for raw in documents:
+        text = cleaning.clean(wikitext.plain_text(raw) if settings["format"] == "mediawiki" else raw)
+        removed += len(raw) - len(text)
+        rule = refused(text, settings)
+        sign = not rule and settings["near_duplicate_similarity"] is not None
+        row = (
+            raw[:SAMPLE_CHARACTERS] if rule else text,
+            hashlib.sha256(text.encode()).digest(),
+            len(text),
+            RULES.index(rule),
+            duplicates.signature(text, settings["seed"]).tobytes() if sign else None,
+        )
+        for name, value in zip(columns, row):
+            columns[name].append(value)
+    pq.write_table(pa.table(columns, BLOCK), folder / "block.parquet", compression="zstd")
+    return {"documents_read": len(documents), "removed_characters": removed}
+
+
+def refused(text: str, settings: dict) -> str:
+    """The rule that this document by itself falls under, "" for none."""
+    if len(text) < settings["min_characters"]:
         return "short"
-    if cleaning.letter_share(text) < corpus.min_letter_share:
-        return "not_language"
-    return None
+    if len(text) > settings["max_characters"]:
+        return "long"
+    return "not_language" if cleaning.letter_share(text) < settings["min_letter_share"] else ""
 
 
 def fraction(digest: bytes) -> float:
@@ -83,37 +173,73 @@ def fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def copies_of(digest: bytes, weight: float) -> int:
-    """How often a document is taken so that its source weighs `weight` times what it has; other bytes than the hold-out's decide."""
-    whole = int(weight)
-    return whole + (fraction(digest[8:]) < weight - whole)
+def split(documents: Documents, corpus) -> dict[str, np.ndarray]:
+    """Part -> (n,) int64, how often it has each document; marks as dropped what its source's weight leaves out.
+
+    A source is to weigh `weight` times what it has; what is measured on is there once. Different parts of the hash decide.
+    """
+    weight = np.array([corpus.sources[name].weight for name in documents.sources])[documents.block]
+    held, drawn = documents.digests[:, 0] / 2.0**64, documents.digests[:, 1] / 2.0**64
+    copies = np.floor(weight).astype(np.int64) + (drawn < weight % 1)
+    documents.dropped[(documents.dropped == 0) & (copies == 0)] = RULES.index("weight")
+    copies[documents.dropped > 0] = 0
+    heldout = held < corpus.heldout_share
+    return {"train": np.where(heldout, 0, copies), "heldout": np.where(heldout, np.minimum(copies, 1), 0)}
 
 
-class ShardWriter:
-    """Rows -> folder/NNNNN.parquet, `rows_per_shard` each; the last holds two at least, for next sentence prediction takes two documents."""
+def count(own: Counter, mine: np.ndarray, documents: Documents, parts: dict[str, np.ndarray]) -> None:
+    """Adds the counts of one source, whose documents are `mine`."""
+    for code, rule in enumerate(RULES[1:], 1):
+        if number := int((documents.dropped[mine] == code).sum()):
+            own[f"dropped_{rule}"] = number
+    for part, copies in parts.items():
+        own[f"{part}_documents"] = int(copies[mine].sum())
+        own[f"{part}_characters"] = int((copies[mine] * documents.characters[mine]).sum())
 
-    def __init__(self, folder: Path, rows_per_shard: int):
-        self.folder, self.rows_per_shard = folder, rows_per_shard
-        self.rows: list[dict] = []
-        self.shards = 0
-        folder.mkdir(parents=True)
 
-    def add(self, row: dict) -> None:
-        self.rows.append(row)
-        if len(self.rows) == self.rows_per_shard + 2:
-            self.write(self.rows[: self.rows_per_shard])
-            self.rows = self.rows[self.rows_per_shard :]
+def dropped_sample(documents: Documents) -> Iterator[dict]:
+    """The first few documents that each rule dropped of each source."""
+    source = np.unique(documents.sources, return_inverse=True)[1][documents.block]
+    wanted = [np.flatnonzero((documents.dropped == code) & (source == s))[:SAMPLE] for code in range(1, len(RULES)) for s in range(source.max() + 1)]
+    for i in np.sort(np.concatenate(wanted)):
+        block = documents.block[i]
+        text = pq.read_table(documents.blocks[block], columns=["text"])["text"][documents.row[i]].as_py()
+        rule = RULES[documents.dropped[i]]
+        yield {"rule": rule, "source": documents.sources[block], "text": text[:SAMPLE_CHARACTERS], "characters": int(documents.characters[i])}
 
-    def close(self) -> None:
-        if self.rows:
-            self.write(self.rows)
 
-    def write(self, rows: list[dict]) -> None:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), self.folder / f"{self.shards:05d}.parquet", compression="zstd")
-        self.shards += 1
+def cut_shards(documents: Documents, chosen: np.ndarray, characters_per_shard: int) -> list[np.ndarray]:
+    """The chosen documents in shards; each has two at least, for next sentence prediction takes two."""
+    starts, filled = [0], 0
+    for n, (i, characters) in enumerate(zip(chosen, documents.characters[chosen].tolist()), 1):
+        filled += characters
+        if n - starts[-1] >= 2 and n < len(chosen) - 1 and ends(documents.digests[i, 2] / 2.0**64, characters, filled, characters_per_shard):
+            starts.append(n)
+            filled = 0
+    return [chosen[start:end] for start, end in zip(starts, [*starts[1:], len(chosen)])]
+
+
+def shard_work(documents: Documents, rows: np.ndarray, copies: np.ndarray, code: str) -> tuple[str, tuple]:
+    """(key, arguments of write_shard): rows of blocks, each as often as it is to stand."""
+    parts = []
+    for block in np.unique(documents.block[rows]):
+        mine = rows[documents.block[rows] == block]
+        parts.append((str(documents.blocks[block]), documents.sources[block], np.repeat(documents.row[mine], copies[mine])))
+    key = [hashlib.sha256(documents.digests[rows].tobytes() + copies[rows].tobytes()).hexdigest(), [(source, len(taken)) for _, source, taken in parts], code]
+    return files.hash_of(key), (parts,)
+
+
+def write_shard(folder: Path, parts: list[tuple[str, str, np.ndarray]]) -> dict:
+    tables = []
+    for block, source, rows in parts:
+        table = pq.read_table(block, columns=["digest", "text"]).take(rows)
+        ids = [digest.hex()[:32] for digest in table["digest"].to_pylist()]
+        tables.append(pa.table({"id": ids, "source": [source] * len(ids), "text": table["text"]}, SCHEMA))
+    pq.write_table(pa.concat_tables(tables), folder / "shard.parquet", compression="zstd")
+    return {}
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm import command, corpus
 
-    command.run(main)
+    command.run(corpus.main)

@@ -104,13 +104,22 @@ def scratch(stage: str, inputs: list[str | Path], settings: dict):
     goes on from what lies there; other inputs or settings give another folder. The caller removes it when the work is done.
     """
     key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hash_of(key)[:16]
     folder = SCRATCH / f"{stage}-{digest}"
     if not folder.exists():
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
             print(f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to those to go on from it", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(SCRATCH / f"{stage}-{digest}.lock", "w") as lock:
+    with locked(folder):
+        folder.mkdir(exist_ok=True)
+        yield folder
+
+
+@contextmanager
+def locked(folder: Path):
+    """Holds `folder`.lock: one process at a time works on what the folder is for, others wait and say so."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
         waiting = False
         while True:
             try:
@@ -121,5 +130,23 @@ def scratch(stage: str, inputs: list[str | Path], settings: dict):
                     print(f"{folder} is in use: another process does this very work; waiting for it", flush=True)
                 waiting = True
                 time.sleep(1)
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
+        yield
+
+
+def hash_of(value) -> str:
+    """sha256 of a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def code(*modules) -> str:
+    """sha256 of the source of these modules."""
+    return hash_of([content_hash(module.__file__) for module in modules])
+
+
+def link(source: Path, target: Path) -> None:
+    """`target` becomes the same file as `source`, or a copy where they are on different disks."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

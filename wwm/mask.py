@@ -14,6 +14,8 @@ made: `vocab` and `segmenter` (sha256), `settings` (JSON) and their sha256, `par
 import hashlib
 import json
 import zlib
+from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import align, examples, files, masking, tokenization
+from wwm import align, engine, examples, files, masking, tokenization
 
 
 class Pieces(NamedTuple):
@@ -45,53 +47,31 @@ def main(name: str) -> None:
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
     settings = {"seed": base.seed, "set": name} | mask.model_dump(exclude={"sets", "joined_share_limit"}) | chosen.model_dump(exclude={"lengths"})
     lengths = [length.model_dump() for length in chosen.lengths]
+    code = files.code(align, examples, masking, tokenization) + files.content_hash(__file__)
     with track.run("mask", name=name, params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths}, outs=outs) as run:
-        tokenizer = tokenization.CorpusTokenizer(tokenization.load("data/vocab"))
-        tokens = list(files.lines("data/vocab/vocab.txt"))
         vocab = files.content_hash("data/vocab/vocab.txt")
+        tokenizer = files.content_hash("data/vocab")
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
-        totals = {length["max_seq_length"]: dict.fromkeys(("examples", "pieces", "masked", "pairs", "random_next"), 0) for length in lengths}
-        joined = characters = 0
-        segmented = chosen.unit != "wordpiece"
-        with (
-            files.new_folder(outs[0]) as folder,
-            tqdm(total=len(shards) * sum(length["dupe_factor"] for length in lengths), desc=f"mask {name}", unit=" passes") as bar,
-        ):
-            for shard in shards:
-                documents = pq.read_table(shard)
-                # Without a segmenter every character is a word, and what pieces join says nothing.
-                segmented = segmented and documents.schema.metadata[b"segmenter"] != b"none"
-                pieces = tokenize(documents, tokenizer, tokens, chosen.unit)
-                joined += pieces.joined_characters
-                characters += pieces.characters
+        work = (
+            (files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code]), (shard, vocab, tokenizer, settings, lengths)) for shard in shards
+        )
+        counts: Counter = Counter()
+        total = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        with files.new_folder(outs[0]) as folder, tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar:
+            for (made, own), shard in zip(engine.each(f"mask-{name}", mask_shard, work), shards):
                 for length in lengths:
-                    target = folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow"
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made = json.dumps(settings | length)
-                    header = {
-                        "vocab": vocab,
-                        "segmenter": documents.schema.metadata[b"segmenter"],
-                        "settings": made,
-                        "params": hashlib.sha256(made.encode()).hexdigest(),
-                    }
-                    key = zlib.crc32(f"{name}/{length['max_seq_length']}/{shard.parent.name}/{shard.stem}".encode())
-                    with (
-                        pa.OSFile(str(target), "wb") as sink,
-                        pa.ipc.new_file(sink, schema(pieces.ids.dtype, settings["masking"]).with_metadata(header)) as writer,
-                    ):
-                        for dupe in range(length["dupe_factor"]):
-                            rng = np.random.default_rng([base.seed, key, dupe])
-                            batch = make_examples(pieces, tokens, settings | length, rng)
-                            writer.write_batch(batch)
-                            count(totals[length["max_seq_length"]], batch)
-                            bar.update()
-            shares = {"joined_share": joined / max(1, characters)} if segmented else {}
+                    files.link(made / f"{length['max_seq_length']}.arrow", folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow")
+                counts += own
+                bar.update(own["documents"])
+            # Without a segmenter every character is a word, and what pieces join says nothing.
+            segmented = chosen.unit != "wordpiece" and pq.read_schema(shards[0]).metadata[b"segmenter"] != b"none"
+            shares = {"joined_share": counts["joined"] / max(1, counts["characters"])} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
                 raise ValueError(
                     f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
                     f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
                 )
-        report = shares | {str(length): summary(total, length) for length, total in totals.items()}
+        report = shares | {str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths}
         files.write_json(outs[1], report)
         run.log(
             {
@@ -101,6 +81,35 @@ def main(name: str) -> None:
             }
         )
         print(f"mask {name}: {json.dumps(report)}")
+
+
+def mask_shard(folder: Path, shard: Path, vocab: str, tokenizer: str, settings: dict, lengths: list[dict]) -> dict[str, int]:
+    """Writes LENGTH.arrow for each length: the examples of a shard of data/segment, all passes."""
+    documents = pq.read_table(shard)
+    tokens, encoder = vocabulary(tokenizer)
+    pieces = tokenize(documents, encoder, tokens, settings["unit"])
+    counts = Counter(documents=len(documents), joined=pieces.joined_characters, characters=pieces.characters)
+    # What a shard holds and not where it stands among others decides its random draws.
+    key = zlib.crc32("".join(documents["id"].to_pylist()).encode())
+    for length in lengths:
+        made = json.dumps(settings | length)
+        header = {"vocab": vocab, "segmenter": documents.schema.metadata[b"segmenter"], "settings": made, "params": hashlib.sha256(made.encode()).hexdigest()}
+        with (
+            pa.OSFile(str(folder / f"{length['max_seq_length']}.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, schema(pieces.ids.dtype, settings["masking"]).with_metadata(header)) as writer,
+        ):
+            for dupe in range(length["dupe_factor"]):
+                rng = np.random.default_rng([settings["seed"], zlib.crc32(f"{settings['set']}/{length['max_seq_length']}".encode()), key, dupe])
+                batch = make_examples(pieces, tokens, settings | length, rng)
+                writer.write_batch(batch)
+                counts += counts_of(batch, length["max_seq_length"])
+    return counts
+
+
+@lru_cache(maxsize=1)
+def vocabulary(tokenizer: str) -> tuple[list[str], tokenization.CorpusTokenizer]:
+    """Entries and tokenizer of data/vocab, once in a process for what `tokenizer`, its hash, stands for."""
+    return list(files.lines("data/vocab/vocab.txt")), tokenization.CorpusTokenizer(tokenization.load("data/vocab"))
 
 
 def schema(dtype: np.dtype, masking: str) -> pa.Schema:
@@ -164,27 +173,27 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
     return pa.RecordBatch.from_arrays([*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"]))
 
 
-def count(total: dict[str, int], batch: pa.RecordBatch) -> None:
+def counts_of(batch: pa.RecordBatch, length: int) -> Counter:
     labels = batch.column("next_sentence_label")
-    total["examples"] += len(batch)
-    total["pieces"] += len(batch.column("input_ids").values)
+    counts = {"examples": len(batch), "pieces": len(batch.column("input_ids").values), "pairs": len(batch) - labels.null_count}
+    counts["random_next"] = labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
     if "masked_lm_ids" in batch.schema.names:
-        total["masked"] += len(batch.column("masked_lm_ids").values)
-    total["pairs"] += len(batch) - labels.null_count
-    total["random_next"] += labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
+        counts["masked"] = len(batch.column("masked_lm_ids").values)
+    return Counter({f"{length}.{key}": number for key, number in counts.items()})
 
 
-def summary(total: dict[str, int], length: int) -> dict[str, float]:
-    shares = {"examples": total["examples"], "pieces": total["pieces"], "fill": total["pieces"] / (total["examples"] * length)}
+def summary(counts: Counter, length: int) -> dict[str, float]:
+    examples, pieces, pairs, random_next, masked = (counts[f"{length}.{key}"] for key in ("examples", "pieces", "pairs", "random_next", "masked"))
+    shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
     # Dynamic masks are not drawn yet.
-    if total["masked"]:
-        shares["masked_share"] = total["masked"] / total["pieces"]
-    if total["pairs"]:
-        shares["random_next_share"] = total["random_next"] / total["pairs"]
+    if masked:
+        shares["masked_share"] = masked / pieces
+    if pairs:
+        shares["random_next_share"] = random_next / pairs
     return shares
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm import command, mask
 
-    command.run(main)
+    command.run(mask.main)

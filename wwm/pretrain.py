@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import BertForPreTraining
 from transformers.utils import logging
 
-from wwm import checkpoint, device, files, loader, optim
+from wwm import checkpoint, device, files, loader, masking, optim
 from wwm import model as model_code
 from wwm.loader import Examples
 from wwm.model import pretraining_losses
@@ -55,7 +55,7 @@ def main(name: str) -> None:
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
     settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every"}), "model": model.model_dump()}
-    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, device, loader, model_code, optim))]
+    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, device, loader, masking, model_code, optim))]
     with files.scratch(f"pretrain-{name}", [init, examples, *code], settings) as scratch:
         with track.run("pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch) as run:
             Trainer(name, base, pretrain, model, init, examples, scratch, run).train(out, results)

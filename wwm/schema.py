@@ -18,6 +18,15 @@ class Base(Section):
     threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
 
 
+class Engine(Section):
+    """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte, so DVC runs nothing again for it."""
+
+    processes: Positive | None = Field(description="Processes of this machine, each with `base.threads` threads; null for one per core.")
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
+        description="A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this folder under the same path."
+    )
+
+
 class Architecture(Section):
     """Keys of transformers' BertConfig, by its names."""
 
@@ -148,6 +157,7 @@ class Scores(Section):
 
 class Params(Section):
     base: Base
+    engine: Engine
     demo: Demo
     corpus: Corpus
     segmenter: Segmenter

@@ -50,6 +50,7 @@ class Corpus(Section):
     folder: str = Field(description="Folder that holds the files of every source; DVC tracks its content.")
     sources: dict[Name, Source] = Field(min_length=1, description="Sources by name: a glob of text files, or the keys below.")
     min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
+    max_characters: Positive = Field(description="Longer documents are dropped and counted: a whole one is in memory at once.")
     min_letter_share: Share = Field(
         description="Documents with a smaller share of letters (Chinese characters are letters) in what is not white space are dropped: tables, code, decoration."
     )
@@ -57,7 +58,9 @@ class Corpus(Section):
         description="A document that is as similar as this to an earlier one is dropped (Jaccard similarity of runs of five characters, estimated by MinHash); null: exact duplicates only."
     )
     heldout_share: Share = Field(description="Share of documents, by hash of the text, kept from training to measure on.")
-    documents_per_shard: Positive = Field(description="Documents in one Parquet shard.")
+    characters_per_shard: Positive = Field(
+        description="About how many characters one Parquet shard holds; the stages after this one work on one shard in a process at a time."
+    )
 
 
 class Segmenter(Section):
@@ -95,6 +98,7 @@ class Vocab(Section):
         description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`."
     )
     size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
+    train_characters: Positive = Field(description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer.")
     min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
     unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
 

@@ -8,12 +8,12 @@ By hand python -m wwm.segment
 """
 
 import contextlib
-import hashlib
 import io
-import json
 import os
 import re
 import unicodedata
+from collections import Counter
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import files
+from wwm import engine, files
 
+ENDS = pa.list_(pa.int32())
 NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
 LONGEST = 500  # characters that a neural model takes at once
 
@@ -32,43 +33,53 @@ def main() -> None:
     from wwm import params, track
 
     base, segment = params.load("segment")
-    os.environ["RAYON_NUM_THREADS"] = str(base.threads)
     outs = [Path("data/segment"), Path("results/segment.json")]
+    code = files.content_hash(__file__)
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
-        cut, segmenter = None, segment.backend
+        segmenter = segment.backend
         if segment.backend == "ltp":
-            dictionary = read_dictionary(segment.dictionary)
-            cut = load_ltp("data/segmenter", dictionary)
-            if segment.simplify:
-                cut = on_simplified(cut)
-            made_from = [files.read_json("data/segmenter/origin.json")["sha256"], dictionary, segment.simplify]
-            segmenter = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+            made_from = [files.read_json("data/segmenter/origin.json")["sha256"], read_dictionary(segment.dictionary), segment.simplify]
+            segmenter = files.hash_of(made_from)
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
-        counts = {"documents": 0, "characters": 0, "sentences": 0, "words": 0}
-        with (
-            files.new_folder(outs[0]) as folder,
-            tqdm(total=sum(pq.read_metadata(s).num_rows for s in shards), desc="segment", unit=" documents", mininterval=1) as bar,
-        ):
-            for shard in shards:
-                documents = pq.read_table(shard)
-                texts = documents["text"].to_pylist()
-                if segment.backend == "spaces":
-                    texts, given = zip(*map(without_spaces, texts))
-                    documents = documents.set_column(documents.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
-                sentence_ends, word_ends = segment_texts(texts, cut, segment.batch_size, bar)
-                if segment.backend == "spaces":
-                    word_ends = given
-                ends = [pa.array(values, pa.list_(pa.int32())) for values in (sentence_ends, word_ends)]
-                documents = documents.append_column("sentence_ends", ends[0]).append_column("word_ends", ends[1])
-                target = folder / shard.parent.name / shard.name
-                target.parent.mkdir(exist_ok=True)
-                pq.write_table(documents.replace_schema_metadata({"segmenter": segmenter}), target, compression="zstd")
-                counts["documents"] += len(texts)
-                counts["characters"] += sum(map(len, texts))
-                counts["sentences"] += sum(map(len, sentence_ends))
-                counts["words"] += sum(map(len, word_ends))
+        settings = {"threads": base.threads} | segment.model_dump()
+        work = ((files.hash_of([files.content_hash(shard), segmenter, settings, code]), (shard, segmenter, settings)) for shard in shards)
+        counts: Counter = Counter()
+        total = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        with files.new_folder(outs[0]) as folder, tqdm(total=total, desc="segment", unit=" documents", mininterval=1) as bar:
+            for (made, own), shard in zip(engine.each("segment", segment_shard, work), shards):
+                files.link(made / "shard.parquet", folder / shard.parent.name / shard.name)
+                counts += own
+                bar.update(own["documents"])
         files.write_json(outs[1], counts)
         run.log(counts)
+
+
+def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
+    """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
+    os.environ["RAYON_NUM_THREADS"] = str(settings["threads"])
+    cut = cutter(segmenter, settings["dictionary"], settings["simplify"]) if settings["backend"] == "ltp" else None
+    counts: Counter = Counter()
+    source = pq.ParquetFile(shard)
+    schema = source.schema_arrow.append(pa.field("sentence_ends", ENDS)).append(pa.field("word_ends", ENDS)).with_metadata({"segmenter": segmenter})
+    with pq.ParquetWriter(folder / "shard.parquet", schema, compression="zstd") as writer:
+        for documents in source.iter_batches(settings["batch_size"]):
+            texts = documents["text"].to_pylist()
+            if settings["backend"] == "spaces":
+                texts, given = zip(*map(without_spaces, texts))
+            sentence_ends, word_ends = segment_texts(texts, cut)
+            if settings["backend"] == "spaces":
+                word_ends = given
+            columns = {"id": documents["id"], "source": documents["source"], "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
+            writer.write_table(pa.table(columns, schema))
+            counts += Counter(documents=len(texts), characters=sum(map(len, texts)), sentences=sum(map(len, sentence_ends)), words=sum(map(len, word_ends)))
+    return counts
+
+
+@lru_cache(maxsize=1)
+def cutter(segmenter: str, dictionary: str | None, simplify: bool):
+    """load_ltp of data/segmenter, once in a process for what `segmenter`, its hash, stands for."""
+    cut = load_ltp("data/segmenter", read_dictionary(dictionary))
+    return on_simplified(cut) if simplify else cut
 
 
 def read_dictionary(path: str | None) -> list[str]:
@@ -194,28 +205,22 @@ def refuse_foreign_code(config, folder: str) -> None:
             refuse_foreign_code(value, folder)
 
 
-def segment_texts(texts: list[str], cut, batch_size: int, bar=None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its own."""
     from ltp import StnSplit
 
     splitter = StnSplit()
     sentence_ends = [split_sentences(text, splitter.split) for text in texts]
+    if cut is None:
+        return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
+    words = iter(cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]))
     word_ends: list[np.ndarray] = []
-    for first in range(0, len(texts), batch_size):
-        batch = range(first, min(first + batch_size, len(texts)))
-        if cut is None:
-            word_ends += [np.arange(1, len(texts[i]) + 1) for i in batch]
-        else:
-            sentences = [text[start:end] for i in batch for text, ends in [(texts[i], sentence_ends[i])] for start, end in zip([0, *ends], ends)]
-            words = iter(cut(sentences))
-            for i in batch:
-                ends, start = [], 0
-                for end in sentence_ends[i]:
-                    ends += [start + e for e in find_word_ends(texts[i][start:end], next(words))]
-                    start = end
-                word_ends.append(np.array(ends))
-        if bar is not None:
-            bar.update(len(batch))
+    for text, sentences in zip(texts, sentence_ends):
+        ends, start = [], 0
+        for end in sentences:
+            ends += [start + e for e in find_word_ends(text[start:end], next(words))]
+            start = end
+        word_ends.append(np.array(ends))
     return sentence_ends, word_ends
 
 
@@ -268,6 +273,6 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm import command, segment
 
-    command.run(main)
+    command.run(segment.main)

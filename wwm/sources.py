@@ -1,13 +1,13 @@
 """Where raw text comes from: files of a folder, of a hub data set or at a URL -> documents, still uncleaned.
 
-A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines.
+A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines; that of a wiki dump is still in wiki mark-up.
 """
 
 import io
 import json
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
@@ -17,8 +17,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from fsspec.compression import compr
+from fsspec.utils import infer_compression
 
-from wwm import files, hub, wikitext
+from wwm import files, hub
 
 # JSON lines of brightmart/nlp_chinese_corpus: the fields that make a document, a paragraph each.
 LAYOUTS = {
@@ -27,20 +29,37 @@ LAYOUTS = {
     "baike_qa2019": ["title", "desc", "answer"],
     "webtext2019zh": ["title", "desc", "content"],
 }
+CHUNK = 1 << 20  # bytes read at once
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
 
 
 class Place(NamedTuple):
-    """One file: where it is, and what it is called in errors and hashes."""
+    """One file: where it is, and how many bytes; 0 where a server does not say."""
 
     path: str
-    name: str
+    size: int
+
+
+class Counted(io.RawIOBase):
+    """A stream that tells `progress` how many bytes were read."""
+
+    def __init__(self, stream: IO[bytes], progress: Callable[[int], object]):
+        self.stream, self.progress = stream, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        found = self.stream.read(len(buffer))
+        buffer[: len(found)] = found
+        self.progress(len(found))
+        return len(found)
 
 
 def find(folder: Path, key: str, source) -> list[Place]:
     """The files of one source, sorted. Raises ValueError, which names `key`, when there is none."""
     if urlsplit(source.files).scheme in ("http", "https"):
-        return [Place(source.files, source.files)]
+        return [Place(source.files, size_at(source.files))]
     if Path(source.files).is_absolute() or ".." in Path(source.files).parts:
         raise ValueError(f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file or glob in it")
     if source.dataset:
@@ -49,14 +68,24 @@ def find(folder: Path, key: str, source) -> list[Place]:
     if not found:
         remedy = "see which files the data set has" if source.dataset else "set corpus.folder to the folder of your text and this key to a file or glob in it"
         raise ValueError(f"{key}: no file matches {source.dataset or folder}/{source.files}; {remedy}")
-    return [Place(str(path), str(path.relative_to(folder))) for path in found]
+    return [Place(str(path), path.stat().st_size) for path in found]
 
 
-def documents(place: Place, source) -> Iterator[str]:
-    """Raises ValueError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text."""
+def size_at(address: str) -> int:
+    try:
+        return fsspec.open(address).fs.size(address) or 0
+    except OSError as error:
+        raise ValueError(f"{address} cannot be read, {type(error).__name__}: {error}") from None
+
+
+def documents(place: Place, source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
+    """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as they are read.
+
+    Raises ValueError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text.
+    """
     empty = True
     try:
-        for text in read(place, source):
+        for text in read(place, source, progress):
             empty = empty and not text.strip()
             yield text
     except BROKEN as error:
@@ -65,18 +94,16 @@ def documents(place: Place, source) -> Iterator[str]:
         raise ValueError(f"{place.path}: no text in it; remove it or fill it")
 
 
-def read(place: Place, source) -> Iterator[str]:
+def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[str]:
     fields = source.fields or LAYOUTS.get(source.format)
     if source.format == "parquet":
         batches = pq.ParquetFile(place.path).iter_batches(1000, columns=fields)
         for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
             yield joined(row, fields, f"{place.path}, row {number}")
+        progress(place.size)
         return
-    # Not all that zstd writes is one frame, and fsspec reads the first one only.
-    compression = None if place.path.endswith(".zst") else "infer"
-    with fsspec.open(place.path, "rb", compression=compression) as stream:
-        if place.path.endswith(".zst"):
-            stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+    with fsspec.open(place.path, "rb") as raw:
+        stream = decompressed(io.BufferedReader(Counted(raw, progress), CHUNK), place.path)
         if source.format == "mediawiki":
             yield from articles(stream, place.path)
         elif source.format == "text":
@@ -85,6 +112,14 @@ def read(place: Place, source) -> Iterator[str]:
             for number, line in enumerate(files.decoded(stream, place.path), 1):
                 if line.strip():
                     yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+
+
+def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
+    if name.endswith(".zst"):
+        # Not all that zstd writes is one frame, and fsspec reads the first one only.
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+    compression = infer_compression(name)
+    return compr[compression](stream, mode="rb") if compression else stream
 
 
 def paragraphs(lines: Iterator[str]) -> Iterator[str]:
@@ -122,7 +157,7 @@ def joined(row: dict, fields: list[str], where: str) -> str:
 
 
 def articles(stream: IO[bytes], name: str) -> Iterator[str]:
-    """Plain text of the articles of a MediaWiki dump (pages-articles XML): no redirects, no pages of other namespaces."""
+    """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other namespaces."""
     try:
         root = None
         for event, element in ElementTree.iterparse(stream, ("start", "end")):
@@ -132,7 +167,7 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
                 continue
             parts = {local(child): child for child in element.iter()}
             if parts["ns"].text == "0" and "redirect" not in parts and "text" in parts:
-                yield wikitext.plain_text(parts["text"].text or "")
+                yield parts["text"].text or ""
             # Finished pages would stay in memory.
             root.clear()
     except ElementTree.ParseError as error:

@@ -5,12 +5,18 @@ Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads wit
 By hand python -m wwm.vocab
 """
 
+import math
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tqdm import tqdm
 
 from wwm import files, hub
 
@@ -20,16 +26,17 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 def main() -> None:
     from wwm import params, track
 
-    _, vocab = params.load("vocab")
+    base, vocab = params.load("vocab")
     outs = [Path("data/vocab"), Path("results/vocab.json")]
     with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
         lower_case = True
         if vocab.source == "train":
-            tokens = train(list(texts("train")), vocab.size, vocab.min_frequency)
+            lines = partial(texts, shuffled(shards("train"), base.seed), vocab.train_characters)
+            tokens = train(lines, vocab.size, vocab.min_frequency)
         else:
             tokens, lower_case = load(vocab.source)
         tokenizer = build(tokens, lower_case)
-        counts = {"size": len(tokens)} | unknown_share(tokenizer, texts("heldout"))
+        counts = {"size": len(tokens)} | unknown_share(tokenizer, texts(shards("heldout")))
         if counts["unknown_share"] > vocab.unknown_share_limit:
             raise ValueError(
                 f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
@@ -42,22 +49,36 @@ def main() -> None:
         print(f"vocab: {len(tokens)} entries, {counts['unknown_share']:.4%} [UNK] in held-out text")
 
 
-def texts(part: str):
-    """Lines of the documents of one part."""
-    for shard in sorted(Path("data/corpus", part).glob("*.parquet")):
-        for text in pq.read_table(shard, columns=["text"])["text"].to_pylist():
-            yield from text.split("\n")
+def shards(part: str) -> list[Path]:
+    return sorted(Path("data/corpus", part).glob("*.parquet"))
 
 
-def train(lines: list[str], size: int, min_frequency: int) -> list[str]:
-    """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins.
+def shuffled(paths: list[Path], seed: int) -> list[Path]:
+    """In an order of its own, so that a limit takes shards from all of the corpus."""
+    return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
+
+
+def texts(paths: list[Path], limit: float = math.inf) -> Iterator[str]:
+    """Lines of the documents of these shards, until they hold `limit` characters."""
+    seen = 0
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(1000, columns=["text"]):
+            for text in batch["text"].to_pylist():
+                if seen >= limit:
+                    return
+                seen += len(text)
+                yield from text.split("\n")
+
+
+def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> list[str]:
+    """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins; `lines` is read twice.
 
     The trainer numbers the `##` characters in the order of a hash table, and so breaks ties differently in every run;
     handed all characters in sorted order, it gives the same vocabulary for the same lines.
     """
     tokenizer = build(SPECIAL, lower_case=True)
     first, later = Counter(), Counter()
-    for line in lines:
+    for line in tqdm(lines(), desc="vocab: counting characters", unit=" lines", mininterval=1):
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line)):
             first.update(word[0])
             later.update(f"##{character}" for character in word[1:])
@@ -72,7 +93,7 @@ def train(lines: list[str], size: int, min_frequency: int) -> list[str]:
     fixed = [*SPECIAL, *alphabet, *within]
     # Rarer characters stay out: the trainer would add them in no fixed order.
     trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=min_frequency, special_tokens=fixed, limit_alphabet=len(alphabet), show_progress=False)
-    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.train_from_iterator(lines(), trainer)
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.get)
 
@@ -132,11 +153,13 @@ def build(tokens: list[str], lower_case: bool) -> Tokenizer:
     return tokenizer
 
 
-def unknown_share(tokenizer: Tokenizer, lines) -> dict[str, float]:
+def unknown_share(tokenizer: Tokenizer, lines: Iterable[str]) -> dict[str, float]:
     unknown = pieces = 0
-    for encoding in tokenizer.encode_batch(list(lines), add_special_tokens=False):
-        unknown += encoding.tokens.count("[UNK]")
-        pieces += len(encoding)
+    lines = iter(tqdm(lines, desc="vocab: measuring [UNK]", unit=" lines", mininterval=1))
+    while batch := list(islice(lines, 1000)):
+        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
+            unknown += encoding.tokens.count("[UNK]")
+            pieces += len(encoding)
     return {"heldout_pieces": pieces, "unknown_share": unknown / max(1, pieces)}
 
 
