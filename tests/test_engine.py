@@ -61,19 +61,15 @@ def cluster(folder: Path, workers: int):
     """(address, worker processes) of a Dask scheduler of its own, as a user starts it."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     folder.mkdir(exist_ok=True)
-    dask = [sys.executable, "-m", "distributed.cli"]
+    dask = Path(sys.executable).parent / "dask"
     start = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [
-        subprocess.Popen(
-            [*dask[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json"], **start
-        )
-    ]
+    running = [subprocess.Popen([dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json"], **start)]
     try:
         while not (folder / "s.json").exists():
             time.sleep(0.1)
         address = files.read_json(folder / "s.json")["address"]
         for _ in range(workers):
-            running.append(subprocess.Popen([*dask[:2], "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **start))
+            running.append(subprocess.Popen([dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **start))
         yield address, running[1:]
     finally:
         for process in running:
