@@ -36,6 +36,7 @@ ui: setup
 setup: .venv/.ready-$(TORCH)
 
 # A wheel of torch at hand (PIP_FIND_LINKS) is taken as it is; else the CPU build comes from PyTorch's own index.
+# Bytecode is compiled at once: where Python may not write any, every stage would compile torch and transformers anew.
 # --torch-backend asks that index for torch alone. pip is for where uv cannot go: it reads pip.conf and its mirrors.
 WHEEL := $(wildcard $(addsuffix /torch-*.whl,$(PIP_FIND_LINKS)))
 CPU := $(if $(WHEEL),,$(filter cpu,$(TORCH)))
@@ -46,6 +47,6 @@ WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
 	{ echo "$(PYTHON) is not Python 3.11 or 3.12: install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install --quiet uv || echo "uv cannot be installed here; pip takes minutes longer"
-	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install $(if $(CPU),--torch-backend cpu) $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(WHAT) || \
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode $(if $(CPU),--torch-backend cpu) $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(WHAT) || \
 	.venv/bin/pip install $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu) $(WHAT)
 	touch $@

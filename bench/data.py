@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench import stages
-from wwm import mask, segment, segmenter, sources, tokenization, vocab
+from wwm import mask, perceptron, segment, segmenter, sources, tokenization, vocab
 
 WORK = Path("scratch/bench")
 PEER = "transformers==4.50.3"
@@ -52,16 +52,14 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
     cut = segment.load_ltp(str(segmenter_folder), [])
     sentence_ends, word_ends = segment.segment_texts(texts, cut)
     sentences = [text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]
-    from ltp_extension.perceptron import CWSModel
-
-    raw = CWSModel.load(model)
+    raw = perceptron.load(model, [], parallel=False)
     whole = segment.on_simplified(cut)
     segmenting = in_turn(
         repeats,
         {
             "segment": lambda: segment.segment_texts(texts, whole),
             "segment, no conversion": lambda: segment.segment_texts(texts, cut),
-            "peer: ltp_extension batch_predict of the same sentences": lambda: raw.batch_predict(sentences, parallelism=False),
+            "peer: ltp_extension batch_predict of the same sentences": lambda: raw(sentences),
         },
     )
 

@@ -151,7 +151,7 @@ def test_shards_of_the_outputs_are_the_files_of_the_cache_and_take_no_room_of_th
 
 
 def test_worker_with_other_code_or_without_the_folder_is_named(project):
-    with pytest.raises(ValueError, match="a worker does not see .* or has another version of wwm"):
+    with pytest.raises(ValueError, match="a worker does not see .* or has other code"):
         engine.finish(str(project), "other code", str(project / "scratch/some/1"), failing_shard, 1, 2)
     with pytest.raises(ValueError, match="a worker does not see /nowhere"):
         engine.finish("/nowhere", engine.source_hash(), "scratch/some/1", failing_shard, 1, 2)

@@ -7,7 +7,7 @@ import torch
 import toy
 
 from wwm.loader import Examples
-from wwm.model import pretraining_losses
+from wwm.model import Pretraining, on_device
 
 CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def test_packed_rows_have_the_loss_and_gradients_of_examples_on_their_own(tmp_pa
         model = toy.model().double()
         total = 0
         for group in groups:
-            result = pretraining_losses(model, examples.batch(np.array(group), 32), CPU)
+            result = Pretraining(model)(on_device(examples.batch(np.array(group), 32), CPU))
             total += result.mlm + result.nsp
         total.backward()
         losses.append(total.item())
@@ -84,7 +84,7 @@ def test_losses_are_those_of_transformers_own_model(tmp_path):
         labels=labels,
         next_sentence_label=torch.tensor([int(example["next_sentence_label"])]),
     ).loss
-    ours = pretraining_losses(model, examples.batch(np.array([0]), 32), CPU)
+    ours = Pretraining(model)(on_device(examples.batch(np.array([0]), 32), CPU))
     assert theirs.item() == pytest.approx((ours.mlm / len(example["masked_lm_ids"]) + ours.nsp).item(), rel=1e-5)
 
 

@@ -11,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import torch
 import toy
 from safetensors.torch import load_file
 
-from wwm import checkpoint, pretrain, truncate
+from wwm import checkpoint, pretrain, trainer, truncate
 
 PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 4, optimizer: %s, learning_rate: %s, warmup_steps: 2}\n"
 
@@ -50,6 +52,38 @@ def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
     return process.returncode
 
 
+# What `accelerate config` writes for two GPUs of one machine; where there is none, each process takes the CPU.
+PAIR = """compute_environment: LOCAL_MACHINE
+distributed_type: MULTI_GPU
+gpu_ids: all
+num_machines: 1
+num_processes: 2
+machine_rank: 0
+main_process_port: 0
+main_training_function: main
+mixed_precision: 'no'
+use_cpu: false
+"""
+
+
+def set_params(**values) -> None:
+    """Sets keys wherever they stand in params.yaml."""
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = re.sub(rf"\b{key}: [^,}}\n]+", f"{key}: {value}", text)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+
+
+def two_processes() -> None:
+    Path("pair.yaml").write_text(PAIR)
+    set_params(accelerate="pair.yaml")
+
+
+def went_on(printed: str) -> bool:
+    """Whether the last two runs of three each began at a checkpoint; one that began anew would end with the same weights, too."""
+    return len(re.findall(r"going on from \S+step-\d+.pt", printed)) == 2 and "cannot be read" not in printed
+
+
 def weights() -> bytes:
     return Path("models/bert/model.safetensors").read_bytes()
 
@@ -61,7 +95,7 @@ def losses() -> list[dict]:
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
-def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking):
+def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
     if masking == "dynamic":
         shutil.rmtree("data/mask/wordpiece-nsp/32")
         toy.shards(Path("data/mask/wordpiece-nsp/32/train"), dynamic=True)
@@ -75,6 +109,7 @@ def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_kill
     assert not Path("models/bert/model.safetensors").exists()
     assert run(kill_after=17) == -signal.SIGKILL
     assert run() == 0
+    assert went_on(capsys.readouterr().out)
     assert weights() == never_killed
     assert losses() == curve
 
@@ -90,7 +125,58 @@ def test_curve_of_a_run_that_was_stopped_between_two_of_its_points_is_that_of_on
     assert losses() == curve and len(curve) > 4
 
 
-def test_sigterm_saves_and_asks_to_be_run_again(project):
+def test_two_processes_give_the_curve_and_the_weights_of_one(project, capsys):
+    """Without dropout; what differs is the order of sums in 32-bit floats."""
+    toy.model(Path("models/random"), dropout=0.0)
+    assert run() == 0
+    alone, curve = load_file("models/bert/model.safetensors"), losses()
+    shutil.rmtree("models/bert")
+    two_processes()
+    assert run() == 0
+    assert "2 processes" in capsys.readouterr().out
+    pair = load_file("models/bert/model.safetensors")
+    for name, tensor in alone.items():
+        torch.testing.assert_close(pair[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    for one, other in zip(curve, losses(), strict=True):
+        assert one.keys() == other.keys() and len(curve) > 4
+        for key, value in one.items():
+            if key != "fill" and value:  # rows are packed from other examples
+                assert float(other[key]) == pytest.approx(float(value), rel=1e-4), key
+
+
+def test_two_processes_that_are_killed_end_with_the_weights_of_two_that_never_were(project, capsys):
+    two_processes()
+    assert run() == 0
+    never_killed, curve = weights(), losses()
+    Path("models/bert/model.safetensors").unlink()
+    assert run(kill_after=5) == -signal.SIGKILL
+    assert run(kill_after=17) == -signal.SIGKILL
+    assert run() == 0
+    assert went_on(capsys.readouterr().out)
+    assert weights() == never_killed and losses() == curve
+
+
+def test_processes_that_train_together_end_with_the_one_that_was_killed(project):
+    two_processes()
+    assert run(kill_after=5) == -signal.SIGKILL
+    time.sleep(2)
+    newest = max(Path("scratch").glob("pretrain-*/step-*.pt"))
+    time.sleep(2)
+    assert max(Path("scratch").glob("pretrain-*/step-*.pt")) == newest and not Path("models/bert").exists()
+
+
+def test_checkpoint_of_two_processes_is_gone_on_from_by_one_which_says_what_differs(project, capsys):
+    two_processes()
+    assert run(kill_after=5) == -signal.SIGKILL
+    set_params(accelerate="null")
+    assert run() == 0
+    assert "the checkpoint is of 2 processes, these are 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sigterm_saves_and_asks_to_be_run_again(project, processes):
+    if processes == 2:
+        two_processes()
     assert run(kill_after=5, sent=signal.SIGTERM) == os.EX_TEMPFAIL
     assert list(Path("scratch").glob("pretrain-*/step-*.pt"))
 
@@ -100,6 +186,102 @@ def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
     assert run() == 0
     seen, own = json.loads(Path("models/bert/training.json").read_text()), json.loads(Path("results/pretrain/bert.json").read_text())
     assert seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124 and seen["tokens"] == 5000 + seen["own_tokens"]
+
+
+def test_batch_that_the_processes_cannot_share_is_named(project, capsys):
+    two_processes()
+    set_params(batch_size=12, micro_batch=4)
+    assert run()
+    assert "batch_size 12 is not divisible by 2 processes x micro_batch 4; nearest is 16" in capsys.readouterr().out
+
+
+def test_missing_accelerate_config_is_named(project):
+    set_params(accelerate="nowhere.yaml")
+    with pytest.raises(ValueError, match="pretrain.accelerate: nowhere.yaml does not exist"):
+        pretrain.main("bert")
+
+
+def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_rounding_alone(project, capsys):
+    toy.model(Path("models/random"), dropout=0.0)
+    assert run() == 0
+    given = load_file("models/bert/model.safetensors")
+    shutil.rmtree("models/bert")
+    set_params(micro_batch="null")
+    assert run() == 0
+    assert "8 sequences in one forward pass, 1 of them a step" in capsys.readouterr().out
+    for name, tensor in load_file("models/bert/model.safetensors").items():
+        torch.testing.assert_close(tensor, given[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_largest_that_fits_is_the_first_without_an_error_of_memory():
+    tried = []
+
+    def attempt(size: int) -> None:
+        tried.append(size)
+        if size > 3:
+            raise torch.OutOfMemoryError("too much")
+
+    assert trainer.largest_that_fits([12, 6, 3, 1], attempt) == 3 and tried == [12, 6, 3]
+    with pytest.raises(ValueError, match="not even one sequence fits"):
+        trainer.largest_that_fits([12, 6], attempt)
+
+
+def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard_and_row(project):
+    model = toy.model(Path("models/random"))
+    # One entry of the vocabulary poisons what holds it.
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight[77] = float("nan")
+    model.save_pretrained("models/random")
+    with pytest.raises(
+        ValueError, match=r"at step 1 the loss is nan, .*worst example there is data/mask/wordpiece-nsp/32/train/0000[01].arrow, row \d+"
+    ) as caught:
+        pretrain.main("bert")
+    path, row = re.search(r"there is (\S+), row (\d+)", str(caught.value)).groups()
+    ids = pa.ipc.open_file(path).read_all()["input_ids"][int(row)].as_py()
+    labels = pa.ipc.open_file(path).read_all()["masked_lm_ids"][int(row)].as_py()
+    assert 77 in ids or 77 in labels or len(ids) > 3
+    assert not list(Path("scratch").glob("pretrain-*/step-*"))
+
+
+def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch):
+    monkeypatch.setattr(trainer, "SPIKE_WINDOW", 3)
+    # From the fourth step on the rate is far too high.
+    set_params(learning_rate=300.0, loss_spike=1.5, warmup_steps=2, max_grad_norm=1e9)
+    with pytest.raises(
+        ValueError, match=r"the loss is .*, 1.5 times the mean of 3 steps is .* worst example there is data/mask/wordpiece-nsp/32/train/.*, row \d+"
+    ):
+        pretrain.main("bert")
+
+
+def test_phase_that_warms_up_the_head_leaves_the_encoder_as_it_is(project):
+    before = load_file("models/random/model.safetensors")
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(    bert:\n.*?phases:\n.*?warmup_steps: 2)}\n.*?\n(    roberta)", r"\g<1>, train: mlm_head}\n\g<2>", text, flags=re.S)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    pretrain.main("bert")
+    after = load_file("models/bert/model.safetensors")
+    changed = {name for name, tensor in before.items() if not tensor.equal(after[name])}
+    assert changed == {
+        "cls.predictions.bias",
+        "cls.predictions.transform.dense.weight",
+        "cls.predictions.transform.dense.bias",
+        "cls.predictions.transform.LayerNorm.weight",
+        "cls.predictions.transform.LayerNorm.bias",
+    }
+
+
+def test_gradient_checkpointing_and_bfloat16_train_the_same_model_closely(project):
+    toy.model(Path("models/random"), dropout=0.0)
+    pretrain.main("bert")
+    plain = losses()
+    set_params(gradient_checkpointing="true")
+    pretrain.main("bert")
+    for one, other in zip(plain, losses(), strict=True):
+        assert float(other["mlm_loss"]) == pytest.approx(float(one["mlm_loss"]), rel=1e-5)
+    set_params(precision="bf16")
+    pretrain.main("bert")
+    for one, other in zip(plain, losses(), strict=True):
+        assert float(other["mlm_loss"]) == pytest.approx(float(one["mlm_loss"]), rel=0.03)
 
 
 def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, capsys):

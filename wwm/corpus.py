@@ -130,11 +130,11 @@ def cut_blocks(documents: Iterable[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def ends(fraction: float, characters: int, filled: int, size: int) -> bool:
-    """Whether a block or shard ends after this document: `size` on average, where the document's own hash says, not before it is half full.
+    """Whether a block or shard ends after this document: `size` on average, half of it to twice as much, where the document's own hash says.
 
     What comes before moves only the ends that are near: after a change the old ones are soon met again.
     """
-    return filled >= size / 2 and fraction * size < 2 * characters
+    return filled >= size / 2 and (fraction * size < 2 * characters or filled >= 2 * size)
 
 
 def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str, int]:

@@ -67,8 +67,8 @@ def connected(engine):
     import dask
     from distributed import Client, LocalCluster
 
-    # A document of some megabytes travels with its task.
-    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})
+    # A document of some megabytes travels with its task. One process imports what the others are forked from.
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.worker.multiprocessing-method": "forkserver"})
     if engine.scheduler is None:
         # A Dask port runs whatever it is sent, so even on this machine it asks for a key (TLS).
         with (
@@ -104,7 +104,9 @@ def result(what: str, folder: Path, future) -> tuple[Path, dict]:
 def finish(project: str, code: str, folder: str, function: Callable, *arguments) -> dict:
     """Makes one shard, whole or not at all; runs in a worker process, which may be on another machine."""
     if not Path(project).is_dir() or code != source_hash():
-        raise ValueError(f"engine.scheduler: a worker does not see {project}, or has another version of wwm; give all machines the same folder and code")
+        raise ValueError(
+            f"engine: a worker does not see {project}, or has other code than the stage had when it began; give all machines the same folder, and run again"
+        )
     os.chdir(project)
     Path(folder).parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: a worker that was given up as lost may still be writing the same shard.

@@ -41,8 +41,16 @@ def main(name: str) -> None:
                     f"{key}: {model.source} has a vocabulary of {bert.config.vocab_size} entries, data/vocab another one of {len(vocabulary)}; "
                     f"set vocab.source to {model.source} too"
                 )
-            if loading["missing_keys"]:
-                print(f"{model.source} lacks these tensors, which start at random: {', '.join(sorted(loading['missing_keys']))}")
+            missing = sorted(loading["missing_keys"])
+            if missing:
+                print(f"{model.source} lacks these tensors, which start at random: {', '.join(missing)}")
+            if untrained := untrained_head(bert):
+                given = (
+                    ""
+                    if set(untrained) & set(missing)
+                    else f"{model.source} has an MLM head that was never trained: {', '.join(untrained)} are as in a new one. "
+                )
+                print(f"{given}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as it is")
         with files.new_folder(out) as folder:
             bert.save_pretrained(folder)
             for file in Path("data/vocab").iterdir():
@@ -55,6 +63,15 @@ def main(name: str) -> None:
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")
+
+
+def untrained_head(bert) -> list[str]:
+    """Tensors of the MLM head if all of them that begin as ones or zeros still are; [] for a head that was trained, which moves each of them."""
+    begins = {
+        name: float(name.endswith("LayerNorm.weight")) for name, _ in bert.cls.predictions.named_parameters() if "LayerNorm" in name or name.endswith("bias")
+    }
+    tensors = dict(bert.cls.predictions.named_parameters())
+    return sorted(f"cls.predictions.{name}" for name in begins) if all(bool((tensors[name] == value).all()) for name, value in begins.items()) else []
 
 
 if __name__ == "__main__":

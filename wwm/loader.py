@@ -24,18 +24,18 @@ class Batch(NamedTuple):
     next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction
 
 
-def shards(folder: str | Path) -> list[pa.RecordBatchFileReader]:
+def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
     """The memory-mapped shards in and below a folder, by name, or one shard. Raises ValueError if there is none, or one is broken."""
     paths = sorted(Path(folder).rglob("*.arrow")) or [path for path in [Path(folder)] if path.is_file()]
     if not paths:
         raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
-    readers = []
+    readers = {}
     for path in paths:
         try:
-            readers.append(pa.ipc.open_file(pa.memory_map(str(path))))
+            readers[path] = pa.ipc.open_file(pa.memory_map(str(path)))
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
-        if b"settings" not in (readers[-1].schema.metadata or {}):
+        if b"settings" not in (readers[path].schema.metadata or {}):
             raise ValueError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
     return readers
 
@@ -58,12 +58,14 @@ class Examples:
 
     def __init__(self, folder: str | Path, vocab: str | Path, seed: int):
         readers = shards(folder)
-        if {header(reader)["vocab"] for reader in readers} != {files.content_hash(vocab)}:
+        if {header(reader)["vocab"] for reader in readers.values()} != {files.content_hash(vocab)}:
             raise ValueError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
-        settings = header(readers[0])
+        settings = header(next(iter(readers.values())))
         self.seed = seed
+        self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
         self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
-        batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
+        self.paths = [path for path, reader in readers.items() for _ in range(reader.num_record_batches)]
+        batches = [reader.get_batch(i) for reader in readers.values() for i in range(reader.num_record_batches)]
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
         names = ["input_ids", "token_type_ids", *([] if self.dynamic else ["masked_lm_positions", "masked_lm_ids"])]
         self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]
@@ -86,6 +88,12 @@ class Examples:
             while len(self._orders) > 2:
                 self._orders.popitem(last=False)
         return self._orders[epoch]
+
+    def place(self, number: int) -> tuple[Path, int]:
+        """The shard that holds an example, and its row there."""
+        index = number % len(self)
+        path = self.paths[int(np.searchsorted(self.first, index, side="right")) - 1]
+        return path, int(index - self.first[self.paths.index(path)])
 
     def example(self, number: int) -> dict[str, np.ndarray]:
         """The columns of one example; `next_sentence_label` is None without next sentence prediction."""

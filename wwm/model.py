@@ -18,25 +18,46 @@ class Losses(NamedTuple):
     nsp_correct: torch.Tensor  # () examples predicted right
 
 
-def hidden_states(model: BertForPreTraining, batch: Batch, device: torch.device) -> torch.Tensor:
-    """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
-    example = torch.from_numpy(batch.example).to(device)
-    # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
-    attention_mask = example[:, None, :, None] == example[:, None, None, :]
-    ids = [torch.from_numpy(array).to(device) for array in (batch.input_ids, batch.token_type_ids, batch.position_ids)]
-    hidden = model.bert(input_ids=ids[0], token_type_ids=ids[1], position_ids=ids[2], attention_mask=attention_mask).last_hidden_state
-    return hidden.flatten(0, 1)
+class Pretraining(torch.nn.Module):
+    """BERT with its losses as the forward pass: the one call that DDP, FSDP and torch.compile see."""
+
+    def __init__(self, bert: BertForPreTraining):
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> Losses:
+        """batch: the arrays of a loader.Batch, as `on_device` puts them there."""
+        hidden = self.hidden_states(batch)
+        labels = batch["masked_ids"]
+        logits = self.bert.cls.predictions(hidden[batch["masked_positions"]]).float()
+        mlm, mlm_correct = F.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(-1) == labels).sum()
+        if not len(batch["next_sentence_labels"]):
+            return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
+        # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
+        pooled = self.bert.bert.pooler(hidden[batch["cls_positions"]][:, None])
+        nsp_logits, nsp_labels = self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"]
+        return Losses(mlm, mlm_correct, F.cross_entropy(nsp_logits, nsp_labels, reduction="sum"), (nsp_logits.argmax(-1) == nsp_labels).sum())
+
+    def hidden_states(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
+        example = batch["example"]
+        # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
+        attention_mask = example[:, None, :, None] == example[:, None, None, :]
+        inputs = {name: batch[name] for name in ("input_ids", "token_type_ids", "position_ids")}
+        return self.bert.bert(**inputs, attention_mask=attention_mask).last_hidden_state.flatten(0, 1)
 
 
-def pretraining_losses(model: BertForPreTraining, batch: Batch, device: torch.device) -> Losses:
-    """Masked language modelling and, where the batch has labels for it, next sentence prediction."""
-    hidden = hidden_states(model, batch, device)
-    logits = model.cls.predictions(hidden[torch.from_numpy(batch.masked_positions).to(device)])
-    labels = torch.from_numpy(batch.masked_ids).to(device)
-    mlm, mlm_correct = F.cross_entropy(logits.float(), labels, reduction="sum"), (logits.argmax(-1) == labels).sum()
-    if not len(batch.next_sentence_labels):
-        return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
-    # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
-    pooled = model.bert.pooler(hidden[torch.from_numpy(batch.cls_positions).to(device)][:, None])
-    nsp_logits, nsp_labels = model.cls.seq_relationship(pooled).float(), torch.from_numpy(batch.next_sentence_labels).to(device)
-    return Losses(mlm, mlm_correct, F.cross_entropy(nsp_logits, nsp_labels, reduction="sum"), (nsp_logits.argmax(-1) == nsp_labels).sum())
+def on_device(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch._asdict().items()}
+
+
+def choose_trained(bert: BertForPreTraining, next_sentence_prediction: bool, head_only: bool) -> None:
+    """Sets which parameters are trained: all that the losses reach, or, to warm up a new MLM head, that head's own.
+
+    The head's decoder is the word embeddings (tied); it belongs to the encoder here.
+    """
+    embeddings = bert.get_input_embeddings().weight
+    for name, parameter in bert.named_parameters():
+        reached = next_sentence_prediction or not name.startswith(("bert.pooler.", "cls.seq_relationship."))
+        of_head = name.startswith("cls.predictions.") and parameter is not embeddings
+        parameter.requires_grad_(of_head if head_only else reached)

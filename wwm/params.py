@@ -68,6 +68,9 @@ def check_names(values: Params) -> None:
         for name in getattr(getattr(values, section), field):
             one_of(key, name, allowed)
     one_of("scores.baseline", values.scores.baseline, values.scores.models)
+    for i, pairs in enumerate(values.scores.pairs):
+        for name in (*pairs.models, *pairs.against):
+            one_of(f"scores.pairs.{i}", name, values.scores.models)
 
 
 def check_sizes(values: Params) -> None:

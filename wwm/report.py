@@ -1,5 +1,7 @@
 """One page of tables and plots that opens from disk without a network: plotly.js is inside."""
 
+import csv
+import io
 from pathlib import Path
 
 import jinja2
@@ -45,3 +47,14 @@ def ranges(task: str, scores: dict[str, list[float]]) -> go.Figure:
     pairs = [(model, value) for model, values in scores.items() for value in values]
     dots = go.Scatter(x=[model for model, _ in pairs], y=[value for _, value in pairs], mode="markers", name="one seed", opacity=0.5)
     return figure(f"{task}: test accuracy by seed", "", "% right", [marks, dots])
+
+
+def lines(header: list[str], rows: list[tuple]) -> str:
+    """CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def amount(number: int) -> str:
+    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"

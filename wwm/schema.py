@@ -68,16 +68,21 @@ class Phase(Section):
     max_seq_length: Positive = Field(description="Length of the examples; one of the example set's lengths.")
     steps: Positive = Field(description="Optimizer steps.")
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
-    micro_batch: Positive = Field(description="Sequences of one forward pass; gradients are accumulated over batch_size / micro_batch.")
+    micro_batch: Positive | None = Field(
+        description="Sequences of one forward pass of one process, whose gradients are summed until the batch is complete; null for as many as fit into memory."
+    )
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         description="The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the last (0.9 of it after a warm-up of 10 %)."
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
+    train: Literal["all", "mlm_head"] = Field(
+        "all", description="`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. Default `all`."
+    )
 
     @model_validator(mode="after")
     def batches_divide(self):
-        if self.batch_size % self.micro_batch:
+        if self.micro_batch and self.batch_size % self.micro_batch:
             nearest = max(1, round(self.batch_size / self.micro_batch)) * self.micro_batch
             raise ValueError(f"batch_size {self.batch_size} is not divisible by micro_batch {self.micro_batch}; nearest is {nearest}")
         if self.warmup_steps > self.steps:
@@ -89,6 +94,9 @@ class PretrainedModel(Section):
     init: Name = Field(description="The model it starts from: one of init, pretrain or truncate.")
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
     phases: list[Phase] = Field(min_length=1, description="One after the other, each with an optimizer and warm-up of its own.")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(
+        None, description="Of the order of examples, dynamic masks and dropout, in place of `base.seed`: for experiments that are repeated. Default null."
+    )
 
 
 class Pretrain(Section):
@@ -99,6 +107,14 @@ class Pretrain(Section):
     adam_epsilon: Annotated[float, Field(gt=0)] = Field(description="1e-6 in the reference.")
     correct_bias: bool = Field(description="Adam's bias correction; the reference has none.")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
+    precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
+    gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
+    loss_spike: Annotated[float, Field(gt=1)] | None = Field(
+        description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."
+    )
+    accelerate: str | None = Field(
+        description="An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null for one process."
+    )
     log_every: Positive = Field(description="Steps between two points of the loss curve.")
     evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
@@ -147,12 +163,27 @@ class Finetune(Section):
     seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
 
 
+class Pairs(Section):
+    """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""
+
+    name: str = Field(description="What the difference is, for the table.")
+    models: Annotated[list[Name], Field(min_length=2)] = Field(description="One model of each pair.")
+    against: Annotated[list[Name], Field(min_length=2)] = Field(description="The other one of each, in the same order.")
+
+    @model_validator(mode="after")
+    def pairs_are_whole(self):
+        if len(self.models) != len(self.against):
+            raise ValueError(f"{len(self.models)} models against {len(self.against)}; name one for each")
+        return self
+
+
 class Scores(Section):
     """The comparison."""
 
     models: Names = Field(description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
     tasks: Names = Field(description="Columns of the tables, in this order.")
     baseline: Name = Field(description="The model that is 100 % in the relative table.")
+    pairs: list[Pairs] = Field([], description="Experiments whose paired differences are tested; default none.")
 
 
 class Params(Section):

@@ -8,12 +8,11 @@ What was not run is `n/a` with the reason. Which models were trained, cut or nev
 """
 
 import csv
-import io
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from wwm import files, report, tasks
+from wwm import files, paired, report, tasks
 
 CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
 # The authors' own scale, which no figure here is to be taken for (base models).
@@ -60,11 +59,12 @@ def main() -> None:
         results = read(Path("results"), scores.models, scores.tasks)
         caption, statements = scale(results), claims(results)
         tables = [task_table(results), comparison_table(results), relative_table(results, scores.baseline), cloze_table(results)]
+        tables += [paired_table(results, pairs) for pairs in scores.pairs]
         with files.new_folder(out) as folder:
             files.write_text(folder / "scores.md", markdown(caption, statements, tables))
-            files.write_text(folder / "scores.csv", lines(["model", "task", "measure", "seed", "value"], single_figures(results)))
+            files.write_text(folder / "scores.csv", report.lines(["model", "task", "measure", "seed", "value"], single_figures(results)))
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
-            files.write_text(folder / "curves.csv", lines(["model", "step", "mlm_loss"], points))
+            files.write_text(folder / "curves.csv", report.lines(["model", "step", "mlm_loss"], points))
             files.write_text(folder / "index.html", report.page([caption, *statements], tables, plots(results)))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
@@ -119,8 +119,8 @@ def task_table(results: Results) -> Table:
         seen, size = training(results, model), parameters(results, model)
         reason = "n/a (not trained here)" if measured(results, model) else "n/a (not measured)"
         # A model from elsewhere does not say what it saw before.
-        own = {key: f"{amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
-        spent = [own.get(key, reason) if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
+        own = {key: f"{report.amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
+        spent = [own.get(key, reason) if seen.get(key) is None else report.amount(seen[key]) for key in ("steps", "tokens")]
         scored = [max_mean(values(results, task, model, split)) for task in results.finetune for split in ("dev", "test")]
         rows.append([model, f"{size / 1e6:.1f}M" if size else "n/a (not fine-tuned)", *spent, *scored])
     runs = {task: {(len(row["seeds"]), row["train_examples"]) for row in rows.values()} for task, rows in results.finetune.items()}
@@ -134,10 +134,6 @@ def task_table(results: Results) -> Table:
 
 def max_mean(numbers: list[float]) -> str:
     return f"{max(numbers):.1f} ({mean(numbers):.1f})" if numbers else "n/a (not fine-tuned)"
-
-
-def amount(number: int) -> str:
-    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"
 
 
 def relative(figures: dict[str, dict[str, float]], baseline: str, classification: list[str]) -> dict[str, dict[str, float]]:
@@ -241,13 +237,21 @@ def comparison_table(results: Results) -> Table:
     return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows)
 
 
+def paired_table(results: Results, pairs) -> Table:
+    """On the means over the seeds of fine-tuning, and on cloze."""
+    measures = {f"{task} test": {m: mean(values(results, task, m, "test")) for m in rows} for task, rows in results.finetune.items()}
+    measures |= {f"cloze {label}": {m: row[key] for m, row in results.cloze.items()} for key, label in CLOZE.items()}
+    caption = f"Pairs: {', '.join(f'{one} and {other}' for one, other in zip(pairs.models, pairs.against))}. Percent and points; the interval covers 95 % (Student's paired t)."
+    return Table(pairs.name, caption, paired.HEADER, paired.rows(measures, pairs.models, pairs.against))
+
+
 def scale(results: Results) -> str:
     sizes = [size for model in results.models if (size := parameters(results, model))]
     tokens = [training(results, model).get("tokens") or training(results, model).get("own_tokens") or 0 for model in results.models]
     if not sizes:
         return "Nothing was fine-tuned."
     return (
-        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {amount(max(tokens))} tokens; "
+        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {report.amount(max(tokens))} tokens; "
         f"the authors' base models have {AUTHORS}, and other tasks. These figures compare the rows with each other and with nothing else."
     )
 
@@ -286,12 +290,6 @@ def markdown(caption: str, statements: list[str], tables: list[Table]) -> str:
         grid = [table.header, ["---"] * len(table.header), *table.rows]
         parts += [f"## {table.title}", table.caption, "\n".join(f"| {' | '.join(row)} |" for row in grid)]
     return "\n\n".join(parts) + "\n"
-
-
-def lines(header: list[str], rows: list[tuple]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
 
 
 if __name__ == "__main__":

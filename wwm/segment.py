@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import engine, files
+from wwm import engine, files, perceptron
 
 ENDS = pa.list_(pa.int32())
 NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
@@ -34,7 +34,7 @@ def main() -> None:
 
     base, segment = params.load("segment")
     outs = [Path("data/segment"), Path("results/segment.json")]
-    code = files.content_hash(__file__)
+    code = files.code(perceptron) + files.content_hash(__file__)
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend
         if segment.backend == "ltp":
@@ -98,16 +98,16 @@ def read_dictionary(path: str | None) -> list[str]:
 
 def load_ltp(folder: str, dictionary: list[str]):
     """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of `dictionary` stay whole."""
+    config = files.read_json(Path(folder, "config.json"))
+    if not config["nerual"]:
+        return perceptron.load(str(Path(folder, config["tasks"]["cws"])), dictionary)
     from ltp import LTP
 
-    config = files.read_json(Path(folder, "config.json"))
     refuse_foreign_code(config, folder)
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
     model.add_words(dictionary)
-    if not config["nerual"]:
-        return lambda sentences: model.pipeline(sentences, tasks=["cws"]).cws
     import torch
 
     # LTP loads what fits and leaves the rest random.
@@ -207,10 +207,8 @@ def refuse_foreign_code(config, folder: str) -> None:
 
 def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its own."""
-    from ltp import StnSplit
-
-    splitter = StnSplit()
-    sentence_ends = [split_sentences(text, splitter.split) for text in texts]
+    split = perceptron.sentence_splitter()
+    sentence_ends = [split_sentences(text, split) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
     words = iter(cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]))

@@ -10,13 +10,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from wwm import files, hub
+from wwm import files, hub, perceptron
 
 
 def main() -> None:
@@ -70,23 +69,8 @@ def split(sentences: list[list[str]], heldout_share: float) -> tuple[list, list]
 
 def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: int, seed: int, folder: Path) -> None:
     """Writes config.json and cws_model.bin of an averaged perceptron, as LTP's legacy models have them, to `folder`."""
-    from ltp_extension.perceptron import Algorithm, CWSTrainer
-
-    # LTP's own shuffle takes no seed; with our order, no shuffle and one thread the same words give the same segmentation.
-    order = np.random.default_rng([seed, 0]).permutation(len(train))
-    with tempfile.TemporaryDirectory() as temporary:
-        texts = {"train": [train[i] for i in order], "eval": heldout}
-        for name, sentences in texts.items():
-            Path(temporary, name).write_text("".join(" ".join(words) + "\n" for words in sentences), encoding="utf-8")
-        trainer = CWSTrainer()
-        trainer.load_train_data(f"{temporary}/train")
-        trainer.load_eval_data(f"{temporary}/eval")
-        trainer.algorithm = Algorithm("AP", 1)
-        trainer.epoch = epochs
-        trainer.shuffle = False
-        trainer.compress = True
-        print(f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True)
-        trainer.train().save(str(folder / "cws_model.bin"))
+    print(f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True)
+    perceptron.train(train, heldout, epochs, seed, folder / "cws_model.bin")
     files.write_json(folder / "config.json", {"nerual": False, "tasks": {"cws": "cws_model.bin"}})
 
 
@@ -112,9 +96,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
 
 def cut(model: str, sentences: list[list[str]]) -> list[list[str]]:
     """The model's own words for the text of each sentence."""
-    from ltp_extension.perceptron import CWSModel
-
-    return CWSModel.load(model).batch_predict(["".join(words) for words in sentences], parallelism=False)
+    return perceptron.load(model, [], parallel=False)(["".join(words) for words in sentences])
 
 
 def word_scores(gold: list[list[str]], cut: list[list[str]]) -> dict[str, float]:

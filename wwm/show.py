@@ -15,7 +15,7 @@ def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[st
     """How a shard was made, then examples: pieces with bars between units, as they were and as they are masked."""
     found = loader.Examples(shard, vocab, seed)
     tokens = list(files.lines(vocab))
-    yield from (f"{key:<26}{value}" for key, value in loader.header(loader.shards(shard)[0]).items())
+    yield from (f"{key:<26}{value}" for key, value in loader.header(loader.shards(shard)[shard]).items())
     yield f"{'examples':<26}{len(found)}"
     for number in numbers[: max(0, len(found) - numbers.start)]:
         example = found.example(number)
