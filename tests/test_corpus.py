@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wwm import cleaning, corpus
+from wwm import cleaning, corpus, sources
 
 ROOT = str(Path.cwd())
 
@@ -66,6 +67,18 @@ def test_duplicates_and_short_documents_are_dropped_and_counted(project):
 
 def test_traditional_full_width_and_emoji_are_kept_and_invisible_characters_go():
     assert cleaning.clean("\u3000\u3000繁體字１９９９年😀\u200b T恤\u0007 \r") == "繁體字１９９９年😀 T恤"
+
+
+def test_characters_that_this_unicode_does_not_know_are_kept_and_each_kind_of_line_end_ends_a_line():
+    assert cleaning.clean("甲\rU+31350 \U00031350\r\n\ue000乙\ufffe") == "甲\nU+31350 \U00031350\n\ue000乙"
+
+
+def test_comments_and_scripts_go_where_they_are_closed_and_time_is_linear_where_they_are_not():
+    assert cleaning.clean("甲<!-- 乙 -->丙<script>if (a<b) {}</script>丁<!-- 戊 <b>己</b>") == "甲丙丁<!-- 戊 己"
+    start = time.process_time()
+    for junk in ("<!--", "<script>", "a<b" + " " * 1000, "<div "):
+        cleaning.clean(junk * (1_000_000 // len(junk)))
+    assert time.process_time() - start < 30  # quadratic would be hours
 
 
 def test_line_that_is_not_utf8_is_named_and_nothing_half_written_is_left(project):
@@ -151,12 +164,15 @@ def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, e
     assert "题19\n第19条新闻的正文在这里。" in {row["text"] for part in ("train", "heldout") for row in documents(part)}
 
 
-@pytest.mark.parametrize("ending", ["gz", "bz2"])
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
 def test_cut_off_file_is_named(project, ending):
     import bz2
     import gzip
+    import lzma
 
-    compress = {"gz": gzip.compress, "bz2": bz2.compress}[ending]
+    import zstandard
+
+    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[ending]
     Path(f"text/news.txt.{ending}").write_bytes(compress(Path("text/news.txt").read_bytes())[:-20])
     set_sources(f"news: news.txt.{ending}")
     with pytest.raises(ValueError, match=f"text/news.txt.{ending} cannot be read, .*cut off"):
@@ -196,7 +212,7 @@ def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
     failed = run(100_000)
     assert failed.returncode and "error: no room on the disk of" in failed.stderr and "Traceback" not in failed.stderr
     assert not Path("data/corpus").exists() and not list(Path("data").glob(".*"))
-    assert all((path / "counts.json").exists() for path in Path("scratch").glob("*/*"))
+    assert all((path / "done.json").exists() for path in Path("scratch").glob("*/*"))
     assert run(100_000_000).returncode == 0
 
 
@@ -206,6 +222,7 @@ def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
         ('{"text": "好"', "line 2: no JSON"),
         ('["好"]', "line 2: .* is no JSON object"),
         ('{"body": "好"}', "line 2: no field 'text'; it has body"),
+        ('{"text": {"a": "好"}}', "line 2: field 'text' holds dict"),
     ],
 )
 def test_line_of_json_that_is_wrong_is_named(project, line, message):
@@ -213,6 +230,32 @@ def test_line_of_json_that_is_wrong_is_named(project, line, message):
     set_sources("wiki: {files: wiki_00, format: wiki2019zh}")
     with pytest.raises(ValueError, match=f"text/wiki_00, {message}"):
         corpus.main()
+
+
+def test_half_of_a_character_and_lists_of_paragraphs_in_json_are_taken_as_the_text_they_hold(project):
+    rows = ['{"text": "今天天气很好\\ud83d我们去公园"}', '{"text": ["第一段写得很短。", "第二段写得更短。"]}', '{"text": "好的\\ud83d\\ude00，明天再去公园。"}']
+    Path("text/wiki_00").write_text("\n".join([*rows, *(f'{{"text": "第{i}条没有问题的文字。"}}' for i in range(20))]), encoding="utf-8")
+    set_sources("wiki: {files: wiki_00, format: wiki2019zh}")
+    corpus.main()
+    texts = {row["text"] for part in ("train", "heldout") for row in documents(part)}
+    assert {"今天天气很好我们去公园", "第一段写得很短。\n第二段写得更短。", "好的😀，明天再去公园。"} <= texts
+
+
+def test_document_that_weight_leaves_out_of_one_source_stays_in_another(project):
+    Path("text/copy.txt").write_bytes(Path("text/news.txt").read_bytes())
+    set_sources("thin: {files: copy.txt, weight: 0.4}", "news: news.txt")
+    corpus.main()
+    kept = Counter(row["id"] for part in ("train", "heldout") for row in documents(part))
+    assert len(kept) == 20 and set(kept.values()) == {1} and counts()["thin.dropped_weight"] > 5
+
+
+def test_shard_is_as_large_with_a_weight_as_without(project):
+    set_sources("news: {files: news.txt, weight: 30}")
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(re.sub("characters_per_shard: .*", "characters_per_shard: 2000", text), encoding="utf-8")
+    corpus.main()
+    sizes = [sum(map(len, pq.read_table(shard)["text"].to_pylist())) for shard in sorted(Path("data/corpus/train").glob("*.parquet"))]
+    assert len(sizes) > 3 and max(sizes) <= 2 * 2000 + 30 * 30
 
 
 def test_fields_of_parquet_and_json_lines_make_the_paragraphs(project):
@@ -234,7 +277,7 @@ def test_data_set_in_the_layout_of_the_hub_is_read(project, tmp_path):
     assert counts()["documents_read"] == 20
 
 
-def test_file_is_read_from_a_server(project):
+def test_file_is_read_from_a_server(project, monkeypatch, tmp_path):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
@@ -245,6 +288,12 @@ def test_file_is_read_from_a_server(project):
         set_sources(f"news: {{files: '{address}/news.txt'}}")
         corpus.main()
         assert counts()["documents_read"] == 20
+        monkeypatch.setattr(sources, "size_at", lambda address: 10_000_000)
+        with pytest.raises(ValueError, match="news.txt cannot be read, EOFError: .* of 10,000,000 bytes came"):
+            corpus.main()
+        monkeypatch.undo()
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.chdir(tmp_path)
         set_sources(f"news: {{files: '{address}/nwes.txt'}}")
         with pytest.raises(ValueError, match="nwes.txt cannot be read"):
             corpus.main()

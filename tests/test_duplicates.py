@@ -48,7 +48,7 @@ def test_bands_find_what_comparing_every_document_with_all_before_it_finds(texts
     with duplicates.Signatures(tmp_path) as signatures:
         for part in np.array_split(matrix, 7):
             signatures.add(part)
-        found = signatures.repeated(threshold)
+        found = signatures.repeated(threshold, np.ones(len(matrix), bool))
     assert 20 < sum(expected) < 240
     # None is dropped that should stay; of those to drop a few share no band.
     assert not (found & ~np.array(expected)).any() and found.sum() >= 0.95 * sum(expected)

@@ -10,35 +10,48 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from wwm import corpus, engine, files, mask, segment, vocab
+from wwm import corpus, engine, files, mask, segment, segmenter, vocab
 
-DOCUMENTS = [f"第{i}篇文章讲的是全词掩码的好处。\n它的第{i * 7}段写得更短，也更难懂。" for i in range(120)]
+GOLD = [line.split() for line in ("我们 研究 语言 模型 。", "他們 喜歡 讀 這 本 書 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 。")] * 5
+WORDS = np.array(
+    "我们 研究 语言 模型 他們 喜歡 電腦 程式 北京 首都 公园 天气 今天 明天 意思 概率 预测 掩码 文字 历史 新闻 经济 学校 老师 学生 音乐 電影 城市 河流 山川".split()
+)
+DOCUMENTS = ["".join(np.random.default_rng(i).choice(WORDS, 20)) + "。" for i in range(120)]
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """presets/tiny.yaml over six files of text, cut into many small shards, without a segmenter."""
+    """presets/tiny.yaml over six files of text, cut into many small shards; a segmenter with a dictionary, and a vocabulary."""
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
     text = re.sub(r"  sources:\n(?:    .*\n)+", "  sources:\n    news: '*.txt'\n", text, count=1)
     text = (
         text.replace("folder: data/demo/text", "folder: text")
-        .replace("characters_per_shard: 10000", "characters_per_shard: 200")
-        .replace("backend: ltp", "backend: none")
+        .replace("characters_per_shard: 10000", "characters_per_shard: 250")
+        .replace("dictionary: null", "dictionary: words.txt")
     )
-    text = text.replace("near_duplicate_similarity: 0.8", "near_duplicate_similarity: null")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.setattr(corpus, "BLOCK_CHARACTERS", 300)
     Path("params.yaml").write_text(text, encoding="utf-8")
+    Path("words.txt").write_text("電腦程式\n", encoding="utf-8")
     Path("text").mkdir()
     for number in range(6):
         Path(f"text/{number}.txt").write_text("\n\n".join(DOCUMENTS[number * 20 : number * 20 + 20]), encoding="utf-8")
-    tokens = [*vocab.SPECIAL, *sorted(set("".join(DOCUMENTS)) - {"\n"})]
-    Path("data/vocab").mkdir(parents=True)
+    tokens = [*vocab.SPECIAL, *sorted(set("".join(DOCUMENTS)))]
+    for folder in ("data/vocab", "data/segmenter"):
+        Path(folder).mkdir(parents=True)
     vocab.save(vocab.build(tokens, True), tokens, True, Path("data/vocab"))
+    segmenter.train_perceptron(GOLD, GOLD[:4], epochs=2, seed=1, folder=Path("data/segmenter"))
+    files.write_json("data/segmenter/origin.json", {"source": "train", "sha256": "toy"})
     return tmp_path
+
+
+def name(key: str) -> str:
+    """Of a finished shard's folder."""
+    return files.hash_of([key, engine.VERSIONS])
 
 
 def set_engine(processes: int = 1, scheduler: str = "null") -> None:
@@ -104,7 +117,7 @@ def test_work_completes_when_a_worker_is_killed_in_the_middle(project):
         workers[0].send_signal(signal.SIGKILL)
         counts += [own for _, own in made]
     assert counts == [{"number": number} for number in range(8)]
-    assert {path.name for path in Path("scratch/slow").iterdir()} == {f"k{number}" for number in range(8)}
+    assert {path.name for path in Path("scratch/slow").iterdir()} == {name(f"k{number}") for number in range(8)}
     assert len({path.name.split("-")[0] for path in started.iterdir()}) == 2
 
 
@@ -120,11 +133,11 @@ def test_what_was_finished_before_an_error_is_kept_and_nothing_half_written_is_l
     set_engine(processes=processes)
     with pytest.raises(ValueError, match="shard 3 is wrong"):
         list(engine.each("some", failing_shard, ((str(number), (number, 3)) for number in range(6))))
-    assert {"0", "1", "2"} == {path.name for path in Path("scratch/some").iterdir()}
-    before = {number: Path("scratch/some", str(number), "counts.json").stat().st_ino for number in range(3)}
+    assert {name("0"), name("1"), name("2")} == {path.name for path in Path("scratch/some").iterdir()}
+    before = Path("scratch/some", name("2"), "done.json").stat().st_ino
     assert [own["number"] for _, own in engine.each("some", failing_shard, ((str(number), (number, 9)) for number in (0, 2, 5)))] == [0, 2, 5]
-    assert {path.name for path in Path("scratch/some").iterdir()} == {"0", "2", "5"}
-    assert Path("scratch/some/2/counts.json").stat().st_ino == before[2]
+    assert {path.name for path in Path("scratch/some").iterdir()} == {name("0"), name("2"), name("5")}
+    assert Path("scratch/some", name("2"), "done.json").stat().st_ino == before
 
 
 def test_added_and_changed_files_redo_only_the_shards_around_them(project):
@@ -151,10 +164,10 @@ def test_shards_of_the_outputs_are_the_files_of_the_cache_and_take_no_room_of_th
 
 
 def test_worker_with_other_code_or_without_the_folder_is_named(project):
-    with pytest.raises(ValueError, match="a worker does not see .* or has other code"):
+    with pytest.raises(ValueError, match="a worker does not see .* or runs other code"):
         engine.finish(str(project), "other code", str(project / "scratch/some/1"), failing_shard, 1, 2)
     with pytest.raises(ValueError, match="a worker does not see /nowhere"):
-        engine.finish("/nowhere", engine.source_hash(), "scratch/some/1", failing_shard, 1, 2)
+        engine.finish("/nowhere", engine.SOURCE, "scratch/some/1", failing_shard, 1, 2)
 
 
 def test_scheduler_that_does_not_answer_is_named(project, monkeypatch):
@@ -162,6 +175,36 @@ def test_scheduler_that_does_not_answer_is_named(project, monkeypatch):
     set_engine(scheduler="tcp://127.0.0.1:9")
     with pytest.raises(ValueError, match="engine.scheduler: no cluster with a worker answers at tcp://127.0.0.1:9"):
         list(engine.each("some", failing_shard, [("0", (0, 1))]))
+
+
+def test_finished_shard_that_is_no_longer_whole_is_made_again(project):
+    before = stages()
+    shard = max(Path("scratch/segment").glob("*/shard.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    max(Path("scratch/corpus").glob("*/shard.parquet")).unlink()
+    corpus.main()
+    segment.main()
+    assert all(Path(path).read_bytes() == content for path, content in before.items() if not path.startswith("data/mask"))
+
+
+def marked_shard(folder: Path, text: str) -> dict:
+    (folder / "shard").write_text(text)
+    return {"text": text}
+
+
+def test_two_projects_on_one_cluster_each_get_their_own_shards(project, monkeypatch):
+    with cluster(project / "elsewhere", 1) as (address, _):
+        set_engine(scheduler=address)
+        other = project / "other"
+        other.mkdir()
+        (other / "params.yaml").write_bytes(Path("params.yaml").read_bytes())
+        ours = engine.each("some", marked_shard, [("0", ("ours",)), ("1", ("ours",))])
+        folder, _ = next(ours)
+        monkeypatch.chdir(other)
+        ((theirs, _),) = engine.each("some", marked_shard, [("1", ("theirs",))])
+        assert (theirs / "shard").read_text() == "theirs"
+        monkeypatch.chdir(project)
+        assert [(path / "shard").read_text() for path in (folder, next(ours)[0])] == ["ours", "ours"]
 
 
 def fatal_shard(folder: Path) -> dict:

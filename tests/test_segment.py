@@ -76,6 +76,15 @@ def test_word_of_the_dictionary_stays_whole(trained, tmp_path):
     assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言模型", "。"]]
 
 
+def test_traditional_word_of_the_dictionary_stays_whole_in_traditional_text(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/segmenter").symlink_to(trained)
+    Path("words.txt").write_text("語言模型\n", encoding="utf-8")
+    cut = segment.cutter("of this test", "words.txt", True)
+    assert cut(["我們研究語言模型。", "我们研究语言模型。"]) == [["我們", "研究", "語言模型", "。"], ["我们", "研究", "语言模型", "。"]]
+
+
 def test_word_that_stands_twice_in_a_dictionary_is_one_word(trained, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("语言模型\n\n语言模型\n自然语言\n语言模型\n", encoding="utf-8")
@@ -97,6 +106,7 @@ def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):
     [
         ("我们 研究 语言 模型 。", "我们研究语言模型。", ["我们", "研究", "语言", "模型", "。"]),
         ("用 BERT base 的 模型 12 个", "用BERT base的模型12个", ["用", "BERT ", "base", "的", "模型", "12", "个"]),
+        ("cafe\u0301 au lait 5 ± 3", "cafe\u0301 au lait 5 ± 3", ["cafe\u0301 ", "au ", "lait ", "5 ", "± ", "3"]),
         ("第一 段 。\n第二\u3000段", "第一段。\n第二段", ["第一", "段", "。\n", "第二", "段"]),
     ],
 )

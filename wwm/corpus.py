@@ -28,6 +28,7 @@ SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.st
 BLOCK = pa.schema([("text", pa.string()), ("digest", pa.binary(32)), ("characters", pa.int64()), ("dropped", pa.uint8()), ("signature", pa.binary())])
 BLOCK_CHARACTERS = 1_000_000
 RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight"]
+FAR = 10  # times max_characters
 SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
 SAMPLE_CHARACTERS = 2000
 
@@ -42,6 +43,7 @@ class Documents(NamedTuple):
     digests: np.ndarray  # (n, 4) uint64: sha256 of the clean text
     characters: np.ndarray  # (n,) int64, of the clean text
     dropped: np.ndarray  # (n,) uint8, into RULES
+    copies: np.ndarray  # (n,) int64, how often its source's weight takes it
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
         counts: dict[str, Counter] = {name: Counter() for name in corpus.sources}
         documents = read(corpus, base.seed, code, counts)
-        parts = split(documents, corpus)
+        parts = split(documents, corpus.heldout_share)
         for name, own in counts.items():
             count(own, np.array([source == name for source in documents.sources])[documents.block], documents, parts)
             if not own["train_documents"] or not own["heldout_documents"]:
@@ -68,7 +70,7 @@ def main() -> None:
             shards = {
                 f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies, code)
                 for part, copies in parts.items()
-                for number, rows in enumerate(cut_shards(documents, np.flatnonzero(copies), corpus.characters_per_shard))
+                for number, rows in enumerate(cut_shards(documents, copies, corpus.characters_per_shard))
             }
             for (made, _), name in zip(tqdm(engine.each("corpus", write_shard, shards.values()), total=len(shards), desc="corpus", unit=" shards"), shards):
                 files.link(made / "shard.parquet", folder / name)
@@ -105,11 +107,18 @@ def read(corpus, seed: int, code: str, counts: dict[str, Counter]) -> Documents:
             columns.append((np.full_like(rows, len(paths)), rows, digests, table["characters"].to_numpy(), table["dropped"].to_numpy()))
             signatures.add(np.frombuffer(b"".join(table["signature"].drop_null().to_pylist()), np.uint32).reshape(-1, duplicates.PERMUTATIONS))
             paths.append(made / "block.parquet")
-        documents = Documents(names, paths, *map(np.concatenate, zip(*columns)))
-        kept = np.flatnonzero(documents.dropped == 0)
+        arrays = [np.concatenate(column) for column in zip(*columns)]
+        columns.clear()
+        block, _, digests, _, dropped = arrays
+        documents = Documents(names, paths, *arrays, drawn(digests, np.array([corpus.sources[name].weight for name in names])[block]))
+        kept = np.flatnonzero(dropped == 0)
+        # What is not taken is no reason to drop another one.
+        taken = documents.copies[kept] > 0
+        dropped[kept[~taken]] = RULES.index("weight")
         if corpus.near_duplicate_similarity is not None:
-            documents.dropped[kept[signatures.repeated(corpus.near_duplicate_similarity)]] = RULES.index("near_duplicate")
-        documents.dropped[kept[duplicates.exact(documents.digests[kept, :2])]] = RULES.index("duplicate")
+            dropped[kept[signatures.repeated(corpus.near_duplicate_similarity, taken)]] = RULES.index("near_duplicate")
+        kept = kept[taken]
+        dropped[kept[duplicates.exact(digests[kept, :2])]] = RULES.index("duplicate")
     return documents
 
 
@@ -142,7 +151,9 @@ def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str,
     columns: dict[str, list] = {name: [] for name in BLOCK.names}
     removed = 0
     for raw in documents:
-        text = cleaning.clean(wikitext.plain_text(raw) if settings["format"] == "mediawiki" else raw)
+        # Far too long is so without a look at its mark-up.
+        whole = len(raw) <= FAR * settings["max_characters"]
+        text = cleaning.clean(wikitext.plain_text(raw) if settings["format"] == "mediawiki" else raw) if whole else raw
         removed += len(raw) - len(text)
         rule = refused(text, settings)
         sign = not rule and settings["near_duplicate_similarity"] is not None
@@ -173,17 +184,15 @@ def fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def split(documents: Documents, corpus) -> dict[str, np.ndarray]:
-    """Part -> (n,) int64, how often it has each document; marks as dropped what its source's weight leaves out.
+def drawn(digests: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(n,) int64, how often each document is taken so that its source weighs `weight` times what it has; other bits of its hash than the hold-out's decide."""
+    return np.floor(weight).astype(np.int64) + (digests[:, 1] / 2.0**64 < weight % 1)
 
-    A source is to weigh `weight` times what it has; what is measured on is there once. Different parts of the hash decide.
-    """
-    weight = np.array([corpus.sources[name].weight for name in documents.sources])[documents.block]
-    held, drawn = documents.digests[:, 0] / 2.0**64, documents.digests[:, 1] / 2.0**64
-    copies = np.floor(weight).astype(np.int64) + (drawn < weight % 1)
-    documents.dropped[(documents.dropped == 0) & (copies == 0)] = RULES.index("weight")
-    copies[documents.dropped > 0] = 0
-    heldout = held < corpus.heldout_share
+
+def split(documents: Documents, heldout_share: float) -> dict[str, np.ndarray]:
+    """Part -> (n,) int64, how often it has each document; what is measured on is there once."""
+    copies = np.where(documents.dropped > 0, 0, documents.copies)
+    heldout = documents.digests[:, 0] / 2.0**64 < heldout_share
     return {"train": np.where(heldout, 0, copies), "heldout": np.where(heldout, np.minimum(copies, 1), 0)}
 
 
@@ -208,10 +217,11 @@ def dropped_sample(documents: Documents) -> Iterator[dict]:
         yield {"rule": rule, "source": documents.sources[block], "text": text[:SAMPLE_CHARACTERS], "characters": int(documents.characters[i])}
 
 
-def cut_shards(documents: Documents, chosen: np.ndarray, characters_per_shard: int) -> list[np.ndarray]:
-    """The chosen documents in shards; each has two at least, for next sentence prediction takes two."""
+def cut_shards(documents: Documents, copies: np.ndarray, characters_per_shard: int) -> list[np.ndarray]:
+    """The documents of which there are copies, in shards; each has two at least, for next sentence prediction takes two."""
+    chosen = np.flatnonzero(copies)
     starts, filled = [0], 0
-    for n, (i, characters) in enumerate(zip(chosen, documents.characters[chosen].tolist()), 1):
+    for n, (i, characters) in enumerate(zip(chosen, (documents.characters * copies)[chosen].tolist()), 1):
         filled += characters
         if n - starts[-1] >= 2 and n < len(chosen) - 1 and ends(documents.digests[i, 2] / 2.0**64, characters, filled, characters_per_shard):
             starts.append(n)

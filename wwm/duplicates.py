@@ -50,13 +50,15 @@ class Signatures:
         signatures.tofile(self.file)
         self.count += len(signatures)
 
-    def repeated(self, threshold: float) -> np.ndarray:
+    def repeated(self, threshold: float, among: np.ndarray) -> np.ndarray:
         """(n,) bool: whether a document's similarity to an earlier one is at least `threshold`.
 
-        Of those that share a band of their signatures, each is compared to the first and to the one before it.
+        among: (n,) bool, the documents that are looked at. Of those that share a band of their signatures, each is compared to
+        the first and to the one before it.
         """
         found = np.zeros(self.count, bool)
-        if not self.count:
+        chosen = np.flatnonzero(among)
+        if not len(chosen):
             return found
         self.file.flush()
         signatures = np.memmap(self.file, np.uint32, "r", shape=(self.count, PERMUTATIONS))
@@ -64,12 +66,12 @@ class Signatures:
         # Multiply and add: two bands that only seem equal cost a comparison, no document.
         factors = np.random.default_rng(0).integers(2**63, size=rows, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
         for band in range(PERMUTATIONS // rows):
-            keys = np.empty(self.count, np.uint64)
-            for start in range(0, self.count, SLICE):
-                part = signatures[start : start + SLICE, band * rows : (band + 1) * rows]
+            keys = np.empty(len(chosen), np.uint64)
+            for start in range(0, len(chosen), SLICE):
+                part = signatures[chosen[start : start + SLICE], band * rows : (band + 1) * rows]
                 keys[start : start + SLICE] = (part * factors).sum(1, dtype=np.uint64)
             order = np.argsort(keys, kind="stable")
-            keys = keys[order]
+            keys, order = keys[order], chosen[order]
             later = np.flatnonzero(keys[1:] == keys[:-1]) + 1
             first = np.searchsorted(keys, keys[later])
             for earlier in (first, later - 1):

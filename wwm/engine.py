@@ -7,15 +7,23 @@ kill, or after a change of some inputs, makes only what is missing. What the las
 import os
 import shutil
 import tempfile
+import threading
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 from wwm import files
 
-COUNTS = "counts.json"
+DONE = "done.json"
+# What else than code can change bytes: those that write shards, and what these are made with.
+PACKAGES = ["numba", "numpy", "opencc", "pyarrow", "rensa", "mwparserfromhell", "ltp", "ltp-extension", "tokenizers"]
+VERSIONS = {name: version(name) for name in PACKAGES} | {"unicode": unicodedata.unidata_version}
+# Of the code that this process runs, whatever becomes of its files.
+SOURCE = files.hash_of([VERSIONS, [files.content_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]])
+ONE_AT_A_TIME = threading.Lock()
 # Shards handed out for each process: one at work, one waiting.
 AHEAD = 2
 PATIENCE = "10s"  # for a scheduler to answer, and for its first worker
@@ -38,15 +46,17 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
     pending: deque[tuple[Path, object]] = deque()
     with files.locked(root), ExitStack() as stack:
         for key, arguments in shards:
+            key = files.hash_of([key, VERSIONS])
             folder, future = root / key, None
             used.add(key)
-            if not (folder / COUNTS).exists():
-                task = (str(Path.cwd()), source_hash(), str(folder), function, *arguments)
+            if done(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                task = (str(Path.cwd()), SOURCE, str(folder), function, *arguments)
                 if engine.scheduler is None and processes(engine) == 1:
                     finish(*task)
                 else:
                     client = client or stack.enter_context(connected(engine))
-                    future = client.submit(finish, *task, key=f"{what}-{key}")
+                    future = client.submit(finish, *task, key=f"{what}-{files.hash_of([key, *task[:2]])}")
             pending.append((folder, future))
             while pending and len(pending) > (AHEAD * sum(client.nthreads().values()) if client else 0):
                 yield result(what, *pending.popleft())
@@ -90,7 +100,7 @@ def connected(engine):
 
 def result(what: str, folder: Path, future) -> tuple[Path, dict]:
     if future is None:
-        return folder, files.read_json(folder / COUNTS)
+        return folder, done(folder)
     from distributed import KilledWorker
 
     try:
@@ -101,28 +111,40 @@ def result(what: str, folder: Path, future) -> tuple[Path, dict]:
         ) from None
 
 
-def finish(project: str, code: str, folder: str, function: Callable, *arguments) -> dict:
-    """Makes one shard, whole or not at all; runs in a worker process, which may be on another machine."""
-    if not Path(project).is_dir() or code != source_hash():
-        raise ValueError(
-            f"engine: a worker does not see {project}, or has other code than the stage had when it began; give all machines the same folder, and run again"
-        )
-    os.chdir(project)
-    Path(folder).parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: a worker that was given up as lost may still be writing the same shard.
-    new = Path(tempfile.mkdtemp(dir=Path(folder).parent, prefix=".", suffix=".tmp"))
+def done(folder: Path) -> dict | None:
+    """The counts of a finished shard; None if it is not there, or not as large as it was when it was finished."""
     try:
-        counts = function(new, *arguments)
-        files.write_json(new / COUNTS, counts)
-        new.chmod(0o755)
-        # Not if it is there: then the other worker made it.
-        if not Path(folder).exists():
-            new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        found = files.read_json(folder / DONE)
+        whole = all((folder / name).stat().st_size == size for name, size in found["sizes"].items())
+    except (OSError, ValueError):
+        return None
+    return found["counts"] if whole else None
+
+
+def finish(project: str, source: str, folder: str, function: Callable, *arguments) -> dict:
+    """Makes one shard, whole or not at all; runs in a worker process, which may be on another machine."""
+    if source != SOURCE or not Path(project).is_dir():
+        raise ValueError(
+            f"engine: a worker does not see {project}, or runs other code or packages; give all machines the same folder and .venv, and start the workers again"
+        )
+    # The folder that a process works in is one for all its threads.
+    with ONE_AT_A_TIME:
+        os.chdir(project)
+        Path(folder).parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own: a worker that was given up as lost may still be writing the same shard.
+        new = Path(tempfile.mkdtemp(dir=Path(folder).parent, prefix=".", suffix=".tmp"))
+        try:
+            counts = function(new, *arguments)
+            for file in new.iterdir():
+                with open(file, "rb") as written:
+                    os.fsync(written.fileno())
+            files.write_json(new / DONE, {"counts": counts, "sizes": {file.name: file.stat().st_size for file in new.iterdir()}})
+            new.chmod(0o755)
+            with suppress(OSError):
+                new.rename(folder)
+            # Another worker may have made it meanwhile.
+            if done(Path(folder)) is None:
+                raise OSError(f"{folder} cannot be written")
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     return counts
-
-
-@cache
-def source_hash() -> str:
-    return files.hash_of([files.content_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))])

@@ -13,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
     """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
-    os.environ["RAYON_NUM_THREADS"] = str(settings["threads"])
+    os.environ |= {"RAYON_NUM_THREADS": str(settings["threads"]), "OMP_NUM_THREADS": str(settings["threads"])}
     cut = cutter(segmenter, settings["dictionary"], settings["simplify"]) if settings["backend"] == "ltp" else None
     counts: Counter = Counter()
     source = pq.ParquetFile(shard)
@@ -78,8 +78,8 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
 @lru_cache(maxsize=1)
 def cutter(segmenter: str, dictionary: str | None, simplify: bool):
     """load_ltp of data/segmenter, once in a process for what `segmenter`, its hash, stands for."""
-    cut = load_ltp("data/segmenter", read_dictionary(dictionary))
-    return on_simplified(cut) if simplify else cut
+    words = read_dictionary(dictionary)
+    return on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)])) if simplify else load_ltp("data/segmenter", words)
 
 
 def read_dictionary(path: str | None) -> list[str]:
@@ -136,17 +136,26 @@ def load_ltp(folder: str, dictionary: list[str]):
 
 def on_simplified(cut):
     """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends carry over."""
-    from opencc import OpenCC
-
-    convert = OpenCC("t2s").convert
 
     def cut_simplified(sentences: list[str]) -> list[list[str]]:
-        simplified = [same_length(sentence, convert) for sentence in sentences]
+        converted = list(map(simplified, sentences))
         # The words of a converted sentence are not to be searched in the text as it is.
-        cuts = zip(sentences, simplified, cut(simplified))
+        cuts = zip(sentences, converted, cut(converted))
         return [words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts]
 
     return cut_simplified
+
+
+@cache
+def converter():
+    from opencc import OpenCC
+
+    return OpenCC("t2s").convert
+
+
+def simplified(text: str) -> str:
+    """In simplified characters, each where it was."""
+    return same_length(text, converter())
 
 
 def same_length(sentence: str, convert) -> str:
@@ -190,8 +199,8 @@ def without_spaces(text: str) -> tuple[str, np.ndarray]:
 
 
 def spaced(character: str) -> bool:
-    """Whether words in this character's script are written with spaces between them: letters and digits but Chinese, Japanese and the like."""
-    return character.isalnum() and unicodedata.east_asian_width(character) not in ("W", "F")
+    """Whether words in this character's script are written with spaces between them: all but punctuation, Chinese, Japanese and the like."""
+    return unicodedata.category(character)[0] not in "PZ" and unicodedata.east_asian_width(character) not in ("W", "F")
 
 
 def refuse_foreign_code(config, folder: str) -> None:

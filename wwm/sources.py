@@ -6,6 +6,7 @@ A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joine
 import io
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ LAYOUTS = {
     "baike_qa2019": ["title", "desc", "answer"],
     "webtext2019zh": ["title", "desc", "content"],
 }
+SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK = 1 << 20  # bytes read at once
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
 
@@ -46,14 +48,46 @@ class Counted(io.RawIOBase):
     def __init__(self, stream: IO[bytes], progress: Callable[[int], object]):
         self.stream, self.progress = stream, progress
 
+        self.total = 0
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:
         found = self.stream.read(len(buffer))
         buffer[: len(found)] = found
+        self.total += len(found)
         self.progress(len(found))
         return len(found)
+
+
+class Zstandard(io.RawIOBase):
+    """The bytes of one zstd frame after the other; EOFError where the last is cut off, of which zstandard's own reader says nothing."""
+
+    def __init__(self, stream: IO[bytes]):
+        self.stream = stream
+        self.frame = zstandard.ZstdDecompressor().decompressobj()
+        self.rest = self.plain = b""
+        self.begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        while not self.plain:
+            compressed = self.rest or self.stream.read(CHUNK)
+            if not compressed:
+                if self.begun:
+                    raise EOFError("the last zstd frame ends before its end")
+                return 0
+            self.plain, self.begun, self.rest = self.frame.decompress(compressed), True, b""
+            if self.frame.eof:
+                self.rest, self.begun = self.frame.unused_data, False
+                self.frame = zstandard.ZstdDecompressor().decompressobj()
+        part = self.plain[: len(buffer)]
+        self.plain = self.plain[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 def find(folder: Path, key: str, source) -> list[Place]:
@@ -88,7 +122,9 @@ def documents(place: Place, source, progress: Callable[[int], object] = lambda c
         for text in read(place, source, progress):
             empty = empty and not text.strip()
             yield text
-    except BROKEN as error:
+    except Exception as error:
+        if not isinstance(error, BROKEN) and type(error).__module__.partition(".")[0] != "aiohttp":
+            raise
         raise ValueError(f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again") from None
     if empty:
         raise ValueError(f"{place.path}: no text in it; remove it or fill it")
@@ -103,7 +139,8 @@ def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[st
         progress(place.size)
         return
     with fsspec.open(place.path, "rb") as raw:
-        stream = decompressed(io.BufferedReader(Counted(raw, progress), CHUNK), place.path)
+        counted = Counted(raw, progress)
+        stream = decompressed(io.BufferedReader(counted, CHUNK), place.path)
         if source.format == "mediawiki":
             yield from articles(stream, place.path)
         elif source.format == "text":
@@ -112,12 +149,13 @@ def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[st
             for number, line in enumerate(files.decoded(stream, place.path), 1):
                 if line.strip():
                     yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+        if urlsplit(place.path).scheme and counted.total < place.size:
+            raise EOFError(f"{counted.total:,} of {place.size:,} bytes came")
 
 
 def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
     if name.endswith(".zst"):
-        # Not all that zstd writes is one frame, and fsspec reads the first one only.
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+        return io.BufferedReader(Zstandard(stream))
     compression = infer_compression(name)
     return compr[compression](stream, mode="rb") if compression else stream
 
@@ -151,8 +189,15 @@ def joined(row: dict, fields: list[str], where: str) -> str:
     for field in fields:
         if field not in row:
             raise ValueError(f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`")
-        if row[field] and str(row[field]) not in parts[-1:]:
-            parts.append(str(row[field]))
+        values = row[field] if isinstance(row[field], list) else [row[field]]
+        if not all(isinstance(value, str | int | float | None) for value in values):
+            raise ValueError(
+                f"{where}: field {field!r} holds {type(row[field]).__name__} {str(row[field])[:40]}; a document is made of text, set the source's `fields`"
+            )
+        # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
+        texts = [SURROGATES.sub("", str(value)) for value in values if value]
+        if texts and texts != parts[-1:]:
+            parts += texts
     return "\n".join(parts)
 
 
