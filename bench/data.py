@@ -42,7 +42,9 @@ def main(folder: Path, megabytes: list[float], processes: list[int], repeats: in
         for count in processes
         for run in stages.measure(texts, count, segmenter_folder, vocabulary, WORK / "project")
     ]
-    print(f"\n{stages.table(runs)}\n\n{stages.outlook(runs)}")
+    print(f"\n{stages.table(runs)}")
+    if len(set(megabytes)) > 1 and {1} < set(processes):
+        print(f"\n{stages.outlook(runs)}")
 
 
 def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary: Path) -> None:

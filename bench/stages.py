@@ -77,7 +77,8 @@ def watched(command: list[str], folder: Path) -> tuple[float, float, float, floa
             most = max(most, sum(part.memory_full_info().pss for part in [process, *process.children(recursive=True)]))
         except psutil.Error:
             pass  # ended between two looks
-        time.sleep(0.1)
+        # Looking costs time of its own.
+        time.sleep(0.5)
     seconds = time.perf_counter() - start
     if process.returncode:
         sys.exit((folder / "printed").read_text()[-2000:])
@@ -102,15 +103,16 @@ def table(runs: list[Run]) -> str:
 
 
 def outlook(runs: list[Run], gigabytes: float = 10, cores: tuple[int, ...] = (16, 64)) -> str:
-    """Markdown: what so much text would take, from the CPU seconds of the largest run: shared by the cores, or what one process does alone."""
-    largest = max(run.megabytes for run in runs)
+    """Markdown: what so much text would take by what each further megabyte took here: CPU of one process, shared by the cores, or what the first of several does alone."""
+    small, large = (pick(run.megabytes for run in runs) for pick in (min, max))
+    found = {(run.stage, run.megabytes, run.processes): run for run in runs}
     most = max(run.processes for run in runs)
     lines = [f"| {gigabytes:g} GB of text | " + " | ".join(f"{n} cores" for n in cores) + " | of it in one process |", "|---|" + "---|" * (len(cores) + 1)]
     total = dict.fromkeys(cores, 0.0)
-    for run in runs:
-        if run.megabytes == largest and run.processes == most:
-            factor = gigabytes * 1000 / run.megabytes
-            minutes = {n: max(run.cpu / n, run.serial) * factor / 60 for n in cores}
-            total = {n: total[n] + minutes[n] for n in cores}
-            lines.append(f"| {run.stage} | " + " | ".join(f"{minutes[n]:.0f} min" for n in cores) + f" | {run.serial * factor / 60:.0f} min |")
-    return "\n".join([*lines, "| all | " + " | ".join(f"{total[n]:.0f} min" for n in cores) + " | |"])
+    for stage in STAGES:
+        per_megabyte = (found[stage, large, 1].cpu - found[stage, small, 1].cpu) / (large - small)
+        alone = (found[stage, large, most].serial - found[stage, small, most].serial) / (large - small)
+        minutes = {n: max(per_megabyte / n, alone) * gigabytes * 1000 / 60 for n in cores}
+        total = {n: total[n] + minutes[n] for n in cores}
+        lines.append(f"| {stage} | " + " | ".join(f"{minutes[n]:.1f} min" for n in cores) + f" | {alone * gigabytes * 1000 / 60:.1f} min |")
+    return "\n".join([*lines, "| all | " + " | ".join(f"{total[n]:.1f} min" for n in cores) + " | |"])

@@ -207,6 +207,15 @@ def test_two_projects_on_one_cluster_each_get_their_own_shards(project, monkeypa
         assert [(path / "shard").read_text() for path in (folder, next(ours)[0])] == ["ours", "ours"]
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_shard_that_comes_twice_is_made_once(project, processes):
+    started = project / "started"
+    started.mkdir()
+    set_engine(processes=processes)
+    made = list(engine.each("slow", slow_shard, [("a", (1, str(started))), ("a", (1, str(started))), ("b", (2, str(started))), ("a", (1, str(started)))]))
+    assert [counts["number"] for _, counts in made] == [1, 1, 2, 1] and len({folder for folder, _ in made}) == 2 == len(list(started.iterdir()))
+
+
 def fatal_shard(folder: Path) -> dict:
     os.kill(os.getpid(), signal.SIGKILL)
     return {}

@@ -47,9 +47,10 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
     with files.locked(root), ExitStack() as stack:
         for key, arguments in shards:
             key = files.hash_of([key, VERSIONS])
-            folder, future = root / key, None
-            used.add(key)
-            if done(folder) is None:
+            folder = root / key
+            # The same text may come twice: what is being made is not to be begun again.
+            future = dict(pending).get(folder)
+            if future is None and key not in used and done(folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 task = (str(Path.cwd()), SOURCE, str(folder), function, *arguments)
                 if engine.scheduler is None and processes(engine) == 1:
@@ -57,6 +58,7 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
                 else:
                     client = client or stack.enter_context(connected(engine))
                     future = client.submit(finish, *task, key=f"{what}-{files.hash_of([key, *task[:2]])}")
+            used.add(key)
             pending.append((folder, future))
             while pending and len(pending) > (AHEAD * sum(client.nthreads().values()) if client else 0):
                 yield result(what, *pending.popleft())

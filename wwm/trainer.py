@@ -112,7 +112,7 @@ class Trainer:
                 rate = (sums[6] - counted) / (time.perf_counter() - seconds)
                 row = self.row(sums, gradient_norm, optimizer.param_groups[0]["lr"], rate)
                 if self.step % self.pretrain.evaluate_every == 0 or last:
-                    row |= self.measure(losses, heldout, phase, micro_batch)
+                    row |= self.measure(heldout, phase, micro_batch)
                 self.rows.append(row)
                 self.run.log({key: value for key, value in row.items() if key != "step" and value is not None}, step=self.total_steps)
                 shown = {"loss": f"{row['mlm_loss']:.3f}", "accuracy": f"{row['mlm_accuracy']:.3f}", "tokens/s": f"{row['tokens_per_second']:.0f}"}
@@ -226,7 +226,7 @@ class Trainer:
         return f"{path}, row {row}, with a loss of {found[0]:.4g}"
 
     @torch.no_grad()
-    def measure(self, losses, heldout: Examples, phase, micro_batch: int) -> dict[str, float]:
+    def measure(self, heldout: Examples, phase, micro_batch: int) -> dict[str, float]:
         """Loss and accuracy at the masked positions of held-out examples, the same ones every time."""
         self.model.eval()
         # Spread over the whole set, which has one source after the other.
