@@ -67,7 +67,7 @@ class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
     source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f segmenter`."
+        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
     )
     gold: str = Field(
         description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."
@@ -86,7 +86,7 @@ class Segment(Section):
         description="LTP reads the simplified form of traditional text (OpenCC, as many characters) and its boundaries are carried back; the text itself is untouched."
     )
     dictionary: str | None = Field(
-        description="A file with a word a line that LTP keeps whole, or null. It is read when the stage runs: after changing it, `dvc repro -f segment`."
+        description="A file with a word a line that LTP keeps whole, or null. It is read when the stage runs: after changing it, `dvc repro -f -s segment`."
     )
     batch_size: Positive = Field(description="Documents handed to LTP at once.")
 
@@ -95,7 +95,7 @@ class Vocab(Section):
     """The WordPiece tokenizer."""
 
     source: str = Field(
-        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f vocab`."
+        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f -s vocab`."
     )
     size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
     train_characters: Positive = Field(description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer.")
