@@ -63,8 +63,7 @@ def test_every_preset_can_be_chosen_and_gives_dvc_a_graph(path, tmp_path, monkey
     from dvc.repo import Repo
 
     params.read(path)
-    for file in ("dvc.yaml",):
-        (tmp_path / file).write_bytes(Path(file).read_bytes())
+    (tmp_path / "dvc.yaml").write_bytes(Path("dvc.yaml").read_bytes())
     (tmp_path / "params.yaml").write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
     Repo.init(str(tmp_path), no_scm=True).close()

@@ -65,8 +65,7 @@ def main() -> None:
                     f"and corpus.min_characters {corpus.min_characters} each needs one at least: separate documents by a blank line, change these keys, or give more text"
                 )
         with files.new_folder(outs[0]) as folder:
-            with files.new_file(folder / "dropped.jsonl") as sample:
-                sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped_sample(documents)), encoding="utf-8")
+            files.write_text(folder / "dropped.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped_sample(documents)))
             shards = {
                 f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies, code)
                 for part, copies in parts.items()
@@ -210,11 +209,13 @@ def dropped_sample(documents: Documents) -> Iterator[dict]:
     """The first few documents that each rule dropped of each source."""
     source = np.unique(documents.sources, return_inverse=True)[1][documents.block]
     wanted = [np.flatnonzero((documents.dropped == code) & (source == s))[:SAMPLE] for code in range(1, len(RULES)) for s in range(source.max() + 1)]
-    for i in np.sort(np.concatenate(wanted)):
-        block = documents.block[i]
-        text = pq.read_table(documents.blocks[block], columns=["text"])["text"][documents.row[i]].as_py()
-        rule = RULES[documents.dropped[i]]
-        yield {"rule": rule, "source": documents.sources[block], "text": text[:SAMPLE_CHARACTERS], "characters": int(documents.characters[i])}
+    chosen = np.sort(np.concatenate(wanted))
+    for block in np.unique(documents.block[chosen]):
+        texts = pq.read_table(documents.blocks[block], columns=["text"])["text"]
+        for i in chosen[documents.block[chosen] == block]:
+            text = texts[documents.row[i]].as_py()
+            rule = RULES[documents.dropped[i]]
+            yield {"rule": rule, "source": documents.sources[block], "text": text[:SAMPLE_CHARACTERS], "characters": int(documents.characters[i])}
 
 
 def cut_shards(documents: Documents, copies: np.ndarray, characters_per_shard: int) -> list[np.ndarray]:
