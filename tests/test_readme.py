@@ -22,7 +22,7 @@ from wwm import files, mask, params, segmenter, tasks, vocab
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
 # Names on the hub or on GitHub, and what the pipeline writes, are no files of the repository.
-NOT_HERE = {"LTP", "google-bert", "google-research", "data", "models", "results"}
+NOT_HERE = {"LTP", "google-bert", "google-research", "data", "models", "results", "scratch"}
 GOLD = "使用 语言 模型 来 预测 下 一个 词 。\n语言 模型 的 词 。\n下 一个 词 的 预测 。".split("\n")
 SENTENCE = "使用语言模型来预测下一个词的probability。"
 
