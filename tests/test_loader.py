@@ -6,10 +6,8 @@ import pytest
 import torch
 import toy
 
-from wwm.loader import Examples
+from wwm.loader import IGNORED, Examples, first_fit
 from wwm.model import Pretraining, on_device
-
-CPU = torch.device("cpu")
 
 
 def load(folder, seed=1, **kind):
@@ -42,13 +40,79 @@ def test_place_in_the_order_is_a_function_of_the_step_alone(examples):
 
 def test_packed_rows_hold_every_piece_label_and_next_sentence_label_once(examples):
     numbers = examples.numbers(0, 16)
-    batch = examples.batch(numbers, 32)
+    (batch,) = examples.batches(numbers, 32, rows=16)
     singles = [examples.example(i) for i in numbers]
     assert len(batch.input_ids) < 16
     assert (batch.example > 0).sum() == sum(len(single["input_ids"]) for single in singles)
     assert sorted(batch.masked_ids.tolist()) == sorted(int(label) for single in singles for label in single["masked_lm_ids"])
     assert sorted(batch.next_sentence_labels.tolist()) == sorted(int(single["next_sentence_label"]) for single in singles)
     assert (batch.input_ids.ravel()[batch.cls_positions] == 2).all() and (batch.position_ids.ravel()[batch.cls_positions] == 0).all()
+
+
+def pieces(batches) -> list[tuple]:
+    """(input id, its position, label or None) of all batches, sorted."""
+    found = []
+    for batch in batches:
+        labels = {int(at): int(label) for at, label in zip(batch.masked_positions, batch.masked_ids) if label != IGNORED}
+        real = batch.example.ravel() > 0
+        found += [(int(batch.input_ids.ravel()[i]), int(batch.position_ids.ravel()[i]), labels.get(i, -1)) for i in np.flatnonzero(real)]
+    return sorted(found)
+
+
+def test_rows_are_shared_out_among_batches_that_hold_the_same_pieces(examples):
+    numbers = examples.numbers(0, 40)
+    (whole,) = examples.batches(numbers, 32, rows=40)
+    parts = examples.batches(numbers, 32, rows=5)
+    assert len(parts) == -(-len(whole.input_ids) // 5) and all(len(part.input_ids) <= 5 for part in parts)
+    assert pieces(parts) == pieces([whole])
+
+
+def test_fixed_batches_hold_the_same_pieces_and_have_few_shapes(examples):
+    shapes = set()
+    for step in range(8):
+        numbers = examples.numbers(step * 40, 40)
+        fixed = examples.batches(numbers, 32, rows=8, fixed=True)
+        assert pieces(fixed) == pieces(examples.batches(numbers, 32, rows=8))
+        assert sorted(label for batch in fixed for label in batch.next_sentence_labels if label != IGNORED) == sorted(
+            int(examples.example(i)["next_sentence_label"]) for i in numbers
+        )
+        shapes |= {tuple(array.shape for array in batch) for batch in fixed}
+    assert {shape[0] for shape in shapes} == {(8, 32)} and len(shapes) <= 6
+
+
+def test_rows_are_filled_first_fit():
+    """By hand: 5 4 | 3 3 3 | 2 1 of ten; the 2 no longer fits the first two rows, the 1 does."""
+    assert first_fit(np.array([5, 4, 3, 3, 3, 2, 1]), 10).tolist() == [0, 0, 1, 1, 1, 2, 0]
+
+
+@pytest.mark.parametrize("next_sentence_prediction", [True, False])
+def test_padding_to_a_fixed_shape_changes_no_loss(tmp_path, next_sentence_prediction):
+    examples = load(tmp_path, next_sentence_prediction=next_sentence_prediction)
+    model, numbers = toy.model(), examples.numbers(0, 12)
+    results = [[Pretraining(model)(on_device(batch, model)) for batch in examples.batches(numbers, 32, rows=5, fixed=fixed)] for fixed in (False, True)]
+    for name in ("mlm", "mlm_correct", "nsp", "nsp_correct"):
+        plain, fixed = (sum(getattr(part, name).item() for part in parts) for parts in results)
+        assert fixed == pytest.approx(plain, rel=1e-6), name
+
+
+def test_full_rows_of_one_example_each_go_without_a_mask_and_have_the_same_loss(tmp_path):
+    examples, model = load(tmp_path), toy.model()
+    full = [number for number in range(len(examples)) if len(examples.example(number)["input_ids"]) == 32][:4]
+    (batch,) = examples.batches(np.array(full), 32, rows=4)
+    sent = on_device(batch, model)
+    masked = sent | {"example": torch.from_numpy(batch.example)}
+    assert len(full) == 4 and "example" not in sent
+    torch.testing.assert_close(Pretraining(model)(sent), Pretraining(model)(masked))
+
+
+def test_flash_attention_is_told_where_each_example_and_each_padding_ends(examples):
+    model = toy.model()
+    model.config._attn_implementation = "flash_attention_2"
+    (batch,) = examples.batches(examples.numbers(0, 16), 32, rows=16)
+    bounds = on_device(batch, model)["boundaries"].tolist()
+    inside = [set(batch.example.ravel()[a:b].tolist()) for a, b in zip(bounds, bounds[1:])]
+    assert bounds[0] == 0 and bounds[-1] == batch.input_ids.size and all(len(found) == 1 for found in inside)
+    assert sum(found != {0} for found in inside) == 16 and all(any(a <= cls < b for a, b in zip(bounds, bounds[1:])) for cls in batch.cls_positions)
 
 
 @pytest.mark.parametrize("next_sentence_prediction", [True, False])
@@ -60,7 +124,7 @@ def test_packed_rows_have_the_loss_and_gradients_of_examples_on_their_own(tmp_pa
         model = toy.model().double()
         total = 0
         for group in groups:
-            result = Pretraining(model)(on_device(examples.batch(np.array(group), 32), CPU))
+            result = Pretraining(model)(on_device(examples.batches(np.array(group), 32, rows=16)[0], model))
             total += result.mlm + result.nsp
         total.backward()
         losses.append(total.item())
@@ -84,7 +148,7 @@ def test_losses_are_those_of_transformers_own_model(tmp_path):
         labels=labels,
         next_sentence_label=torch.tensor([int(example["next_sentence_label"])]),
     ).loss
-    ours = Pretraining(model)(on_device(examples.batch(np.array([0]), 32), CPU))
+    ours = Pretraining(model)(on_device(examples.batches(np.array([0]), 32, rows=1)[0], model))
     assert theirs.item() == pytest.approx((ours.mlm / len(example["masked_lm_ids"]) + ours.nsp).item(), rel=1e-5)
 
 

@@ -48,11 +48,6 @@ def test_missing_key_is_named(tmp_path):
     assert "segmenter.epochs is missing" in problem(tmp_path, "  epochs: 2\n", "")
 
 
-def test_batch_that_micro_batches_do_not_divide_is_named_with_the_nearest_that_they_do(tmp_path):
-    said = problem(tmp_path, "batch_size: 8, micro_batch: 4", "batch_size: 10, micro_batch: 4")
-    assert "pretrain.models.bert.phases.0: batch_size 10 is not divisible by micro_batch 4; nearest is 8" in said
-
-
 def test_model_that_nothing_makes_is_named(tmp_path):
     assert "pretrain.models.bert.init: 'randon' is none of" in problem(tmp_path, "init: random", "init: randon")
 

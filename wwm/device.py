@@ -5,6 +5,7 @@ TPUs (XLA) get their place here too.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from typing import NamedTuple
@@ -32,6 +33,42 @@ def set_random_state(state: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+# Dense bfloat16 products with 32-bit sums, floating point operations a second, as the makers' data sheets have them.
+PEAK_FLOPS = {
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "H800": 989e12,
+    "H20": 148e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L20": 119.5e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71e12,
+}
+
+
+def peak_flops(place: torch.device, precision: str) -> float | None:
+    """Of one device, what MFU is a share of; None where this table does not know it, and for 32-bit products."""
+    if place.type != "cuda" or precision != "bf16":
+        return None
+    name = torch.cuda.get_device_name(place)
+    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+
+
+def peak_memory() -> int:
+    """Most bytes that this process held so far: on its GPU, or where there is none in all."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_reserved()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Processes(NamedTuple):

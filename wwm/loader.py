@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
 from wwm import files, masking
+
+IGNORED = -100  # what torch's cross_entropy leaves out
 
 
 class Batch(NamedTuple):
@@ -19,9 +22,10 @@ class Batch(NamedTuple):
     position_ids: np.ndarray  # (R, L) int64, restarted at every example
     example: np.ndarray  # (R, L) int64: which example of its row a position belongs to, from 1; 0 is padding
     cls_positions: np.ndarray  # (B,) int64, into R * L: the [CLS] of each example
+    lengths: np.ndarray  # (B,) int64, positions of each example; 0 where there is none
     masked_positions: np.ndarray  # (M,) int64, into R * L
-    masked_ids: np.ndarray  # (M,) int64
-    next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction
+    masked_ids: np.ndarray  # (M,) int64, or IGNORED where a batch is padded to a fixed shape
+    next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction; IGNORED as above
 
 
 def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
@@ -114,38 +118,74 @@ class Examples:
             values |= {"masked_lm_positions": positions, "masked_lm_ids": ids}
         return values
 
-    def batch(self, numbers: np.ndarray, max_seq_length: int) -> Batch:
-        """The examples of these numbers packed into rows, longest first, each into the first row that has room."""
+    def batches(self, numbers: np.ndarray, max_seq_length: int, rows: int, fixed: bool = False) -> list[Batch]:
+        """The examples of these numbers packed into rows, and the rows shared out among as few batches of at most `rows` as hold them.
+
+        Rows are as long as the longest of their batch; `fixed` ones are `max_seq_length` long, as many as `rows`, and their other
+        dimensions are multiples of a part of that, so that the batches of a whole training have few different shapes.
+        """
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
-        rows: list[list[int]] = []
-        room: list[int] = []
-        for i in np.argsort(-lengths, kind="stable"):
-            row = next((r for r, free in enumerate(room) if free >= lengths[i]), None)
-            if row is None:
-                rows.append([])
-                room.append(max_seq_length)
-                row = len(rows) - 1
-            rows[row].append(int(i))
-            room[row] -= lengths[i]
-        width = max_seq_length - min(room)
-        packed = np.zeros((4, len(rows), width), np.int64)
-        input_ids, token_type_ids, position_ids, example_of = packed
-        cls, masked, labels, next_labels = [], [], [], []
-        for r, members in enumerate(rows):
-            start = 0
-            for number, i in enumerate(members, 1):
-                values, end = examples[i], start + lengths[i]
-                input_ids[r, start:end] = values["input_ids"]
-                token_type_ids[r, start:end] = values["token_type_ids"]
-                position_ids[r, start:end] = np.arange(lengths[i])
-                example_of[r, start:end] = number
-                cls.append(r * width + start)
-                masked.append(r * width + start + values["masked_lm_positions"].astype(np.int64))
-                labels.append(values["masked_lm_ids"].astype(np.int64))
-                if values["next_sentence_label"] is not None:
-                    next_labels.append(int(values["next_sentence_label"]))
-                start = end
-        return Batch(
-            input_ids, token_type_ids, position_ids, example_of, np.array(cls), np.concatenate(masked), np.concatenate(labels), np.array(next_labels, np.int64)
-        )
+        longest_first = np.argsort(-lengths, kind="stable")
+        row_of = np.empty(len(lengths), np.int64)
+        row_of[longest_first] = first_fit(lengths[longest_first], max_seq_length)
+        by_row = longest_first[np.argsort(row_of[longest_first], kind="stable")]
+        count = int(row_of.max()) + 1
+        parts = np.array_split(np.arange(count), -(-count // rows))
+        edges = np.searchsorted(row_of[by_row], [0, *(part[-1] + 1 for part in parts)])
+        batches = [pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], max_seq_length if fixed else None) for a, b in zip(edges, edges[1:])]
+        return [padded(batch, rows) for batch in batches] if fixed else batches
+
+
+@njit(cache=True)
+def first_fit(lengths, capacity):
+    """(n,) int64: the row of each example, the first that has room for it in the order given."""
+    row_of, room, used = np.empty(len(lengths), np.int64), np.full(len(lengths), capacity), 0
+    for i in range(len(lengths)):
+        row = 0
+        while room[row] < lengths[i]:
+            row += 1
+        row_of[i], used = row, max(used, row + 1)
+        room[row] -= lengths[i]
+    return row_of
+
+
+def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int | None) -> Batch:
+    """One batch of examples that are sorted by the row (n,) they go to; width: of its rows, None for that of the longest."""
+    lengths = np.array([len(example["input_ids"]) for example in examples])
+    row = rows - rows[0]
+    before = np.cumsum(lengths) - lengths
+    first = np.searchsorted(row, row)
+    start = before - before[first]
+    shape = (int(row[-1]) + 1, width or int((start + lengths).max()))
+    cls = row * shape[1] + start
+    within = np.arange(lengths.sum()) - np.repeat(before, lengths)
+    place = np.repeat(cls, lengths) + within
+    packed = np.zeros((4, shape[0] * shape[1]), np.int64)
+    packed[:, place] = (
+        np.concatenate([example["input_ids"] for example in examples]),
+        np.concatenate([example["token_type_ids"] for example in examples]),
+        within,
+        np.repeat(np.arange(len(examples)) - first + 1, lengths),
+    )
+    masked = np.concatenate([begin + example["masked_lm_positions"].astype(np.int64) for begin, example in zip(cls, examples)])
+    labels = np.concatenate([example["masked_lm_ids"] for example in examples]).astype(np.int64)
+    next_labels = [int(label) for example in examples if (label := example["next_sentence_label"]) is not None]
+    return Batch(*packed.reshape(4, *shape), cls, lengths, masked, labels, np.array(next_labels, np.int64))
+
+
+def padded(batch: Batch, rows: int) -> Batch:
+    """The same batch in a shape that recurs: `rows` rows, examples a multiple of `rows`, masked positions of a 32nd of all positions."""
+    positions = rows * batch.input_ids.shape[1]
+
+    def extended(array: np.ndarray, unit: int, value: int) -> np.ndarray:
+        return np.pad(array, (0, -len(array) % unit), constant_values=value)
+
+    return Batch(
+        *(np.pad(array, ((0, rows - len(array)), (0, 0))) for array in batch[:4]),
+        extended(batch.cls_positions, rows, 0),
+        extended(batch.lengths, rows, 0),
+        extended(batch.masked_positions, max(1, positions // 32), 0),
+        extended(batch.masked_ids, max(1, positions // 32), IGNORED),
+        extended(batch.next_sentence_labels, rows, IGNORED),
+    )

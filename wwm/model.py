@@ -1,12 +1,15 @@
 """What is added around transformers' BERT: packed rows, and the MLM head at masked positions only."""
 
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import BertForPreTraining
+from transformers import BertConfig, BertForPreTraining
+from transformers.utils import is_flash_attn_2_available
 
-from wwm.loader import Batch
+from wwm.loader import IGNORED, Batch
 
 
 class Losses(NamedTuple):
@@ -28,27 +31,70 @@ class Pretraining(torch.nn.Module):
     def forward(self, batch: dict[str, torch.Tensor]) -> Losses:
         """batch: the arrays of a loader.Batch, as `on_device` puts them there."""
         hidden = self.hidden_states(batch)
-        labels = batch["masked_ids"]
-        logits = self.bert.cls.predictions(hidden[batch["masked_positions"]]).float()
-        mlm, mlm_correct = F.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(-1) == labels).sum()
+        logits = self.bert.cls.predictions(hidden.index_select(0, batch["masked_positions"])).float()
+        mlm, mlm_correct = summed(logits, batch["masked_ids"])
         if not len(batch["next_sentence_labels"]):
             return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
         # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
-        pooled = self.bert.bert.pooler(hidden[batch["cls_positions"]][:, None])
-        nsp_logits, nsp_labels = self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"]
-        return Losses(mlm, mlm_correct, F.cross_entropy(nsp_logits, nsp_labels, reduction="sum"), (nsp_logits.argmax(-1) == nsp_labels).sum())
+        pooled = self.bert.bert.pooler(hidden.index_select(0, batch["cls_positions"])[:, None])
+        return Losses(mlm, mlm_correct, *summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"]))
 
     def hidden_states(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
-        example = batch["example"]
-        # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
-        attention_mask = example[:, None, :, None] == example[:, None, None, :]
         inputs = {name: batch[name] for name in ("input_ids", "token_type_ids", "position_ids")}
-        return self.bert.bert(**inputs, attention_mask=attention_mask).last_hidden_state.flatten(0, 1)
+        if "boundaries" in batch:
+            longest = batch["input_ids"].shape[1]
+            inputs |= {"cu_seq_lens_q": batch["boundaries"], "cu_seq_lens_k": batch["boundaries"], "max_length_q": longest, "max_length_k": longest}
+        elif "example" in batch:
+            # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
+            inputs["attention_mask"] = batch["example"][:, None, :, None] == batch["example"][:, None, None, :]
+        return self.bert.bert(**inputs).last_hidden_state.flatten(0, 1)
 
 
-def on_device(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch._asdict().items()}
+def summed(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy (n, classes) -> (), and how many are right, over the labels (n,) that are not IGNORED."""
+    return F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED), (logits.argmax(-1) == labels).sum()
+
+
+def load(folder: Path, place: torch.device, precision: str) -> BertForPreTraining:
+    """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart without a mask."""
+    flash = place.type == "cuda" and precision == "bf16" and is_flash_attn_2_available()
+    attention = "flash_attention_2" if flash else "sdpa"
+    return BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).to(place).train()
+
+
+def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]:
+    """The arrays where the model is, with what its attention needs to keep the examples of a row apart and no more.
+
+    `boundaries` for flash-attn; `example` for a mask, left out where each row is one example, without padding: attention
+    without a mask takes faster kernels.
+    """
+    arrays = batch._asdict()
+    lengths = arrays.pop("lengths")
+    if bert.config._attn_implementation == "flash_attention_2":
+        edges = np.concatenate([[0, batch.input_ids.size], batch.cls_positions[lengths > 0], (batch.cls_positions + lengths)[lengths > 0]])
+        arrays["boundaries"] = np.unique(edges).astype(np.int32)
+    if len(lengths) == len(batch.input_ids) and (lengths == batch.input_ids.shape[1]).all():
+        del arrays["example"]
+    place = bert.device
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if place.type == "cuda":
+        # From pinned memory the copy runs while the GPU computes.
+        tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+    return {name: tensor.to(place, non_blocking=True) for name, tensor in tensors.items()}
+
+
+def training_flops(config: BertConfig, tokens: float, squares: float, masked: float) -> float:
+    """Floating point operations of forward and backward passes over `tokens` positions, `squares` the sum of the examples' squared lengths.
+
+    A product of (a, b) and (b, c) is 2abc, and the backward pass has two for each. With h = hidden_size, i = intermediate_size,
+    V = vocab_size and n layers: 3 * (n * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares) + masked * (2 * h * h + 2 * h * V)).
+    Embeddings, LayerNorm, softmax and the next sentence head are left out, and so is what padding and checkpointing add.
+    As in PaLM (arXiv 2204.02311, appendix B), but for the head, which is at `masked` positions only.
+    """
+    h, i = config.hidden_size, config.intermediate_size
+    layers = config.num_hidden_layers * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares)
+    return 3 * (layers + masked * (2 * h * h + 2 * h * config.vocab_size))
 
 
 def choose_trained(bert: BertForPreTraining, next_sentence_prediction: bool, head_only: bool) -> None:

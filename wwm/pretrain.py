@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wwm import checkpoint, device, files, loader, masking, optim, trainer
+from wwm import checkpoint, curve, device, files, loader, masking, micro_batch, optim, trainer
 from wwm import model as model_code
 
 LAUNCHED = "WWM_LAUNCHED"
@@ -34,7 +34,7 @@ def main(name: str) -> None:
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
     settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate"}), "model": model.model_dump()}
-    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, device, loader, masking, model_code, optim, trainer))]
+    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, curve, device, loader, masking, micro_batch, model_code, optim, trainer))]
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -91,12 +91,12 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
                 shutil.copy(file, folder)
         files.write_json(folder / "training.json", seen | {"own_steps": trained.total_steps, "own_tokens": trained.tokens})
     table = io.StringIO()
-    writer = csv.DictWriter(table, trainer.COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(table, curve.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(trained.rows)
     files.write_text(results[0], table.getvalue())
     last = trained.rows[-1]
-    files.write_json(results[1], {key: last[key] for key in trainer.COLUMNS[2:] if last[key] is not None} | seen | {"init": trained.init.name})
+    files.write_json(results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": trained.init.name})
 
 
 if __name__ == "__main__":

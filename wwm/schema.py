@@ -69,7 +69,7 @@ class Phase(Section):
     steps: Positive = Field(description="Optimizer steps.")
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
     micro_batch: Positive | None = Field(
-        description="Sequences of one forward pass of one process, whose gradients are summed until the batch is complete; null for as many as fit into memory."
+        description="Rows of one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into memory."
     )
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
@@ -81,10 +81,7 @@ class Phase(Section):
     )
 
     @model_validator(mode="after")
-    def batches_divide(self):
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            nearest = max(1, round(self.batch_size / self.micro_batch)) * self.micro_batch
-            raise ValueError(f"batch_size {self.batch_size} is not divisible by micro_batch {self.micro_batch}; nearest is {nearest}")
+    def warmup_fits(self):
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}")
         return self
@@ -109,6 +106,7 @@ class Pretrain(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
     precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
     gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
+    compile: bool = Field(description="The model goes through torch.compile: faster steps for a minute at the start; needs a C++ compiler.")
     loss_spike: Annotated[float, Field(gt=1)] | None = Field(
         description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."
     )
