@@ -137,7 +137,7 @@ def test_stage_of_one_entry_depends_on_every_key_but_the_other_entries(stage):
 
     listed = {key.split(".")[1] for key in body(stage)["params"] if key != "base"}
     # A more frequent checkpoint changes no byte, nor do more processes but by rounding; which models there are is the graph's business.
-    assert set(Params.model_fields[stage].annotation.model_fields) - listed <= {"checkpoint_every", "accelerate", "models"}
+    assert set(Params.model_fields[stage].annotation.model_fields) - listed <= {"checkpoint_every", "accelerate", "fsdp", "models"}
 
 
 def test_params_have_a_section_for_every_stage_and_no_other():

@@ -17,7 +17,7 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from wwm import checkpoint, micro_batch, pretrain, trainer, truncate
+from wwm import checkpoint, micro_batch, pretrain, step, truncate
 
 PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 4, optimizer: %s, learning_rate: %s, warmup_steps: 2}\n"
 
@@ -74,6 +74,13 @@ def set_params(**values) -> None:
     Path("params.yaml").write_text(text, encoding="utf-8")
 
 
+def make_shards(masking: str) -> None:
+    if masking == "dynamic":
+        shutil.rmtree("data/mask/wordpiece-nsp/32")
+        toy.shards(Path("data/mask/wordpiece-nsp/32/train"), dynamic=True)
+        toy.shards(Path("data/mask/wordpiece-nsp/32/heldout"), seed=1, dynamic=True)
+
+
 def two_processes() -> None:
     Path("pair.yaml").write_text(PAIR)
     set_params(accelerate="pair.yaml")
@@ -96,10 +103,7 @@ def losses() -> list[dict]:
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
-    if masking == "dynamic":
-        shutil.rmtree("data/mask/wordpiece-nsp/32")
-        toy.shards(Path("data/mask/wordpiece-nsp/32/train"), dynamic=True)
-        toy.shards(Path("data/mask/wordpiece-nsp/32/heldout"), seed=1, dynamic=True)
+    make_shards(masking)
     assert run() == 0
     never_killed, curve = weights(), losses()
     assert not list(Path("scratch").glob("pretrain-*/*"))
@@ -125,15 +129,18 @@ def test_curve_of_a_run_that_was_stopped_between_two_of_its_points_is_that_of_on
     assert losses() == curve and len(curve) > 4
 
 
-def test_two_processes_give_the_curve_and_the_weights_of_one(project, capsys):
+@pytest.mark.parametrize("fsdp", ["false", "true"])
+def test_two_processes_give_the_curve_and_the_weights_of_one(project, fsdp, capsys):
     """Without dropout; what differs is the order of sums in 32-bit floats."""
     toy.model(Path("models/random"), dropout=0.0)
     assert run() == 0
     alone, curve = load_file("models/bert/model.safetensors"), losses()
     shutil.rmtree("models/bert")
     two_processes()
+    set_params(fsdp=fsdp)
     assert run() == 0
-    assert "2 processes" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 processes" in printed and ("part of the weights" in printed) == (fsdp == "true")
     pair = load_file("models/bert/model.safetensors")
     for name, tensor in alone.items():
         torch.testing.assert_close(pair[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
@@ -144,8 +151,11 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(project, capsys):
                 assert float(other[key]) == pytest.approx(float(value), rel=1e-4), key
 
 
-def test_two_processes_that_are_killed_end_with_the_weights_of_two_that_never_were(project, capsys):
+@pytest.mark.parametrize("masking, fsdp", [("static", "false"), ("dynamic", "false"), ("static", "true")])
+def test_two_processes_that_are_killed_end_with_the_weights_of_two_that_never_were(project, masking, fsdp, capsys):
+    make_shards(masking)
     two_processes()
+    set_params(fsdp=fsdp)
     assert run() == 0
     never_killed, curve = weights(), losses()
     Path("models/bert/model.safetensors").unlink()
@@ -244,7 +254,7 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard
 
 
 def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch):
-    monkeypatch.setattr(trainer, "SPIKE_WINDOW", 3)
+    monkeypatch.setattr(step, "SPIKE_WINDOW", 3)
     # From the fourth step on the rate is far too high.
     set_params(learning_rate=300.0, loss_spike=1.5, warmup_steps=2, max_grad_norm=1e9)
     with pytest.raises(

@@ -20,6 +20,7 @@ COLUMNS = [
     "fill",
     "mfu",
     "memory_gib",
+    "compilations",
     "heldout_mlm_loss",
     "heldout_mlm_accuracy",
 ]

@@ -1,6 +1,8 @@
-"""Where tensors live, and the processes that train together: CUDA where there is one, else the CPU.
+"""Where tensors live, and the processes that train together: CUDA where there is one, else the CPU, or what XLA drives.
 
-TPUs (XLA) get their place here too.
+XLA (a TPU) is for pre-training, asked for by torch-xla's own variable PJRT_DEVICE. All devices of a machine are driven by
+one process (SPMD): weights are on each of them, rows are shared out, and the compiler adds the sums between them. What is
+to be computed is collected until `flush`, compiled once for each shape, and run; reading a number waits for all of it.
 """
 
 import ctypes
@@ -19,20 +21,76 @@ def pick() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def xla() -> bool:
+    return "PJRT_DEVICE" in os.environ
+
+
+def cores(place: torch.device) -> int:
+    """Devices that share the rows of a batch in one process."""
+    if place.type != "xla":
+        return 1
+    from torch_xla import runtime
+
+    return runtime.global_runtime_device_count()
+
+
+def share_rows(tensors: dict[str, torch.Tensor]) -> None:
+    """Marks tensors (R, L) on an XLA device to be split by rows over its cores."""
+    from torch_xla.distributed import spmd
+
+    count = cores(torch.device("xla"))
+    mesh = spmd.Mesh(range(count), (count,), ("rows",))
+    for tensor in tensors.values():
+        if tensor.dim() == 2:
+            spmd.mark_sharding(tensor, mesh, ("rows", None))
+
+
+def flush(place: torch.device) -> None:
+    """Sends what XLA has collected to its device; nothing elsewhere, where work is sent at once."""
+    if place.type == "xla":
+        import torch_xla
+
+        torch_xla.sync()
+
+
+def compilations(place: torch.device) -> int | None:
+    """How many graphs XLA has compiled: a number that goes on growing means shapes that keep changing."""
+    if place.type != "xla":
+        return None
+    from torch_xla.debug import metrics
+
+    return (metrics.metric_data("CompileTime") or (0,))[0]
+
+
 def seed_all(seed: int) -> None:
     """Seeds torch on every device: initial weights and dropout. Draws by numpy take generators of their own."""
     torch.manual_seed(seed)
+    if xla():
+        import torch_xla
+
+        torch_xla.manual_seed(seed)
 
 
-def random_state() -> dict[str, torch.Tensor]:
-    """What `set_random_state` needs to go on with the same draws (dropout) on the CPU and on this process's GPU."""
-    return {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+def random_state() -> dict[str, torch.Tensor | int]:
+    """What `set_random_state` needs to go on with the same draws (dropout) on the CPU and on this process's GPU or TPU."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if xla():
+        from torch_xla.core import xla_model
+
+        state["xla"] = xla_model.get_rng_state()
+    return state
 
 
-def set_random_state(state: dict[str, torch.Tensor]) -> None:
+def set_random_state(state: dict[str, torch.Tensor | int]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+    if "xla" in state and xla():
+        from torch_xla.core import xla_model
+
+        xla_model.set_rng_state(state["xla"])
 
 
 # Dense bfloat16 products with 32-bit sums, floating point operations a second, as the makers' data sheets have them.
@@ -105,6 +163,12 @@ def end_with_parent() -> None:
 
 
 def join() -> Processes:
+    if xla():
+        import torch_xla
+        from torch_xla import runtime
+
+        runtime.use_spmd()
+        return Processes(0, 1, torch_xla.device())
     count, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     place = pick()
     if place.type == "cuda":

@@ -174,6 +174,11 @@ def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int | N
     return Batch(*packed.reshape(4, *shape), cls, lengths, masked, labels, np.array(next_labels, np.int64))
 
 
+def empty() -> Batch:
+    """A batch of nothing but padding: its losses are 0, and so are their gradients."""
+    return Batch(*np.zeros((4, 1, 8), np.int64), *np.zeros((5, 0), np.int64))
+
+
 def padded(batch: Batch, rows: int) -> Batch:
     """The same batch in a shape that recurs: `rows` rows, examples a multiple of `rows`, masked positions of a 32nd of all positions."""
     positions = rows * batch.input_ids.shape[1]

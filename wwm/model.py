@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertForPreTraining
 from transformers.utils import is_flash_attn_2_available
 
+from wwm import device
 from wwm.loader import IGNORED, Batch
 
 
@@ -81,7 +82,10 @@ def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]
     if place.type == "cuda":
         # From pinned memory the copy runs while the GPU computes.
         tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-    return {name: tensor.to(place, non_blocking=True) for name, tensor in tensors.items()}
+    sent = {name: tensor.to(place, non_blocking=True) for name, tensor in tensors.items()}
+    if place.type == "xla":
+        device.share_rows(sent)
+    return sent
 
 
 def training_flops(config: BertConfig, tokens: float, squares: float, masked: float) -> float:

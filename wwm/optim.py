@@ -20,16 +20,17 @@ def linear_schedule(step: int, steps: int, warmup_steps: int) -> float:
 
 
 class AdamW(torch.optim.AdamW):
-    """Adam with decoupled weight decay, torch's fused kernel; by default without bias correction, as google-research/bert's AdamWeightDecayOptimizer."""
+    """Adam with decoupled weight decay, torch's fused kernel where it has one; by default without bias correction, as google-research/bert's AdamWeightDecayOptimizer."""
 
     # From this step on 1 - beta ** step is 1 in floating point, so that torch's kernel corrects nothing.
     PAST_CORRECTION = 1e7
 
     def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float, weight_decay: float, correct_bias: bool = False):
-        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True)
+        fused = groups[0]["params"][0].device.type != "xla"
+        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=fused)
         if not correct_bias:
             for p in (p for group in self.param_groups for p in group["params"]):
-                step = torch.tensor(self.PAST_CORRECTION, dtype=torch.float32, device=p.device)
+                step = torch.tensor(self.PAST_CORRECTION, dtype=torch.float32, device=p.device if fused else "cpu")
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
 
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wwm import checkpoint, curve, device, files, loader, masking, micro_batch, optim, trainer
+from wwm import checkpoint, curve, device, files, loader, masking, micro_batch, optim, sharded, step, trainer
 from wwm import model as model_code
 
 LAUNCHED = "WWM_LAUNCHED"
@@ -33,8 +33,11 @@ def main(name: str) -> None:
         launch(name, pretrain.accelerate)
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
-    settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate"}), "model": model.model_dump()}
-    code = [Path(__file__), *(Path(module.__file__) for module in (checkpoint, curve, device, loader, masking, micro_batch, model_code, optim, trainer))]
+    settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate", "fsdp"}), "model": model.model_dump()}
+    code = [
+        Path(__file__),
+        *(Path(module.__file__) for module in (checkpoint, curve, device, loader, masking, micro_batch, model_code, optim, sharded, step, trainer)),
+    ]
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -45,7 +48,8 @@ def main(name: str) -> None:
             scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples, *code], settings))
         scratch = processes.from_first(scratch)
         if processes.count > 1:
-            print(f"pretrain {name}: {processes.count} processes train together", flush=True)
+            spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
+            print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
         with track.run("pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch) as run:
             trained = trainer.Trainer(name, base, pretrain, model, init, examples, scratch, run, processes)
             trained.train()
@@ -85,7 +89,7 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     own = {"steps": trained.total_steps, "tokens": trained.tokens}
     seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
     with files.new_folder(out) as folder:
-        trained.model.save_pretrained(folder)
+        trained.model.to("cpu").save_pretrained(folder)
         for file in trained.init.iterdir():
             if file.name not in ("config.json", "model.safetensors", "training.json"):
                 shutil.copy(file, folder)

@@ -113,6 +113,7 @@ class Pretrain(Section):
     accelerate: str | None = Field(
         description="An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null for one process."
     )
+    fsdp: bool = Field(description="Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); not with `compile`.")
     log_every: Positive = Field(description="Steps between two points of the loss curve.")
     evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
@@ -120,7 +121,9 @@ class Pretrain(Section):
     models: dict[Name, PretrainedModel] = Field(min_length=1, description="Models to train, by name.")
 
     @model_validator(mode="after")
-    def measurements_are_logged(self):
+    def settings_go_together(self):
+        if self.fsdp and self.compile:
+            raise ValueError("fsdp and compile do not go together here; set one of them to false")
         if self.evaluate_every % self.log_every:
             nearest = max(1, round(self.evaluate_every / self.log_every)) * self.log_every
             raise ValueError(f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is {nearest}")
