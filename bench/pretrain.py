@@ -29,7 +29,7 @@ from transformers import Trainer as PeerTrainer
 from wwm import device, files, loader, model, optim, trainer
 from wwm.schema import Phase, Pretrain, PretrainedModel
 
-WARM_UP = 3  # steps of each round that are not timed
+WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
 
 
@@ -37,6 +37,7 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
     threads, precision, profile = rest["threads"], rest["precision"], rest["profile"]
     torch.set_num_threads(threads)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     place = device.pick()
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}")
@@ -135,6 +136,7 @@ class Bench:
             compile=compiled,
             loss_spike=None,
             accelerate=None,
+            fsdp=False,
             log_every=1,
             evaluate_every=self.steps,
             heldout_examples=1,
@@ -273,9 +275,9 @@ if __name__ == "__main__":
     parser.add_argument("--vocabulary", type=Path, default=Path("data/vocab/vocab.txt"))
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--full-rows", action="store_true")
-    parser.add_argument("--batch", type=int, default=32, help="sequences of a step")
-    parser.add_argument("--micro-batch", type=int, default=32, help="rows of a pass")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=16, help="sequences of a step")
+    parser.add_argument("--micro-batch", type=int, default=16, help="rows of a pass")
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=384)

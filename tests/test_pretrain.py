@@ -17,7 +17,7 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from wwm import checkpoint, micro_batch, pretrain, step, truncate
+from wwm import checkpoint, micro_batch, pretrain, truncate
 
 PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 4, optimizer: %s, learning_rate: %s, warmup_steps: 2}\n"
 
@@ -254,7 +254,7 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard
 
 
 def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch):
-    monkeypatch.setattr(step, "SPIKE_WINDOW", 3)
+    monkeypatch.setattr("wwm.step.SPIKE_WINDOW", 3)
     # From the fourth step on the rate is far too high.
     set_params(learning_rate=300.0, loss_spike=1.5, warmup_steps=2, max_grad_norm=1e9)
     with pytest.raises(

@@ -61,7 +61,14 @@ def load(folder: Path, place: torch.device, precision: str) -> BertForPreTrainin
     """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart without a mask."""
     flash = place.type == "cuda" and precision == "bf16" and is_flash_attn_2_available()
     attention = "flash_attention_2" if flash else "sdpa"
-    return BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).to(place).train()
+    return moved(BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention), place).train()
+
+
+def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
+    """The model on a device. To and from XLA torch makes new parameters, so that the MLM head would lose the embeddings it shares."""
+    bert.to(place)
+    bert.tie_weights()
+    return bert
 
 
 def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]:

@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from wwm import checkpoint, curve, device, files, loader, masking, micro_batch, optim, sharded, step, trainer
 from wwm import model as model_code
 
@@ -33,7 +35,11 @@ def main(name: str) -> None:
         launch(name, pretrain.accelerate)
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
-    settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate", "fsdp"}), "model": model.model_dump()}
+    settings = {
+        "base": base.model_dump(),
+        "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate", "fsdp"}),
+        "model": model.model_dump(),
+    }
     code = [
         Path(__file__),
         *(Path(module.__file__) for module in (checkpoint, curve, device, loader, masking, micro_batch, model_code, optim, sharded, step, trainer)),
@@ -89,7 +95,7 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     own = {"steps": trained.total_steps, "tokens": trained.tokens}
     seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
     with files.new_folder(out) as folder:
-        trained.model.to("cpu").save_pretrained(folder)
+        model_code.moved(trained.model, torch.device("cpu")).save_pretrained(folder)
         for file in trained.init.iterdir():
             if file.name not in ("config.json", "model.safetensors", "training.json"):
                 shutil.copy(file, folder)
