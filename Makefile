@@ -1,4 +1,5 @@
 # make demo | test | test-slow | ui     each sets up .venv first; `make setup` does only that
+# make test-tpu                         sets up .venv-tpu, for TPUs; `make setup-tpu` does only that
 # TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
 # PYTHON=/path/to/python3.11            the interpreter .venv is made from
@@ -13,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-slow ui setup
+.PHONY: demo test test-slow test-tpu ui setup setup-tpu
 demo: setup
 	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
 
@@ -22,6 +23,9 @@ test: setup
 
 test-slow: setup
 	python -m pytest -m slow
+
+test-tpu: setup-tpu
+	.venv-tpu/bin/python -m pytest tests/test_tpu.py
 
 # The job executor of MLflow would take 1 GB of memory.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
@@ -49,4 +53,14 @@ WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
 	.venv/bin/pip install --quiet uv || echo "uv cannot be installed here; pip takes minutes longer"
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode $(if $(CPU),--torch-backend cpu) $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(WHAT) || \
 	.venv/bin/pip install $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu) $(WHAT)
+	touch $@
+
+# torch-xla goes with one version of torch alone, older than ours, which brings its CUDA libraries along: 9 GB.
+setup-tpu: .venv-tpu/.ready
+.venv-tpu/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv-tpu
+	.venv-tpu/bin/pip install --quiet uv
+	grep -v '^torch==' constraints.txt > .venv-tpu/constraints.txt
+	echo torch==2.9.1 > .venv-tpu/overrides.txt
+	VIRTUAL_ENV=$(CURDIR)/.venv-tpu .venv-tpu/bin/uv pip install --compile-bytecode -c .venv-tpu/constraints.txt --override .venv-tpu/overrides.txt 'torch-xla[tpu]==2.9.0' -e '.[dev]'
 	touch $@

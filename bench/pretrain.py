@@ -21,6 +21,7 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 import transformers
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, TrainerCallback, TrainingArguments
@@ -82,7 +83,7 @@ def select(shards: Path, out: Path, length: int, full_rows: bool, count: int) ->
     """`count` examples from all over the shards, or so many that fill a row, as a shard of their own."""
     table = pa.concat_tables(reader.read_all() for reader in loader.shards(shards).values())
     if full_rows:
-        table = table.filter(pa.compute.equal(pa.compute.list_value_length(table["input_ids"]), length))
+        table = table.filter(pc.equal(pc.list_value_length(table["input_ids"]), length))
     if len(table) < count:
         raise SystemExit(f"{shards} has {len(table):,} such examples, {count:,} are needed; take fewer steps, a smaller batch or more text")
     table = table.take(np.sort(np.random.default_rng(1).permutation(len(table))[:count])).combine_chunks()

@@ -67,6 +67,14 @@ def test_rows_are_shared_out_among_batches_that_hold_the_same_pieces(examples):
     assert pieces(parts) == pieces([whole])
 
 
+def test_rows_are_as_long_as_the_longest_example_and_a_batch_of_short_ones_has_more_of_them(examples):
+    lengths = np.array([len(examples.example(i)["input_ids"]) for i in range(len(examples))])
+    short = np.flatnonzero(lengths <= 16)[:24]
+    batches = examples.batches(short, 32, rows=4)
+    assert {batch.input_ids.shape[1] for batch in batches} == {lengths[short].max()}
+    assert len(batches) == -(-sum(len(batch.input_ids) for batch in batches) // (4 * 32 // lengths[short].max()))
+
+
 def test_fixed_batches_hold_the_same_pieces_and_have_few_shapes(examples):
     shapes = set()
     for step in range(8):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wwm import params
+from wwm import cli, params
 
 BASE, LARGE = (12, 768, 12), (24, 1024, 16)
 GOOGLE, ROBERTA, ROBERTA_LARGE = "google-bert/bert-base-chinese", "hfl/chinese-roberta-wwm-ext", "hfl/chinese-roberta-wwm-ext-large"
@@ -70,3 +70,15 @@ def test_every_preset_can_be_chosen_and_gives_dvc_a_graph(path, tmp_path, monkey
     with Repo(str(tmp_path)) as repo:
         names = {stage.addressing for stage in repo.index.stages}
     assert {f"pretrain@{name}" for name in params.read().pretrain.models} <= names and "scores" in names
+
+
+def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "presets").symlink_to(Path("presets").resolve())
+    monkeypatch.chdir(tmp_path)
+    cli.preset("domain", Path("params.yaml"))
+    assert "once the text is there: corpus/own/*.txt, corpus/zhwiki-*-pages-articles*.xml.bz2" in capsys.readouterr().out
+    Path("corpus").mkdir()
+    cli.preset("domain", Path("params.yaml"))
+    assert "once" not in capsys.readouterr().out
+    cli.preset("tiny", Path("params.yaml"))
+    assert "once" not in capsys.readouterr().out

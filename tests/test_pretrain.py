@@ -1,13 +1,10 @@
 """Pre-training survives a kill with the same weights, to the bit, and names what goes wrong."""
 
-import csv
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,40 +13,14 @@ import pytest
 import torch
 import toy
 from safetensors.torch import load_file
+from training import lay_out, losses, run, set_params, weights, went_on
 
 from wwm import checkpoint, micro_batch, pretrain, truncate
-
-PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 4, optimizer: %s, learning_rate: %s, warmup_steps: 2}\n"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with the example sets and the initial model of presets/tiny.yaml, with dropout, and two phases of 12 steps."""
-    text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
-    text = re.sub(
-        r"(    bert:\n.*?phases:\n).*?\n(    roberta)", rf"\g<1>{PHASE % (12, 'adamw', '1.0e-3')}{PHASE % (12, 'lamb', '1.0e-2')}\g<2>", text, flags=re.S
-    )
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(text, encoding="utf-8")
-    toy.shards(Path("data/mask/wordpiece-nsp/32/train"))
-    toy.shards(Path("data/mask/wordpiece-nsp/32/heldout"), seed=1)
-    toy.model(Path("models/random"), dropout=0.1)
-
-
-def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
-    """The stage's exit status; it is killed once the checkpoint of step `kill_after` is there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wwm.pretrain", "bert"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    if kill_after:
-        while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
-            assert process.poll() is None, process.stdout.read()
-            time.sleep(0.002)
-        os.killpg(process.pid, sent) if sent == signal.SIGKILL else process.send_signal(sent)
-    print(process.communicate()[0])
-    return process.returncode
+    lay_out(tmp_path, monkeypatch)
 
 
 # What `accelerate config` writes for two GPUs of one machine; where there is none, each process takes the CPU.
@@ -66,14 +37,6 @@ use_cpu: false
 """
 
 
-def set_params(**values) -> None:
-    """Sets keys wherever they stand in params.yaml."""
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    for key, value in values.items():
-        text = re.sub(rf"\b{key}: [^,}}\n]+", f"{key}: {value}", text)
-    Path("params.yaml").write_text(text, encoding="utf-8")
-
-
 def make_shards(masking: str) -> None:
     if masking == "dynamic":
         shutil.rmtree("data/mask/wordpiece-nsp/32")
@@ -84,21 +47,6 @@ def make_shards(masking: str) -> None:
 def two_processes() -> None:
     Path("pair.yaml").write_text(PAIR)
     set_params(accelerate="pair.yaml")
-
-
-def went_on(printed: str) -> bool:
-    """Whether the last two runs of three each began at a checkpoint; one that began anew would end with the same weights, too."""
-    return len(re.findall(r"going on from \S+step-\d+.pt", printed)) == 2 and "cannot be read" not in printed
-
-
-def weights() -> bytes:
-    return Path("models/bert/model.safetensors").read_bytes()
-
-
-def losses() -> list[dict]:
-    """The curve, without how fast it went."""
-    with open("results/pretrain/bert.csv", newline="") as rows:
-        return [{key: value for key, value in row.items() if key not in ("tokens_per_second", "memory_gib")} for row in csv.DictReader(rows)]
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])

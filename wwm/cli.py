@@ -137,13 +137,16 @@ def preset(
             f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has {', '.join(names) or 'none here: run in the project folder'}"
         )
     source = Path("presets", f"{name}.yaml")
-    params.read(source)
+    corpus = params.read(source).corpus
     if params_file.is_file() and params_file.read_bytes() not in presets.values():
         kept = next(path for number in count(1) if not (path := Path(f"{params_file}.bak{number if number > 1 else ''}")).exists())
         shutil.copy(params_file, kept)
         print(f"{params_file} as it was is kept as {kept}")
     files.write_text(params_file, source.read_text(encoding="utf-8"))
-    print(f"{params_file} is now preset {name}; `dvc repro` runs it")
+    wanted = [str(Path(corpus.folder, source.files)) for source in corpus.sources.values() if not source.dataset and "://" not in source.files]
+    # What the stage demo lays out needs nobody to put it there.
+    missing = "" if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo") else f", once the text is there: {', '.join(wanted)}"
+    print(f"{params_file} is now preset {name}; `dvc repro` runs it{missing}")
 
 
 def app() -> None:

@@ -119,21 +119,23 @@ class Examples:
         return values
 
     def batches(self, numbers: np.ndarray, max_seq_length: int, rows: int, fixed: bool = False) -> list[Batch]:
-        """The examples of these numbers packed into rows, and the rows shared out among as few batches of at most `rows` as hold them.
+        """The examples of these numbers packed into rows, and the rows shared out among as few batches as hold them.
 
-        Rows are as long as the longest of their batch; `fixed` ones are `max_seq_length` long, as many as `rows`, and their other
-        dimensions are multiples of a part of that, so that the batches of a whole training have few different shapes.
+        A batch has at most as many positions as `rows` rows of `max_seq_length`. Its rows are as long as the longest example, for
+        attention costs the square of a row. `fixed` ones are `max_seq_length` long, as many as `rows`, and their other dimensions
+        are multiples of a part of that, so that the batches of a whole training have few different shapes.
         """
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
+        width = max_seq_length if fixed else int(lengths.max())
         longest_first = np.argsort(-lengths, kind="stable")
         row_of = np.empty(len(lengths), np.int64)
-        row_of[longest_first] = first_fit(lengths[longest_first], max_seq_length)
+        row_of[longest_first] = first_fit(lengths[longest_first], width)
         by_row = longest_first[np.argsort(row_of[longest_first], kind="stable")]
         count = int(row_of.max()) + 1
-        parts = np.array_split(np.arange(count), -(-count // rows))
+        parts = np.array_split(np.arange(count), -(-count // (rows * max_seq_length // width)))
         edges = np.searchsorted(row_of[by_row], [0, *(part[-1] + 1 for part in parts)])
-        batches = [pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], max_seq_length if fixed else None) for a, b in zip(edges, edges[1:])]
+        batches = [pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], width) for a, b in zip(edges, edges[1:])]
         return [padded(batch, rows) for batch in batches] if fixed else batches
 
 
@@ -150,14 +152,14 @@ def first_fit(lengths, capacity):
     return row_of
 
 
-def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int | None) -> Batch:
-    """One batch of examples that are sorted by the row (n,) they go to; width: of its rows, None for that of the longest."""
+def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int) -> Batch:
+    """One batch of examples that are sorted by the row (n,) they go to; width: of its rows."""
     lengths = np.array([len(example["input_ids"]) for example in examples])
     row = rows - rows[0]
     before = np.cumsum(lengths) - lengths
     first = np.searchsorted(row, row)
     start = before - before[first]
-    shape = (int(row[-1]) + 1, width or int((start + lengths).max()))
+    shape = (int(row[-1]) + 1, width)
     cls = row * shape[1] + start
     within = np.arange(lengths.sum()) - np.repeat(before, lengths)
     place = np.repeat(cls, lengths) + within

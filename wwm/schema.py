@@ -69,7 +69,7 @@ class Phase(Section):
     steps: Positive = Field(description="Optimizer steps.")
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
     micro_batch: Positive | None = Field(
-        description="Rows of one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into memory."
+        description="Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into memory."
     )
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
