@@ -160,6 +160,11 @@ def test_losses_are_those_of_transformers_own_model(tmp_path):
     assert theirs.item() == pytest.approx((ours.mlm / len(example["masked_lm_ids"]) + ours.nsp).item(), rel=1e-5)
 
 
+def test_example_that_is_longer_than_a_row_is_named(examples):
+    with pytest.raises(ValueError, match="longer than rows of 8"):
+        examples.batches(examples.numbers(0, 16), 8, rows=4)
+
+
 def test_folder_without_shards_is_named(tmp_path):
     with pytest.raises(ValueError, match="no \\*.arrow shard"):
         Examples(tmp_path, tmp_path / "vocab.txt", 1)

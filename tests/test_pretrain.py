@@ -13,7 +13,7 @@ import pytest
 import torch
 import toy
 from safetensors.torch import load_file
-from training import lay_out, losses, run, set_params, weights, went_on
+from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
 from wwm import checkpoint, micro_batch, pretrain, truncate
 
@@ -90,8 +90,7 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(project, fsdp, caps
     printed = capsys.readouterr().out
     assert "2 processes" in printed and ("part of the weights" in printed) == (fsdp == "true")
     pair = load_file("models/bert/model.safetensors")
-    for name, tensor in alone.items():
-        torch.testing.assert_close(pair[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    assert_close(pair, alone)
     for one, other in zip(curve, losses(), strict=True):
         assert one.keys() == other.keys() and len(curve) > 4
         for key, value in one.items():
@@ -132,11 +131,12 @@ def test_checkpoint_of_two_processes_is_gone_on_from_by_one_which_says_what_diff
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_sigterm_saves_and_asks_to_be_run_again(project, processes):
+def test_sigterm_saves_and_asks_to_be_run_again(project, processes, capsys):
     if processes == 2:
         two_processes()
     assert run(kill_after=5, sent=signal.SIGTERM) == os.EX_TEMPFAIL
-    assert list(Path("scratch").glob("pretrain-*/step-*.pt"))
+    (step,) = re.findall(r"stopped at step (\d+), checkpoint saved", capsys.readouterr().out)
+    assert len(list(Path("scratch").glob(f"pretrain-*/step-{int(step):08d}.pt"))) == 1
 
 
 def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
@@ -167,8 +167,7 @@ def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_
     set_params(micro_batch="null")
     assert run() == 0
     assert "8 rows in one forward pass, at most 1 of them a step" in capsys.readouterr().out
-    for name, tensor in load_file("models/bert/model.safetensors").items():
-        torch.testing.assert_close(tensor, given[name], rtol=1e-3, atol=1e-5, msg=name)
+    assert_close(load_file("models/bert/model.safetensors"), given)
 
 
 def test_largest_that_fits_is_the_first_without_an_error_of_memory():
@@ -186,18 +185,16 @@ def test_largest_that_fits_is_the_first_without_an_error_of_memory():
 
 def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard_and_row(project):
     model = toy.model(Path("models/random"))
-    # One entry of the vocabulary poisons what holds it.
+    # The last position poisons the examples that reach it.
     with torch.no_grad():
-        model.bert.embeddings.word_embeddings.weight[77] = float("nan")
+        model.bert.embeddings.position_embeddings.weight[31] = float("nan")
     model.save_pretrained("models/random")
     with pytest.raises(
-        ValueError, match=r"at step 1 the loss is nan, .*worst example there is data/mask/wordpiece-nsp/32/train/0000[01].arrow, row \d+"
+        ValueError, match=r"at step \d+ the loss is nan, .*worst example there is data/mask/wordpiece-nsp/32/train/0000[01].arrow, row \d+"
     ) as caught:
         pretrain.main("bert")
     path, row = re.search(r"there is (\S+), row (\d+)", str(caught.value)).groups()
-    ids = pa.ipc.open_file(path).read_all()["input_ids"][int(row)].as_py()
-    labels = pa.ipc.open_file(path).read_all()["masked_lm_ids"][int(row)].as_py()
-    assert 77 in ids or 77 in labels or len(ids) > 3
+    assert len(pa.ipc.open_file(path).read_all()["input_ids"][int(row)]) == 32
     assert not list(Path("scratch").glob("pretrain-*/step-*"))
 
 
@@ -240,6 +237,24 @@ def test_gradient_checkpointing_and_bfloat16_train_the_same_model_closely(projec
     pretrain.main("bert")
     for one, other in zip(plain, losses(), strict=True):
         assert float(other["mlm_loss"]) == pytest.approx(float(one["mlm_loss"]), rel=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_compiled_model_has_the_curve_and_the_weights_of_one_that_is_not(project, processes):
+    """Without dropout; rows and masked positions of each step are other numbers, and there are two phases."""
+    toy.model(Path("models/random"), dropout=0.0)
+    assert run() == 0
+    plain, curve = load_file("models/bert/model.safetensors"), losses()
+    shutil.rmtree("models/bert")
+    if processes == 2:
+        two_processes()
+    set_params(compile="true")
+    assert run() == 0
+    assert_close(load_file("models/bert/model.safetensors"), plain)
+    for one, other in zip(curve, losses(), strict=True):
+        assert float(other["mlm_loss"]) == pytest.approx(float(one["mlm_loss"]), rel=1e-4)
+        assert float(other["heldout_mlm_loss"] or 0) == pytest.approx(float(one["heldout_mlm_loss"] or 0), rel=1e-4)
 
 
 def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, capsys):

@@ -7,6 +7,7 @@ to be computed is collected until `flush`, compiled once for each shape, and run
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -119,11 +120,17 @@ def peak_flops(place: torch.device, precision: str) -> float | None:
     if place.type != "cuda" or precision != "bf16":
         return None
     name = torch.cuda.get_device_name(place)
-    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+    return next((flops for part, flops in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name)), None)
+
+
+def forget_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory() -> int:
-    """Most bytes that this process held so far: on its GPU, or where there is none in all."""
+    """Most bytes that this process held: on its GPU since `forget_peak_memory`, or where there is none in all."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_reserved()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

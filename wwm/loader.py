@@ -67,6 +67,7 @@ class Examples:
         settings = header(next(iter(readers.values())))
         self.seed = seed
         self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
+        self.masked_lm_prob: float = settings["masked_lm_prob"]
         self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
         self.paths = [path for path, reader in readers.items() for _ in range(reader.num_record_batches)]
         batches = [reader.get_batch(i) for reader in readers.values() for i in range(reader.num_record_batches)]
@@ -127,6 +128,8 @@ class Examples:
         """
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
+        if lengths.max() > max_seq_length:
+            raise ValueError(f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that its shards were made for")
         width = max_seq_length if fixed else int(lengths.max())
         longest_first = np.argsort(-lengths, kind="stable")
         row_of = np.empty(len(lengths), np.int64)

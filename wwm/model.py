@@ -59,7 +59,7 @@ def summed(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
 
 def load(folder: Path, place: torch.device, precision: str) -> BertForPreTraining:
     """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart without a mask."""
-    flash = place.type == "cuda" and precision == "bf16" and is_flash_attn_2_available()
+    flash = torch.cuda.is_available() and precision == "bf16" and is_flash_attn_2_available()
     attention = "flash_attention_2" if flash else "sdpa"
     return moved(BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention), place).train()
 

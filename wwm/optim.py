@@ -26,11 +26,10 @@ class AdamW(torch.optim.AdamW):
     PAST_CORRECTION = 1e7
 
     def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float, weight_decay: float, correct_bias: bool = False):
-        fused = groups[0]["params"][0].device.type != "xla"
-        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=fused)
+        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=groups[0]["params"][0].device.type != "xla")
         if not correct_bias:
             for p in (p for group in self.param_groups for p in group["params"]):
-                step = torch.tensor(self.PAST_CORRECTION, dtype=torch.float32, device=p.device if fused else "cpu")
+                step = torch.tensor(self.PAST_CORRECTION, dtype=torch.float32, device=p.device if self.defaults["fused"] else "cpu")
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
 
 

@@ -5,7 +5,8 @@ Writes  models/NAME/: config.json, model.safetensors (MLM and NSP heads included
         results/pretrain/NAME.csv (the curve) and NAME.json (its last values)
 By hand python -m wwm.pretrain NAME; several processes: accelerate launch -m wwm.pretrain NAME
 
-A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed.
+A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed: to the bit on
+a CPU, where no kernel adds in an order of its own as some of a GPU do.
 """
 
 import contextlib

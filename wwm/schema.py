@@ -69,7 +69,7 @@ class Phase(Section):
     steps: Positive = Field(description="Optimizer steps.")
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
     micro_batch: Positive | None = Field(
-        description="Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into memory."
+        description="Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into a GPU, or 16,384 positions on a CPU or TPU core."
     )
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
@@ -106,14 +106,18 @@ class Pretrain(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
     precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
     gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
-    compile: bool = Field(description="The model goes through torch.compile: faster steps for a minute at the start; needs a C++ compiler.")
+    compile: bool = Field(
+        description="The model goes through torch.compile: faster steps for a minute at the start; needs a C++ compiler. A TPU compiles by itself."
+    )
     loss_spike: Annotated[float, Field(gt=1)] | None = Field(
         description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."
     )
     accelerate: str | None = Field(
         description="An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null for one process."
     )
-    fsdp: bool = Field(description="Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); not with `compile`.")
+    fsdp: bool = Field(
+        description="Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); needs a number as `micro_batch`, and not with `compile`."
+    )
     log_every: Positive = Field(description="Steps between two points of the loss curve.")
     evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")

@@ -106,8 +106,8 @@ class Stepper:
             loss = sums.mlm / max(1, sums.masked)
             if what := self.gone_wrong(loss):
                 raise ValueError(
-                    f"pretrain.models.{self.name}: at step {measured.step} {what}; the worst example there is {self.worst(examples, measured.numbers, max_seq_length)}. "
-                    "Look at it with `wwm show`; lower learning_rate, raise warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
+                    f"pretrain.models.{self.name}: at step {measured.step} {what}; {self.worst(examples, measured.numbers, max_seq_length)}; "
+                    "lower learning_rate, raise warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
                 )
             self.recent[:] = [*self.recent, loss][-SPIKE_WINDOW:]
             total += sums
@@ -123,15 +123,19 @@ class Stepper:
 
     @torch.no_grad()
     def worst(self, examples: Examples, numbers: np.ndarray, max_seq_length: int) -> str:
-        """Of this process's examples the one with the highest loss, or without a finite one: its shard and row."""
+        """Of a step's examples, `numbers` in this process, the one with the highest loss, or without a finite one: its shard and row."""
+        if self.processes.device.type == "xla":
+            return "XLA tells of it when the weights have changed already: go on from the newest checkpoint on a CPU or GPU to have the worst example named"
         self.plain.eval()
         found = (-math.inf, None)
         for number in numbers:
             (batch,) = examples.batches(np.array([number]), max_seq_length, 1)
-            loss = self.plain(on_device(batch, self.plain.bert)).mlm.item() / max(1, len(batch.masked_ids))
+            with self.precision():
+                loss = self.plain(on_device(batch, self.plain.bert)).mlm.item() / max(1, len(batch.masked_ids))
             found = max(found, (loss if math.isfinite(loss) else math.inf, int(number)))
-        path, row = examples.place(found[1])
-        return f"{path}, row {row}, with a loss of {found[0]:.4g}"
+        loss, number = max(self.processes.gathered(found))
+        path, row = examples.place(number)
+        return f"the worst example there is {path}, row {row}, with a loss of {loss:.4g}: look at it with `wwm show`"
 
     @torch.no_grad()
     def measure(self, batches: list[Batch]) -> dict[str, float]:

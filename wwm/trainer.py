@@ -32,9 +32,10 @@ class Trainer:
         logging.disable_progress_bar()
         # Each process drops out positions of its own.
         device.seed_all(self.seed + processes.rank)
-        self.model = model_code.load(init, processes.device, pretrain.precision)
         # One process has nobody to share its weights with.
         self.fsdp = pretrain.fsdp and processes.count > 1
+        # The whole model; with FSDP its parts are on the devices.
+        self.model = model_code.load(init, torch.device("cpu") if self.fsdp else processes.device, pretrain.precision)
         if pretrain.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
@@ -71,9 +72,11 @@ class Trainer:
         choose_trained(self.model, examples.next_sentence_prediction, phase.train == "mlm_head")
         plain = sharded.shard(self.model, self.processes) if self.fsdp else Pretraining(self.model)
         optimizer = self.optimizer(phase, plain)
-        losses = torch.compile(plain) if self.pretrain.compile else plain
+        xla = self.processes.device.type == "xla"
+        # XLA compiles by itself.
+        losses = torch.compile(plain) if self.pretrain.compile and not xla else plain
         stepper = Stepper(self.name, self.pretrain, self.processes, plain, losses, optimizer, self.recent)
-        rows = state["rows_of_a_pass"] if state else micro_batch.rows_of(self.name, phase, stepper)
+        rows = micro_batch.rows_of(self.name, phase, stepper, examples, state and state["micro_batch"])
         if self.processes.count > 1 and not self.fsdp:
             stepper.losses = DistributedDataParallel(losses, gradient_as_bucket_view=True)
         if state:
@@ -81,7 +84,7 @@ class Trainer:
             self.set_random_state(state["random"])
         # What a checkpoint between two points of the curve has already summed for the next one.
         sums = Sums(*state["sums"]) if state else Sums()
-        seconds, counted, xla = time.perf_counter(), sums.tokens, self.processes.device.type == "xla"
+        seconds, counted = time.perf_counter(), sums.tokens
 
         def prepared(step: int) -> tuple[np.ndarray, list[Batch]]:
             numbers = examples.numbers(step * phase.batch_size, phase.batch_size)[self.processes.rank :: self.processes.count]
@@ -154,7 +157,11 @@ class Trainer:
             self.model.load_state_dict(weights)
         if self.processes.rank == 0:
             keys = ("phase", "step", "total_steps", "tokens", "recent")
-            state = {key: getattr(self, key) for key in keys} | {"rows": json.dumps(self.rows), "sums": list(sums), "rows_of_a_pass": rows}
+            state = {key: getattr(self, key) for key in keys} | {
+                "rows": json.dumps(self.rows),
+                "sums": list(sums),
+                "micro_batch": {"rows": rows, "processes": self.processes.count},
+            }
             checkpoint.save(self.scratch, self.total_steps, state | {"model": weights, "optimizer": moments, "random": random})
         # None goes on before it is written, lest one that is killed now finds another one than the rest.
         self.processes.total([0.0])
