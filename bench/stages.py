@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 PRESET = Path(__file__).parent.parent / "presets/demo.yaml"
 SET = "bench"
+TRAINED = "vocab, trained"
 STAGES = {"corpus": ["corpus"], "segment": ["segment"], "vocab": ["vocab"], "mask": ["mask", SET]}
 
 
@@ -35,22 +36,24 @@ def measure(texts: list[str], processes: int, segmenter: Path, vocabulary: Path,
     (folder / "text").mkdir(parents=True)
     (folder / "text/all.txt").write_text("\n\n".join(texts), encoding="utf-8")
     shutil.copytree(segmenter, folder / "data/segmenter")
-    YAML().dump(params(processes, vocabulary.resolve()), folder / "params.yaml")
+    YAML().dump(params(processes, str(vocabulary.resolve())), folder / "params.yaml")
     megabytes = (folder / "text/all.txt").stat().st_size / 1e6
     runs = [
         Run(stage, megabytes, processes, *watched([sys.executable, "-m", f"wwm.{command[0]}", *command[1:]], folder), 0) for stage, command in STAGES.items()
     ]
+    YAML().dump(params(processes, "train"), folder / "params.yaml")
+    runs.append(Run(TRAINED, megabytes, processes, *watched([sys.executable, "-m", "wwm.vocab"], folder), 0))
     report = json.loads((folder / f"results/mask/{SET}.json").read_text())
     pieces = sum(value["pieces"] for value in report.values() if isinstance(value, dict))
     return [run._replace(tokens=pieces if run.stage == "mask" else 0) for run in runs]
 
 
-def params(processes: int, vocabulary: Path) -> dict:
+def params(processes: int, vocabulary: str) -> dict:
     """The demo's parameters, with this text and one set at the reference's lengths."""
     values = YAML(typ="safe").load(PRESET.read_text(encoding="utf-8"))
     values["engine"]["processes"] = processes
     values["corpus"] |= {"folder": "text", "sources": {"all": "all.txt"}}
-    values["vocab"]["source"] = str(vocabulary)
+    values["vocab"] |= {"source": vocabulary, "size": 21128}
     values["mask"]["masked_lm_prob"] = 0.15
     lengths = [{"max_seq_length": length, "max_predictions_per_seq": most, "dupe_factor": 1} for length, most in ((128, 20), (512, 77))]
     values["mask"]["sets"] = {SET: {"unit": "whole_word", "masking": "static", "next_sentence_prediction": True, "lengths": lengths}}
@@ -90,7 +93,7 @@ def table(runs: list[Run]) -> str:
     """Markdown; the time of one process over that of several stands beside each of these."""
     alone = {(run.stage, run.megabytes): run.seconds for run in runs if run.processes == 1}
     lines = ["| stage | MB | processes | seconds | MB/s | tokens/s | memory, MB | times one process |", "|---|---|---|---|---|---|---|---|"]
-    for run in sorted(runs, key=lambda run: (list(STAGES).index(run.stage), run.megabytes, run.processes)):
+    for run in sorted(runs, key=lambda run: ([*STAGES, TRAINED].index(run.stage), run.megabytes, run.processes)):
         one = alone.get((run.stage, run.megabytes))
         cells = [run.stage, f"{run.megabytes:.0f}", run.processes, f"{run.seconds:.1f}", f"{run.megabytes / run.seconds:.1f}"]
         cells += [
