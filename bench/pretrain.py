@@ -28,7 +28,6 @@ from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, Traine
 from transformers import Trainer as PeerTrainer
 
 from wwm import device, files, loader, model, optim, trainer
-from wwm.schema import Phase, Pretrain, PretrainedModel
 
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
@@ -51,22 +50,25 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
         variants = run.variants(place)
         if profile:
             return profiled(lambda: run.ours(), profile)
-        best = dict.fromkeys(variants, float("inf"))
+        best, memory = dict.fromkeys(variants, float("inf")), {}
         for number in range(rounds):
             for name in list(variants)[:: -1 if number % 2 else 1]:
+                device.forget_peak_memory()
                 best[name] = min(best[name], sum(variants[name]()[WARM_UP:]))
+                memory[name] = device.peak_memory() / 2**30
         sums = run.sums()
     fill = sums.tokens / sums.positions
     print(
         f"{rest['layers']} layers x {rest['hidden']}, length {length}, batches of {batch} in passes of {micro_batch} rows, {precision}, "
         f"dropout {rest['dropout']}; padded rows are {fill:.2f} full\n"
     )
-    print("| | seconds a step | real tokens/s | times the peer | times the peer x fill | MFU |\n|---|---|---|---|---|---|")
+    print("| | seconds a step | real tokens/s | times the peer | times the peer x fill | MFU | GPU memory, GiB |\n|---|---|---|---|---|---|---|")
     flops, peak = model.training_flops(config, sums.tokens, sums.squares, sums.masked), device.peak_flops(place, precision)
     for name, seconds in best.items():
         ratio = best[PEER] / seconds
+        held = f"{memory[name]:.1f}" if place.type == "cuda" else ""
         mfu = f"{flops / seconds / peak:.1%}" if peak else ""
-        print(f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} | {mfu} |")
+        print(f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} | {mfu} | {held} |")
 
 
 def save_model(folder: Path, vocabulary: Path, layers: int, hidden: int, dropout: float) -> BertConfig:
@@ -117,16 +119,17 @@ class Bench:
 
     def ours(self, change=None, compiled: bool = False) -> list[float]:
         """Seconds of each step of the training loop."""
-        phase = Phase(
+        phase = SimpleNamespace(
             max_seq_length=self.length,
             steps=self.steps,
             batch_size=self.batch,
             micro_batch=self.micro_batch,
             optimizer="adamw",
             learning_rate=1e-4,
-            warmup_steps=10 if self.steps > 10 else 0,
+            warmup_steps=0,
+            train="all",
         )
-        pretrain = Pretrain(
+        pretrain = SimpleNamespace(
             weight_decay=0.01,
             adam_betas=[0.9, 0.999],
             adam_epsilon=1e-6,
@@ -142,13 +145,11 @@ class Bench:
             evaluate_every=self.steps,
             heldout_examples=1,
             checkpoint_every=self.steps,
-            models={"bench": PretrainedModel(init="model", examples="examples", phases=[phase])},
         )
+        recipe = SimpleNamespace(phases=[phase], seed=1)
         base, quiet = SimpleNamespace(seed=1, threads=self.threads), SimpleNamespace(log=lambda *_, **__: None)
         with tempfile.TemporaryDirectory() as scratch, change or nothing():
-            trained = trainer.Trainer(
-                "bench", base, pretrain, pretrain.models["bench"], self.root / "model", self.root / "examples", Path(scratch), quiet, device.join()
-            )
+            trained = trainer.Trainer("bench", base, pretrain, recipe, self.root / "model", self.root / "examples", Path(scratch), quiet, device.join())
             trained.train()
         seen = np.diff([0, *(row["tokens"] for row in trained.rows)])
         return [tokens / row["tokens_per_second"] for tokens, row in zip(seen, trained.rows)]
