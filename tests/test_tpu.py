@@ -23,6 +23,7 @@ def project(tmp_path, monkeypatch):
 def test_xla_gives_the_curve_and_the_weights_of_the_cpu_and_stops_compiling(project, monkeypatch, devices):
     """Without dropout; what differs is the order of sums in 32-bit floats. Both optimizers, two phases."""
     toy.model(Path("models/random"), dropout=0.0)
+    set_params(micro_batch=4)
     assert run() == 0
     cpu, curve = load_file("models/bert/model.safetensors"), losses()
     shutil.rmtree("models/bert")
