@@ -23,7 +23,7 @@ class Losses(NamedTuple):
 
 
 class Pretraining(torch.nn.Module):
-    """BERT with its losses as the forward pass: the one call that DDP, FSDP and torch.compile see."""
+    """BERT with its losses as the forward pass: the one call that DDP and FSDP see."""
 
     def __init__(self, bert: BertForPreTraining):
         super().__init__()

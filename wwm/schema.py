@@ -107,7 +107,7 @@ class Pretrain(Section):
     precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
     gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
     compile: bool = Field(
-        description="The model goes through torch.compile: faster steps for a minute at the start; needs a C++ compiler. A TPU compiles by itself."
+        description="Each layer goes through torch.compile: faster steps for half a minute at the start; needs a C++ compiler. A TPU compiles by itself."
     )
     loss_spike: Annotated[float, Field(gt=1)] | None = Field(
         description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."

@@ -1,7 +1,6 @@
 """One optimizer step over a global batch, shared by the processes that train together, and what it measured."""
 
 import math
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -31,13 +30,13 @@ class Measured(NamedTuple):
 class Stepper:
     """Takes steps, and watches their losses.
 
-    name: of the model; pretrain: the section of params.yaml; plain: the model with its losses; losses: the same as it is
-    trained, compiled or wrapped for several processes; recent: losses of the steps before, at most SPIKE_WINDOW.
+    name: of the model; pretrain: the section of params.yaml; plain: the model with its losses; recent: losses of the steps
+    before, at most SPIKE_WINDOW. `losses` is `plain` until somebody wraps it for several processes.
     """
 
-    def __init__(self, name: str, pretrain, processes: device.Processes, plain: Pretraining, losses: Callable, optimizer, recent: list[float]):
+    def __init__(self, name: str, pretrain, processes: device.Processes, plain: Pretraining, optimizer, recent: list[float]):
         self.name, self.pretrain, self.processes = name, pretrain, processes
-        self.plain, self.losses, self.optimizer, self.recent = plain, losses, optimizer, recent
+        self.plain, self.losses, self.optimizer, self.recent = plain, plain, optimizer, recent
         self.unread: list[Measured] = []
         self.norm = 0.0
 

@@ -74,11 +74,14 @@ class Trainer:
         optimizer = self.optimizer(phase, plain)
         xla = self.processes.device.type == "xla"
         # XLA compiles by itself.
-        losses = torch.compile(plain) if self.pretrain.compile and not xla else plain
-        stepper = Stepper(self.name, self.pretrain, self.processes, plain, losses, optimizer, self.recent)
+        if self.pretrain.compile and not xla:
+            # Layer by layer, as they are all alike: the model as a whole takes as many times as long to compile.
+            for layer in plain.bert.bert.encoder.layer:
+                layer.compile()
+        stepper = Stepper(self.name, self.pretrain, self.processes, plain, optimizer, self.recent)
         rows = micro_batch.rows_of(self.name, phase, stepper, examples, state and state["micro_batch"])
         if self.processes.count > 1 and not self.fsdp:
-            stepper.losses = DistributedDataParallel(losses, gradient_as_bucket_view=True)
+            stepper.losses = DistributedDataParallel(plain, gradient_as_bucket_view=True)
         if state:
             optimizer.load_state_dict(sharded.scatter(state["optimizer"], optimizer) if self.fsdp else state["optimizer"])
             self.set_random_state(state["random"])
