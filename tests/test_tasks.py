@@ -1,60 +1,37 @@
-import json
-
 import pytest
 
 from wwm import tasks
 
-PATH = "data/tasks/reviews/train.jsonl"
 
-
-def line(**values):
-    return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def test_a_single_text_and_its_label_are_read():
-    examples = tasks.read([line(text="房间很干净，服务也好。", label="positive"), line(text="退貨三次，太差", label="negative")], "reviews", PATH)
-    assert examples == [tasks.Example(("房间很干净，服务也好。",), 1), tasks.Example(("退貨三次，太差",), 0)]
-
-
-def test_a_pair_keeps_the_order_of_its_texts():
-    [example] = tasks.read([line(text_a="江泽民会见外宾", text_b="新华社北京１月２日电", label="yes")], "continuation", PATH)
-    assert example == tasks.Example(("江泽民会见外宾", "新华社北京１月２日电"), 1)
-
-
-@pytest.mark.parametrize(
-    ("second", "message"),
-    [
-        ('{"text": "好', r"train.jsonl:2 is not JSON \(Unterminated string.*expected \{\"text\": \"...\", \"label\": \"...\"\}"),
-        ("\n", "train.jsonl:2 is not JSON"),
-        ('["好", "positive"]', "train.jsonl:2: text is missing or empty; expected"),
-        (line(label="positive"), "train.jsonl:2: text is missing or empty"),
-        (line(text=" ", label="positive"), "train.jsonl:2: text is missing or empty"),
-        (line(text="好", label="good"), "train.jsonl:2: label 'good' is none of negative, positive"),
-        (line(text="好"), "train.jsonl:2: label None is none of negative, positive"),
-        (line(text="好", label=["positive"]), r"train.jsonl:2: label \['positive'\] is none of"),
-    ],
-)
-def test_a_bad_line_is_named_with_file_line_and_remedy(second, message):
-    with pytest.raises(ValueError, match=message):
-        tasks.read([line(text="不错", label="positive"), second], "reviews", PATH)
-
-
-def test_a_pair_without_its_second_text_is_named():
-    with pytest.raises(ValueError, match="train.jsonl:1: text_b is missing or empty"):
-        tasks.read([line(text_a="标题", label="no")], "continuation", PATH)
-
-
-def test_an_empty_split_is_an_error():
-    with pytest.raises(ValueError, match="reviews/train.jsonl has no examples"):
-        tasks.read([], "reviews", PATH)
-
-
-def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(ValueError, match="unknown task review; wwm/tasks.py has reviews, continuation"):
+def test_an_unknown_task_lists_the_known_ones_and_says_how_to_describe_ones_own():
+    with pytest.raises(ValueError, match="unknown task review; wwm/tasks.py has cmrc2018, .*reviews, continuation, and finetune.tasks.review.define can"):
         tasks.named("review")
 
 
 @pytest.mark.parametrize("task", tasks.TASKS.values(), ids=tasks.TASKS)
 def test_every_task_says_where_it_comes_from_and_why_it_is_one(task):
-    assert len(set(task.labels)) == len(task.labels) >= 2
-    assert all((task.source, task.licence, task.version, task.remark))
+    assert task.kind == "reading" or len(set(task.labels)) == len(task.labels) >= 2
+    assert set(task.label_names.values()) <= set(task.labels)
+    assert all((task.title, task.source, task.licence, task.version, task.remark))
+
+
+# SPEC.md section 4: metric, best learning rates of BERT and ERNIE, length and epochs; the batch is 64 throughout.
+SPEC = {
+    "cmrc2018": ("cmrc", 3e-5, 8e-5, 512, 2),
+    "drcd": ("cmrc", 3e-5, 8e-5, 512, 2),
+    "cjrc": ("cjrc", 4e-5, 8e-5, 512, 2),
+    "xnli": ("accuracy", 3e-5, 5e-5, 128, 2),
+    "chnsenticorp": ("accuracy", 2e-5, 5e-5, 256, 3),
+    "lcqmc": ("accuracy", 2e-5, 3e-5, 128, 3),
+    "bq": ("accuracy", 3e-5, 5e-5, 128, 3),
+    "thucnews": ("accuracy", 2e-5, 5e-5, 512, 3),
+}
+
+
+@pytest.mark.parametrize("name", SPEC)
+def test_the_authors_recipes_are_in_the_table(name):
+    task = tasks.TASKS[name]
+    rates = task.recipe.learning_rates
+    assert (task.metric, rates["bert"], rates["ernie"], task.recipe.max_seq_length, task.recipe.epochs) == SPEC[name]
+    assert task.recipe.batch_size == 64
+    assert task.splits == (("dev", "test", "challenge") if name == "cmrc2018" else ("dev", "test"))

@@ -146,6 +146,19 @@ def test_the_stages_of_a_pipeline_run_are_nested_under_it_and_need_not_import_ml
     assert [run.data.tags["mlflow.parentRunId"] for run in recorded("nested")[1]] == [pipeline_run[1].env[track.PARENT]]
 
 
+def test_the_seeds_of_a_cell_are_runs_under_it():
+    with track.run("cell", name="bert-xnli") as run:
+        for seed in (1, 2):
+            run.child(f"bert-xnli seed {seed}", {"seed": seed}, {"test_accuracy": 70 + seed})
+    runs = recorded("cell")[1]
+    [cell] = [run for run in runs if run.data.tags.get("name") == "bert-xnli"]
+    seeds = [run for run in runs if run.data.tags["mlflow.parentRunId"] == cell.info.run_id]
+    assert {(run.info.run_name, run.data.params["seed"], run.data.metrics["test_accuracy"], run.info.status) for run in seeds} == {
+        ("bert-xnli seed 1", "1", 71, "FINISHED"),
+        ("bert-xnli seed 2", "2", 72, "FINISHED"),
+    }
+
+
 def test_a_stage_that_did_not_run_is_linked_to_the_run_that_made_its_outs(pipeline_run):
     Path("kept.txt").write_text("kept")
     for loss in (3, 2):

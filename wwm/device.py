@@ -22,6 +22,11 @@ def pick() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def places() -> list[torch.device]:
+    """Every GPU, or the CPU."""
+    return [torch.device("cuda", number) for number in range(torch.cuda.device_count())] or [torch.device("cpu")]
+
+
 def xla() -> bool:
     return "PJRT_DEVICE" in os.environ
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 
-def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: str = "model") -> Path:
-    """`source` itself if it is a folder, else the hub's files of that name that match `patterns`, downloaded.
+def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: str = "model", revision: str | None = None) -> Path:
+    """`source` itself if it is a folder, else the hub's files of that name (at `revision`) that match `patterns`, downloaded.
 
     Raises ValueError that names the params `key` and the `choices` there are.
     """
@@ -13,7 +13,7 @@ def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: 
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, allow_patterns=patterns, repo_type=repo_type))
+        return Path(snapshot_download(source, allow_patterns=patterns, repo_type=repo_type, revision=revision))
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use {choices}") from None

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from wwm import files, hub
 
+PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
+TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "sentencepiece.bpe.model")
+
 
 def main(name: str) -> None:
     import torch
@@ -21,16 +24,20 @@ def main(name: str) -> None:
     logging.disable_progress_bar()
     base, init = params.load("init")
     model = init.models[params.one_of("init NAME", name, init.models)]
-    out = Path("models", name)
+    out, key, choices = Path("models", name), f"init.models.{name}.source", "`random`, a model folder or a hub name"
     with track.run("init", name=name, params=model.model_dump(), outs=[out]) as run:
+        if model.own_vocabulary:
+            n_parameters = take_over(hub.folder(model.source, key, [*PATTERNS, *TOKENIZER], choices), f"{key}: {model.source}", out)
+            run.log({"parameters": n_parameters})
+            print(f"init {name}: {n_parameters:,} parameters, with a vocabulary of its own")
+            return
         vocabulary = list(files.lines("data/vocab/vocab.txt"))
         # Also what a loaded model lacks starts from this.
         torch.manual_seed(base.seed)
         if model.source == "random":
             bert = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump()))
         else:
-            key, choices = f"init.models.{name}.source", "`random`, a model folder or a hub name"
-            source = hub.folder(model.source, key, ["config.json", "*.safetensors", "pytorch_model.bin", "vocab.txt"], choices)
+            source = hub.folder(model.source, key, [*PATTERNS, "vocab.txt"], choices)
             try:
                 bert, loading = BertForPreTraining.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             except OSError as error:
@@ -63,6 +70,34 @@ def main(name: str) -> None:
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")
+
+
+def take_over(source: Path, named: str, out: Path) -> int:
+    """Copies a model of any architecture with its own tokenizer, for fine-tuning; its parameters.
+
+    Raises ValueError if the folder holds no model, no tokenizer that transformers can write as one file, or another vocabulary than the weights have.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has config.json, model.safetensors and vocab.txt"
+        ) from None
+    if lacks := [name for name in sorted(loading["missing_keys"]) if "pooler" not in name]:
+        raise ValueError(f"{named} lacks {len(lacks)} tensors of its model, first {lacks[0]}; its weights and its config.json belong to different models")
+    if lacking := [token for token in ("[CLS]", "[SEP]", "[UNK]") if token not in tokenizer.get_vocab()]:
+        raise ValueError(f"{named} has no {lacking[0]} in its vocabulary; models that are compared here have BERT's special tokens")
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(f"{named} has a vocabulary of {len(tokenizer)} entries and weights for {model.config.vocab_size}; its tokenizer is another model's")
+    with files.new_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if not (folder / "tokenizer.json").is_file():
+            raise ValueError(f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a fast one")
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def untrained_head(bert) -> list[str]:

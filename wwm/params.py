@@ -52,17 +52,25 @@ def check_names(values: Params) -> None:
             if name in seen:
                 raise ValueError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
             seen[name] = stage
+    compared_only = {name for name, model in values.init.models.items() if model.own_vocabulary}
+    trainable = set(seen) - compared_only
     for name, model in values.pretrain.models.items():
         key = f"pretrain.models.{name}"
-        one_of(f"{key}.init", model.init, set(seen) - {name})
+        one_of(f"{key}.init", model.init, trainable - {name})
         one_of(f"{key}.examples", model.examples, values.mask.sets)
         lengths = {length.max_seq_length for length in values.mask.sets[model.examples].lengths}
         for i, phase in enumerate(model.phases):
             one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
     for name, model in values.truncate.models.items():
-        one_of(f"truncate.models.{name}.source", model.source, set(seen) - {name})
-    compared = set(values.cloze.models) & set(values.finetune.models)
-    lists = {"cloze.models": seen, "finetune.models": seen, "finetune.tasks": TASKS, "scores.models": compared, "scores.tasks": values.finetune.tasks}
+        one_of(f"truncate.models.{name}.source", model.source, trainable - {name})
+    finetune = values.finetune
+    for name, task in finetune.tasks.items():
+        if task.define is None and name not in TASKS:
+            raise ValueError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
+        if task.define is not None and name in TASKS:
+            raise ValueError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
+    lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen, "finetune.options": finetune.models}
+    lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
         section, field = key.split(".")
         for name in getattr(getattr(values, section), field):
@@ -86,7 +94,7 @@ def check_sizes(values: Params) -> None:
         at_most("cloze.max_seq_length", values.cloze.max_seq_length, size(values, name, "max_position_embeddings"), f"positions of {name}")
     for name, task in product(values.finetune.models, values.finetune.tasks):
         limit = size(values, name, "max_position_embeddings")
-        at_most(f"finetune.tasks.{task}.max_seq_length", values.finetune.tasks[task].max_seq_length, limit, f"positions of {name}")
+        at_most(f"finetune.tasks.{task}.max_seq_length", values.finetune.tasks[task].max_seq_length or 0, limit, f"positions of {name}")
 
 
 def size(values: Params, name: str, key: str) -> int | None:

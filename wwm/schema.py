@@ -5,10 +5,10 @@ Every field's description is what the generated reference (docs/params.md) print
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wwm.schema_data import Corpus, Demo, Mask, Segment, Segmenter, Vocab
-from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Share
+from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Share, distinct
 
 
 class Base(Section):
@@ -50,11 +50,17 @@ class Architecture(Section):
 class InitialModel(Section):
     source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`. A folder is copied when the stage runs.")
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
+    own_vocabulary: bool = Field(
+        False,
+        description="A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and compared only. Default false.",
+    )
 
     @model_validator(mode="after")
     def architecture_goes_with_random(self):
         if (self.source == "random") != (self.architecture is not None):
             raise ValueError("architecture is given for source `random` and null for any other; set one of the two")
+        if self.source == "random" and self.own_vocabulary:
+            raise ValueError("own_vocabulary is for a model that is loaded; remove it")
         return self
 
 
@@ -122,7 +128,7 @@ class Pretrain(Section):
     evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
     checkpoint_every: Positive = Field(description="Steps between two checkpoints: what a kill can cost at most.")
-    models: dict[Name, PretrainedModel] = Field(min_length=1, description="Models to train, by name.")
+    models: dict[Name, PretrainedModel] = Field(description="Models to train, by name.")
 
     @model_validator(mode="after")
     def settings_go_together(self):
@@ -148,24 +154,75 @@ class Truncate(Section):
 class Cloze(Section):
     """Fill-mask accuracy on held-out text."""
 
-    models: Names = Field(description="Models to measure.")
+    models: Annotated[list[Name], AfterValidator(distinct)] = Field(description="Models to measure.")
     sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
 
 
+class Fetch(Section):
+    """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
+
+    tasks: dict[Name, str] = Field(
+        description="Tasks of the table -> `hub` for the data set that the table names, another data set on the hub, or a folder in its layout. It writes data/tasks/NAME anew."
+    )
+
+
+class OwnTask(Section):
+    """What files of one's own hold: train, dev and, if there is one, test, in data/tasks/NAME."""
+
+    kind: Literal["single", "pair", "reading"] = Field(description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON).")
+    labels: Annotated[list[str], AfterValidator(distinct)] = Field(
+        [], description='The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES and NO; `""` for none.'
+    )
+    columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
+        {}, description="What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names. Default none."
+    )
+    ignored_labels: list[str] = Field([], description="Rows with these labels are left out. Default none.")
+
+    @model_validator(mode="after")
+    def labels_fit_the_kind(self):
+        if self.kind != "reading" and len(self.labels) < 2:
+            raise ValueError(f"labels {self.labels} are fewer than two; name what the files call them")
+        return self
+
+
 class TaskRun(Section):
-    learning_rate: Annotated[float, Field(gt=0)] = Field(description="As in pretrain, with 10 % warm-up; the parameter that matters most.")
-    epochs: Positive = Field(description="Passes over the training set.")
-    batch_size: Positive = Field(description="Sequences of one step.")
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer inputs are cut.")
+    """How to train on one task. What is not given is the table's (wwm/tasks.py), with its rate for the kind of model."""
+
+    define: OwnTask | None = Field(None, description="Of a task that is not in the table of tasks. Default null.")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's."
+    )
+    sweep: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(distinct)] = Field(
+        [], description="Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default none."
+    )
+    epochs: Positive | None = Field(None, description="Passes over the training set. Default the table's.")
+    batch_size: Positive | None = Field(None, description="Sequences of one step; windows in reading. Default the table's.")
+    max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
+        None, description="Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions where they are fewer."
+    )
+    stride: Positive = Field(128, description="Pieces from the beginning of one window of a reading task to the next. Default 128.")
+    max_query_length: Positive = Field(64, description="Longer questions of a reading task are cut. Default 64.")
+    max_answer_length: Positive = Field(64, description="Pieces of the longest answer that is given. Default 64; run_squad.py has 30, which is too short for 5 % of CMRC 2018's.")
+    split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
+    train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
+    scored_examples: Positive | None = Field(None, description="Score so many of dev and of test, which the tables mark. Default null for all.")
+
+
+class ModelOptions(Section):
+    learning_rates: Literal["bert", "ernie"] = Field("bert", description="Which of the table's rates are this model's. Default `bert`.")
+    simplify: bool = Field(False, description="The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone.")
 
 
 class Finetune(Section):
     """One model on one task, all seeds."""
 
     models: Names = Field(description="Models to fine-tune.")
-    tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks.py -> how to train on them.")
+    tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks.py, or defined here -> how to train on them.")
+    options: dict[Name, ModelOptions] = Field(description="What some models need, by name.")
     seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
+    select: Literal["last", "best"] = Field(description="The epoch that is scored: the `last`, or the one with the `best` dev score.")
+    precision: Literal["fp32", "bf16"] = Field(description="As in pretrain.")
 
 
 class Pairs(Section):
@@ -185,9 +242,9 @@ class Pairs(Section):
 class Scores(Section):
     """The comparison."""
 
-    models: Names = Field(description="Rows of the tables, in this order; each is in cloze.models and finetune.models.")
+    models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models.")
     tasks: Names = Field(description="Columns of the tables, in this order.")
-    baseline: Name = Field(description="The model that is 100 % in the relative table.")
+    baseline: Name = Field(description="The model that is 100 % in the relative table, and that the others are tested against over seeds.")
     pairs: list[Pairs] = Field([], description="Experiments whose paired differences are tested; default none.")
 
 
@@ -204,5 +261,6 @@ class Params(Section):
     pretrain: Pretrain
     truncate: Truncate
     cloze: Cloze
+    fetch: Fetch
     finetune: Finetune
     scores: Scores

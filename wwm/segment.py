@@ -13,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import engine, files, perceptron
+from wwm import engine, files, perceptron, simplify
+from wwm.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
 NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
@@ -34,7 +35,7 @@ def main() -> None:
 
     base, segment = params.load("segment")
     outs = [Path("data/segment"), Path("results/segment.json")]
-    code = files.code(perceptron) + files.content_hash(__file__)
+    code = files.code(perceptron, simplify) + files.content_hash(__file__)
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend
         if segment.backend == "ltp":
@@ -144,26 +145,6 @@ def on_simplified(cut):
         return [words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts]
 
     return cut_simplified
-
-
-@cache
-def converter():
-    from opencc import OpenCC
-
-    return OpenCC("t2s").convert
-
-
-def simplified(text: str) -> str:
-    """In simplified characters, each where it was."""
-    return same_length(text, converter())
-
-
-def same_length(sentence: str, convert) -> str:
-    """Converted, by characters where converting the whole would change its length."""
-    converted = convert(sentence)
-    if len(converted) == len(sentence):
-        return converted
-    return "".join(one if len(one := convert(character)) == 1 else character for character in sentence)
 
 
 def original_words(sentence: str, simplified: str, words: list[str]) -> list[str]:

@@ -106,3 +106,14 @@ def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
         except queue.Empty:
             break
     return taken
+
+
+def flatten(values, prefix: str = "") -> dict[str, str]:
+    """{"a": {"b": 1}, "c": [{"d": 2}]} -> {"a.b": "1", "c.0.d": "2"}; a list of plain values stays one value."""
+    if isinstance(values, dict):
+        items = values.items()
+    elif isinstance(values, list) and values and isinstance(values[0], dict):
+        items = enumerate(values)
+    else:
+        return {prefix: str(values)}
+    return {key: text for name, value in items for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()}

@@ -47,6 +47,10 @@ class Run:
         """A copy of a file or folder; it must stay until the run ends."""
         self._put(artifact=str(Path(path).resolve()))
 
+    def child(self, name: str, params: dict, metrics: dict) -> None:
+        """A finished run under this one, such as one seed of several."""
+        self._put(child=name, params=sender.flatten(params), values={key: float(value) for key, value in metrics.items()}, time=sender.now())
+
     def annotate_model(self, name: str, metrics: dict) -> None:
         """Scores of models/NAME, written to the run that made it: so models are compared by recipe, curve and scores at once."""
         folder = Path("models", name)
@@ -93,7 +97,7 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
     current._put(
         run_name=f"{stage} {name}" if name else stage,
         tags={key: value for key, value in tags.items() if value},
-        params=flatten(params or {}),
+        params=sender.flatten(params or {}),
         scratch=str(Path(scratch).resolve()) if scratch else None,
         time=sender.now(),
     )
@@ -121,17 +125,6 @@ def parent(name: str):
             run_id = written.read_text() if written.exists() else ""
             current.env = {PARENT: run_id, SENDER: address} if run_id else {}
             yield current
-
-
-def flatten(values, prefix: str = "") -> dict[str, str]:
-    """{"a": {"b": 1}, "c": [{"d": 2}]} -> {"a.b": "1", "c.0.d": "2"}; a list of plain values stays one value."""
-    if isinstance(values, dict):
-        items = values.items()
-    elif isinstance(values, list) and values and isinstance(values[0], dict):
-        items = enumerate(values)
-    else:
-        return {prefix: str(values)}
-    return {key: text for name, value in items for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()}
 
 
 # From here on: the process beside the stage.
@@ -239,6 +232,12 @@ def send(client, run_id: str, messages: list[dict]) -> int:
             client.log_artifact(run_id, str(path))
     elif "deps" in message:
         log(client, run_id, tags=hashes.tags("dvc.dep", hashes.of_deps(message["deps"])))
+    elif "child" in message:
+        run = client.get_run(run_id)
+        tags = {"mlflow.parentRunId": run_id, "stage": run.data.tags["stage"]}
+        child = client.create_run(run.info.experiment_id, message["time"], tags, message["child"]).info.run_id
+        log(client, child, message["values"], message["params"])
+        client.set_terminated(child, "FINISHED", message["time"])
     elif "cached" in message:
         link(client, run_id, message["cached"], message["outs"], message["time"])
     elif "model" in message:

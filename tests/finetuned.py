@@ -1,0 +1,57 @@
+"""Result files of fine-tuning as wwm/finetune.py writes them, with scores that a test chooses."""
+
+import json
+from pathlib import Path
+
+TASKS = {"cmrc2018": ("CMRC 2018", "reading", ["dev", "test", "challenge"]), "drcd": ("DRCD", "reading", ["dev", "test"])}
+TASKS |= {"cjrc": ("CJRC", "reading", ["dev", "test"]), "xnli": ("XNLI", "pair", ["dev", "test"]), "bq": ("BQ Corpus", "pair", ["dev", "test"])}
+TASKS |= {"chnsenticorp": ("ChnSentiCorp", "single", ["dev", "test"]), "lcqmc": ("LCQMC", "pair", ["dev", "test"])}
+HOW = {"learning_rate": 3e-5, "epochs": 2, "batch_size": 64, "max_seq_length": 128, "precision": "fp32", "select": "last"}
+WINDOWS = {"stride": 128, "max_query_length": 64, "max_answer_length": 30}
+
+
+def write(path: str | Path, value) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(value), encoding="utf-8")
+
+
+def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, **changes) -> dict:
+    """scores: by split, of each seed the accuracy, or (EM, F1). What the splits of `task` lack is missing; `changes` replace keys."""
+    assert len({len(each) for each in scores.values()}) == 1
+    title, kind, splits = TASKS.get(task, (task, "single", ["dev", "test"]))
+    seeds = [
+        {
+            "seed": first_seed + i,
+            "scores": {split: dict(zip(("em", "f1"), each[i])) if kind == "reading" else {"accuracy": each[i]} for split, each in scores.items()},
+            "loss": 0.5,
+            "epoch": 2,
+        }
+        for i in range(len(next(iter(scores.values()))))
+    ]
+    return {
+        "model": model,
+        "task": task,
+        "title": title,
+        "kind": kind,
+        "remark": "",
+        "footnote": "",
+        "scored": splits,
+        "missing": {split: "the answers are kept by the organisers" for split in splits if split not in scores},
+        "reduced": [],
+        "examples": {"train": 500} | {split: 100 for split in scores},
+        "dropped": {},
+        "duplicates": {split: 0 for split in scores},
+        "unreachable": {split: 2 for split in scores} if kind == "reading" else {},
+        "how": HOW | WINDOWS | {"splits": list(scores), "simplify": False},
+        "swept": {},
+        "seeds": seeds,
+        "parameters": 2_200_000,
+        "unknown_share": 0.0125,
+        "training": {"steps": 1000, "tokens": 1_000_000},
+        "seconds": 1.5,
+    } | changes
+
+
+def save(*results: dict) -> None:
+    for each in results:
+        write(f"results/finetune/{each['task']}/{each['model']}.json", each)

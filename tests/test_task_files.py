@@ -1,0 +1,179 @@
+"""Files of tasks as their makers lay them out, quirks and all."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from wwm import task_files
+from wwm.task_rows import Example
+from wwm.tasks import TASKS, Task
+
+OWN = Task("own", "own", "pair", ("no", "yes"), "accuracy", "here", "none", "1", "", ignored_labels=("-",))
+
+
+def load(folder: Path, task: Task, split_dev=False, train_examples=None, scored_examples=None) -> task_files.Data:
+    return task_files.load(folder, task, split_dev, train_examples, scored_examples)
+
+
+def write(folder: Path, **texts: str) -> Path:
+    """Files whose names have a dot for each underscore of the keyword."""
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    return folder
+
+
+def examples(folder: Path, task: Task, split: str = "train") -> list[Example]:
+    return load(folder, task).splits[split].examples
+
+
+def test_xnli_loses_the_spaces_between_its_words_and_reads_both_spellings_of_contradiction(tmp_path):
+    write(
+        tmp_path,
+        multinli__train__zh__tsv="premise\thypo\tlabel\n从 概念 上 看 , iPhone 12 的 收入\t产品 工作 。\tcontradictory\n",
+        xnli__dev__zh__tsv="text_a\ttext_b\tlabel\n他说，妈妈。\t他没说一句话。\tcontradiction\n",
+    )
+    assert examples(tmp_path, TASKS["xnli"]) == [Example(("从概念上看 , iPhone 12 的收入", "产品工作。"), 2)]
+    assert examples(tmp_path, TASKS["xnli"], "dev") == [Example(("他说，妈妈。", "他没说一句话。"), 2)]
+
+
+def test_of_xnlis_file_of_fifteen_languages_the_chinese_rows_are_read(tmp_path):
+    header = "language\tgold_label\tsentence1_parse\tsentence1\tsentence2\tpromptID\n"
+    rows = "en\tneutral\t(x)\tOne.\tTwo.\t1\nzh\tentailment\t(x)\t一。\t二。\t1\n"
+    write(tmp_path, train__tsv="premise\thypo\tlabel\n甲\t乙\tneutral\n", xnli__dev__tsv=header + rows)
+    assert examples(tmp_path, TASKS["xnli"], "dev") == [Example(("一。", "二。"), 0)]
+
+
+def test_chnsenticorp_keeps_quotes_and_tabs_that_stand_in_a_text_and_counts_empty_lines(tmp_path):
+    write(
+        tmp_path,
+        train__tsv='label\ttext_a\n1\t"荐书" 推荐\n\n0\t服务\t差"\n',
+        dev__tsv="label\ttext_a\n0\t差\n",
+        test__tsv="label\ttext_a\n1\t好\n0\t差\n0\t差\n",
+    )
+    data = load(tmp_path, TASKS["chnsenticorp"])
+    assert data.splits["train"].examples == [Example(('"荐书" 推荐',), 1), Example(('服务\t差"',), 0)]
+    assert data.splits["train"].counts == {"empty_lines": 1}
+    assert data.duplicates == {"dev": 0, "test": 0}
+    assert data.reduced[:3] == [f"{split}.tsv is not the official file of that name" for split in ("train", "dev", "test")]
+    assert data.reduced[3:] == [
+        "train of 2 examples instead of 9,600",
+        "dev of 1 examples instead of 1,200",
+        "test of 3 examples instead of 1,200",
+    ]
+
+
+def test_bq_is_csv_with_a_byte_order_mark_and_fields_in_quotes(tmp_path):
+    for split in ("train", "dev"):
+        text = '\ufeffsentence1,sentence2,label\n"怎么还款, ""微粒贷""呢","如何\n还钱",1\n借不到,借款,0\n'
+        (tmp_path / f"{split}.csv").write_text(text, encoding="utf-8")
+    assert examples(tmp_path, TASKS["bq"]) == [Example(('怎么还款, "微粒贷"呢', "如何\n还钱"), 1), Example(("借不到", "借款"), 0)]
+
+
+def test_a_pair_with_a_tab_in_quotes_has_three_columns(tmp_path):
+    write(tmp_path, train__txt='"怎么\t还款"\t如何还钱\t1\n开"初婚\t怎么开\t0\n', dev__txt="怎么\t怎样\t1\n")
+    assert examples(tmp_path, TASKS["lcqmc"]) == [Example(("怎么\t还款", "如何还钱"), 1), Example(('开"初婚', "怎么开"), 0)]
+
+
+def test_thucnews_comes_as_cnews_files_with_the_label_first(tmp_path):
+    write(tmp_path, cnews__train__txt="体育\t马晓旭意外受伤\n财经\t股市\n", cnews__val__txt="娱乐\t电影\n", cnews__test__txt="家居\t沙发\n")
+    data = load(tmp_path, TASKS["thucnews"])
+    assert data.splits["train"].examples == [Example(("马晓旭意外受伤",), 0), Example(("股市",), 9)]
+    assert data.splits["dev"].examples == [Example(("电影",), 1)] and data.splits["test"].examples == [Example(("沙发",), 2)]
+
+
+def test_thucnews_folders_are_split_by_hash_and_marked(tmp_path):
+    for name in TASKS["thucnews"].labels:
+        (tmp_path / name).mkdir()
+        for number in range(13):
+            (tmp_path / name / f"{number}.txt").write_text(f"{name}新闻\n第{number}篇", encoding="utf-8")
+    data = load(tmp_path, TASKS["thucnews"])
+    assert {split: len(found.examples) for split, found in data.splits.items()} == {"train": 100, "dev": 10, "test": 20}
+    assert data.duplicates == {"dev": 0, "test": 0} and data.reduced == ["splits drawn by hash"]
+
+
+def test_labels_given_by_number_are_those_of_class_txt(tmp_path):
+    write(tmp_path, class__txt="finance\nrealty\nstocks\n", train__txt="港股缩量回调\t2\n", dev__txt="金科西府\t1\n", LICENSE="MIT")
+    data = load(tmp_path, TASKS["thucnews"])
+    assert data.labels == ("finance", "realty", "stocks") and data.splits["train"].examples == [Example(("港股缩量回调",), 2)]
+    assert data.reduced == ["the labels of class.txt"]
+    assert data.missing == {"test": f"{tmp_path} has no test file"}
+
+
+def test_parquet_of_the_hub_has_its_columns_by_name_and_labels_by_number(tmp_path):
+    for part in range(2):
+        table = pa.table({"premise": [f"前提{part}"], "hypothesis": ["假设"], "label": [2]})
+        pq.write_table(table, tmp_path / f"train-0000{part}-of-00002.parquet")
+    pq.write_table(table, tmp_path / "validation-00000-of-00001.parquet")
+    assert examples(tmp_path, TASKS["xnli"]) == [Example(("前提0", "假设"), 2), Example(("前提1", "假设"), 2)]
+
+
+def test_rows_with_a_label_to_ignore_are_counted(tmp_path):
+    row = {"sentence1": "一", "sentence2": "二", "label": "yes"}
+    text = json.dumps(row) + "\n" + json.dumps(row | {"label": "-"}) + "\n"
+    write(tmp_path, train__json=text, dev__json=json.dumps([row, row]))
+    data = load(tmp_path, OWN)
+    assert data.splits["train"].counts == {"ignored_labels": 1} and len(data.splits["dev"].examples) == 2
+
+
+def test_dev_stands_in_for_train_and_test_where_that_is_asked_for(tmp_path):
+    write(tmp_path, dev__txt="".join(f"问题{number // 2}\t另一个{number}\t{number % 2}\n" for number in range(400)))
+    with pytest.raises(ValueError, match="has no train file; get it from http.*or set finetune.tasks.lcqmc.split_dev to true"):
+        load(tmp_path, TASKS["lcqmc"])
+    data = load(tmp_path, TASKS["lcqmc"], split_dev=True)
+    counts = {split: len(found.examples) for split, found in data.splits.items()}
+    assert sum(counts.values()) == 400 and 200 < counts["train"] < 280 and 50 < counts["dev"] < 110
+    firsts = [{example.texts[0] for example in found.examples} for found in data.splits.values()]
+    assert not firsts[0] & firsts[1] and not firsts[0] & firsts[2] and not firsts[1] & firsts[2]
+    assert "train, dev and test are parts of the dev set, by hash" in data.reduced
+
+
+def test_fewer_examples_are_the_same_ones_every_time_and_marked(tmp_path):
+    write(tmp_path, train__txt="".join(f"问{number}\t答{number}\t1\n" for number in range(50)), dev__txt="甲\t乙\t0\n" * 5)
+    few, fewer = (load(tmp_path, OWN_NUMBERS, train_examples=count).splits["train"].examples for count in (20, 10))
+    assert len(few) == 20 and set(fewer) < set(few)
+    assert "10 of 50 examples of train" in load(tmp_path, OWN_NUMBERS, train_examples=10).reduced
+
+
+OWN_NUMBERS = Task("own", "own", "pair", ("0", "1"), "accuracy", "here", "none", "1", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("train.tsv", "甲\t乙\tyes\n甲\tyes\n", "train.tsv:2: 2 columns where 3 are expected, text_a, text_b, label"),
+        ("train.tsv", "甲\t乙\tyes\n甲\t乙\t丙\tyes\n", "train.tsv:2: 4 columns where 3 are expected"),
+        ("train.tsv", "甲\t乙\tyes\n甲\t乙\tmaybe\n", "train.tsv:2: label 'maybe' is none of no, yes, the labels of task own"),
+        ("train.tsv", "甲\t乙\tyes\n \t乙\tno\n", "train.tsv:2: text_a is missing or empty; a row has text_a, text_b, label"),
+        ("train.csv", '甲,乙,yes\n甲,"乙,no\n', "train.csv:2 is not CSV"),
+        ("train.json", '{"text_a": "甲", "text_b": "乙", "label": "yes"}\n{"text_a": "甲\n', r"train.json:2 is not JSON \(Unterminated string"),
+        ("train.json", '["甲"]', "train.json, object 0: .*is no object with text_a, text_b, label"),
+        ("train.jsonl", '{"text_a": "甲", "label": "yes"}\n', "train.jsonl:1: text_b is missing or empty"),
+        ("train.tsv", "\n\n", "train.tsv has no examples; task own needs some in each of its files"),
+        ("train.parquet", "no", "train.parquet is no Parquet file"),
+    ],
+)
+def test_a_bad_row_is_named_with_file_line_and_remedy(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "dev.tsv").write_text("甲\t乙\tyes\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, OWN)
+
+
+def test_a_missing_folder_a_wrong_file_and_two_candidates_are_told_apart(tmp_path):
+    with pytest.raises(ValueError, match="lcqmc does not exist; put train, dev and test files there.*its home is http.*by the form on that page"):
+        load(tmp_path / "lcqmc", TASKS["lcqmc"])
+    write(tmp_path, lcqmc__zip="PK")
+    with pytest.raises(ValueError, match="has no train, dev or test file .*but lcqmc.zip"):
+        load(tmp_path, TASKS["lcqmc"])
+    write(tmp_path, big_train__txt="甲\t乙\t1\n", small_train__txt="甲\t乙\t1\n")
+    with pytest.raises(ValueError, match="has 2 files for train: big_train.txt, small_train.txt; leave one"):
+        load(tmp_path, TASKS["lcqmc"])
+
+
+def test_text_in_another_encoding_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("gbk"))
+    with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f GB18030"):
+        load(tmp_path, OWN)

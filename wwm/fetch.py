@@ -1,0 +1,43 @@
+"""The data of a task, fetched from the hub.
+
+Reads   the data set that wwm/tasks.py names, or another one or a folder in its layout
+Writes  data/tasks/TASK/: its files, named by split
+By hand python -m wwm.fetch TASK
+
+Files that somebody has already need no stage: they are put into data/tasks/TASK/.
+"""
+
+import shutil
+from pathlib import Path
+
+from wwm import files, hub, tasks
+
+
+def main(task: str) -> None:
+    from wwm import params, track
+
+    _, fetch = params.load("fetch")
+    source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], tasks.named(task)
+    if table.hub is None:
+        raise ValueError(
+            f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence: {table.licence}), and put its files into data/tasks/{task}"
+        )
+    out = Path("data/tasks", task)
+    with track.run("fetch", name=task, params={"source": source, "dataset": table.hub.name, "revision": table.hub.revision}, outs=[out]):
+        choices = "`hub`, a data set on the hub, or a folder in its layout"
+        name, revision = (table.hub.name, table.hub.revision) if source == "hub" else (source, None)
+        folder = hub.folder(name, f"fetch.tasks.{task}", list(table.hub.files.values()), choices, repo_type="dataset", revision=revision)
+        with files.new_folder(out) as made:
+            for split, pattern in table.hub.files.items():
+                found = sorted(folder.glob(pattern))
+                if not found:
+                    raise ValueError(f"fetch.tasks.{task}: {name} has no {pattern}, where {split} is expected; use {choices}")
+                for number, file in enumerate(found):
+                    shutil.copyfile(file, made / f"{split}-{number:05d}-of-{len(found):05d}{file.suffix}")
+        print(f"fetch {task}: {', '.join(path.name for path in sorted(out.iterdir()))} from {name} (licence: {table.licence})")
+
+
+if __name__ == "__main__":
+    from wwm import command
+
+    command.run(main)

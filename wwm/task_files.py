@@ -1,0 +1,146 @@
+"""The files of a task as their makers lay them out -> labelled examples, whatever the layout.
+
+A task is a folder with one file for each split, whose name has the split's word in it (`train`, `dev` or `val`, `test`,
+`challenge`); wwm/task_rows.py reads it by its ending. THUCNews may be one folder of texts for each label.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from wwm import files
+from wwm.task_rows import Example, Split, read, read_questions
+from wwm.tasks import Task
+
+WORDS = {"train": ("train",), "dev": ("dev", "val"), "test": ("test",), "challenge": ("challenge",)}
+ENDINGS = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".data")
+CLASSES = "class.txt"  # labels that a file gives by their number, one a line
+BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a folder per label is not split
+
+
+class Data(NamedTuple):
+    """A task as it lies in its folder. `missing`: reason, of each scored split that is not there; `reduced`: in what these are not
+    the official data; `duplicates`: different texts of a split that stand in train, too."""
+
+    labels: tuple[str, ...]
+    splits: dict[str, Split]
+    missing: dict[str, str]
+    reduced: list[str]
+    duplicates: dict[str, int]
+
+
+def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None) -> Data:
+    """All splits of a task.
+
+    split_dev: where train or test is missing, dev is divided by hash into train, dev and test (60, 20 and 20 %); train_examples,
+    scored_examples: at most so many of train and of each scored split, chosen by hash. Raises ValueError that names file, line
+    and remedy.
+    """
+    names = task.labels if task.kind == "reading" else labels(folder, task)
+    reduced = [f"the labels of {CLASSES}"] if names != task.labels else []
+    if task.kind != "reading" and names and folder.is_dir() and any((folder / name).is_dir() for name in names):
+        splits = read_folders(folder, names)
+        reduced.append("splits drawn by hash")
+    else:
+        paths = find(folder, task)
+        wanted = [split for split in WORDS if split in paths and split in ("train", *task.splits)]
+        splits = {split: read_questions(paths[split], task) if task.kind == "reading" else read(paths[split], task, names) for split in wanted}
+        strange = [f"{file.name} is not the official file of that name" for split in wanted for file in paths[split] if other(file, task)]
+    if not reduced:
+        sizes = {split: (len(found.examples), task.sizes.get(split)) for split, found in splits.items()}
+        reduced += strange + [
+            f"{split} of {size:,} examples instead of {official:,}" for split, (size, official) in sizes.items() if official not in (None, size)
+        ]
+    if split_dev and "dev" in splits and "train" not in splits:
+        splits |= divided(splits["dev"])
+        reduced.append("train, dev and test are parts of the dev set, by hash")
+    if "train" not in splits:
+        raise ValueError(
+            f"{folder} has no train file; get it from {task.source} (licence: {task.licence}), "
+            f"or set finetune.tasks.{task.name}.split_dev to true to train on a part of dev, which no published score is compared with"
+        )
+    if "dev" not in splits:
+        raise ValueError(f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or put a part of train aside")
+    duplicates = {
+        split: len({texts(e) for e in found.examples} & {texts(e) for e in splits["train"].examples}) for split, found in splits.items() if split != "train"
+    }
+    for split, limit in ((split, train_examples if split == "train" else scored_examples) for split in list(splits)):
+        if limit and len(splits[split].examples) > limit:
+            reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
+            splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit))
+    missing = {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in splits}
+    return Data(names, splits, missing, reduced, duplicates)
+
+
+def other(file: Path, task: Task) -> bool:
+    """Whether a file has an official one's name and not its bytes."""
+    return file.name in task.sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != task.sha256[file.name]
+
+
+def texts(example) -> tuple[str, ...]:
+    """What makes two examples the same, whatever their labels: a question has its context first."""
+    return example.texts if isinstance(example, Example) else (example.context, example.question)
+
+
+def divided(dev: Split) -> dict[str, Split]:
+    """Train, dev and test out of one split; those with the same first text, or context, stay together."""
+    parts: dict[str, list] = {"train": [], "dev": [], "test": []}
+    for example in dev.examples:
+        place = share(texts(example)[0])
+        parts["train" if place < 0.6 else "dev" if place < 0.8 else "test"].append(example)
+    return {split: dev._replace(examples=examples) for split, examples in parts.items()}
+
+
+def chosen(examples: list, count: int) -> list:
+    """`count` of the examples, by hash, in their order."""
+    order = sorted(range(len(examples)), key=lambda i: (share("\n".join(texts(examples[i]))), i))
+    return [examples[i] for i in sorted(order[:count])]
+
+
+def find(folder: Path, task: Task) -> dict[str, list[Path]]:
+    """The files of each split that is there (several are the parts of one). Raises ValueError where a split has two candidates, or nothing is there."""
+    where = f"task {task.name}: its home is {task.source} (licence: {task.licence})"
+    if not folder.is_dir():
+        remedy = f", or fetch them by fetch.tasks.{task.name}" if task.hub else ""
+        raise ValueError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES):
+        split = next((split for split, words in WORDS.items() if any(word in path.name.lower() for word in words)), None)
+        if split:
+            found.setdefault(split, []).append(path)
+    for split, paths in found.items():
+        # As in train-00000-of-00002.parquet.
+        if len({re.sub(r"\d{5}-of-\d{5}", "", path.name) for path in paths}) > 1:
+            raise ValueError(f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one")
+    if not found:
+        has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise ValueError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
+    return found
+
+
+def labels(folder: Path, task: Task) -> tuple[str, ...]:
+    """The task's labels, or those that class.txt in its folder lists, which files then give by number."""
+    path = folder / CLASSES
+    return tuple(line.strip() for line in files.lines(path) if line.strip()) if path.is_file() else task.labels
+
+
+def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
+    """Splits of a folder that has one folder of texts for each label: by hash, as many of each label as the authors' had."""
+    found: dict[str, list[Example]] = {split: [] for split in BY_LABEL}
+    for label, name in enumerate(names):
+        texts = sorted((folder / name).glob("*.txt"), key=lambda path: share(path.name))
+        if not texts:
+            raise ValueError(f"{folder / name} has no texts; task needs a folder for each of {', '.join(names)}")
+        begin = 0
+        for split, count in BY_LABEL.items():
+            # A small sample keeps the proportions.
+            end = begin + min(count, len(texts) * count // sum(BY_LABEL.values()))
+            found[split] += [Example((path.read_text(encoding="utf-8-sig").strip(),), label) for path in texts[begin:end]]
+            begin = end
+    return {split: Split(examples, f"{folder}/*", {}) for split, examples in found.items()}
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1 that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64

@@ -1,0 +1,111 @@
+"""Trains one model on one task with one seed: the loop of wwm/finetune.py, whatever the kind of task."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from wwm import device, optim
+
+WARMUP_SHARE = 0.1
+MAX_GRAD_NORM = 1.0
+# BERT's AdamWeightDecayOptimizer.
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "correct_bias": False}
+# Of one forward pass: a step's rows go through in passes of like lengths, each padded to its own longest.
+POSITIONS = {"cpu": 2_048, "cuda": 65_536}
+
+
+class Job(Protocol):
+    """One model on one task, as wwm/classification.py or wwm/reading.py make it: picklable, so that other processes can take seeds over."""
+
+    lengths: dict[str, np.ndarray]  # by split: pieces of each row
+
+    def model(self) -> torch.nn.Module:
+        """A fresh one; what is not pre-trained is drawn at random."""
+
+    def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+        """() sum over rows of train."""
+
+    def score(self, model: torch.nn.Module, split: str, place: torch.device) -> tuple[dict[str, float], dict[str, object]]:
+        """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file name."""
+
+
+class How(NamedTuple):
+    """Of one run: what params.yaml and the table of tasks say."""
+
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    max_seq_length: int
+    stride: int  # pieces from one window of a reading task to the next, as run_squad.py has it,
+    max_query_length: int  # pieces of a question,
+    max_answer_length: int  # pieces of an answer
+    precision: str
+    select: str
+    splits: tuple[str, ...]  # that are scored
+
+
+def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
+    """Places in `lengths` (n,), sorted by length and cut into as few parts as keep rows x longest at `positions`, one row at least."""
+    order = np.argsort(lengths, kind="stable")
+    parts, begin = [], 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or lengths[order[end]] * (end + 1 - begin) > positions:
+            parts.append(order[begin:end])
+            begin = end
+    return parts
+
+
+def autocast(place: torch.device, precision: str):
+    return torch.autocast(place.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], None]) -> dict:
+    """{"scores": {split: measures}, "predictions": {file: content}, "loss": mean over the rows of the epoch that is scored, "epoch": its number, from 1}.
+
+    `done` is called after each step. A batch is the same whatever passes it is cut into: gradients are summed over its rows.
+    """
+    torch.set_num_threads(threads)
+    device.seed_all(seed)
+    rng = np.random.default_rng(seed)
+    model = job.model().to(place)
+    optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
+    lengths, best = job.lengths["train"], None
+    firsts = range(0, len(lengths), how.batch_size)
+    steps = how.epochs * len(firsts)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: optim.linear_schedule(step, steps, int(WARMUP_SHARE * steps)))
+    for epoch in range(1, how.epochs + 1):
+        model.train()
+        total, order = 0.0, rng.permutation(len(lengths))
+        for first in firsts:
+            rows = order[first : first + how.batch_size]
+            for part in passes(lengths[rows], POSITIONS[place.type]):
+                with autocast(place, how.precision):
+                    loss = job.loss(model, rows[part], place)
+                (loss / len(rows)).backward()
+                total += loss.detach()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            done()
+        mean = round(float(total) / len(lengths), 6)
+        if how.select == "last" and epoch < how.epochs:
+            continue
+        model.eval()
+        with torch.inference_mode(), autocast(place, how.precision):
+            dev, predictions = job.score(model, "dev", place)
+            if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
+                best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
+                for split in how.splits:
+                    if split != "dev":
+                        best["scores"][split], predictions = job.score(model, split, place)
+                        best["predictions"] |= predictions
+    return best
+
+
+def main_measure(scores: dict[str, float]) -> float:
+    """What seeds, epochs and learning rates are compared by."""
+    return next(iter(scores.values()))
