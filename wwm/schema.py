@@ -203,7 +203,9 @@ class TaskRun(Section):
     )
     stride: Positive = Field(128, description="Pieces from the beginning of one window of a reading task to the next. Default 128.")
     max_query_length: Positive = Field(64, description="Longer questions of a reading task are cut. Default 64.")
-    max_answer_length: Positive = Field(64, description="Pieces of the longest answer that is given. Default 64; run_squad.py has 30, which is too short for 5 % of CMRC 2018's.")
+    max_answer_length: Positive = Field(
+        64, description="Pieces of the longest answer that is given. Default 64; run_squad.py has 30, which is too short for 5 % of CMRC 2018's."
+    )
     split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
     train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
     scored_examples: Positive | None = Field(None, description="Score so many of dev and of test, which the tables mark. Default null for all.")
