@@ -299,6 +299,17 @@ def test_a_task_of_ones_own_needs_no_python(project):
     assert values["examples"]["test"] == 12 and len(values["seeds"]) == 3
 
 
+def test_a_model_with_another_models_vocabulary_or_without_weights_is_named(project):
+    toy.model(project / "models/other", "".join(chr(0x4E00 + number) for number in range(300)))
+    for file in ("tokenizer.json", "vocab.txt"):
+        (project / "models/other" / file).replace(project / "models/bert" / file)
+    with pytest.raises(ValueError, match=r"models/bert has a vocabulary of 305 entries and weights for \d+; its tokenizer.json is another model's"):
+        finetune.main("bert", "reviews")
+    Path("models/bert/model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"models/bert has a config.json and no weights \(model.safetensors\); copy the whole model"):
+        finetune.main("bert", "reviews")
+
+
 def test_bad_input_is_named(project):
     with pytest.raises(ValueError, match="models/nobody is not there or is no model"):
         finetune.main("nobody", "reviews")

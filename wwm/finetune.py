@@ -12,6 +12,7 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import Tokenizer
 from transformers import AutoConfig
@@ -19,80 +20,103 @@ from transformers import AutoConfig
 from wwm import answering, classification, device, files, optim, reading, reading_scores, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning
 
 
+class Cell(NamedTuple):
+    """One model on one task, ready to be trained."""
+
+    table: tasks.Task
+    data: task_files.Data
+    tokenizer: Tokenizer
+    how: tuning.How
+    job: tuning.Job
+
+
 def main(model: str, task: str) -> None:
     from wwm import params, track
 
     base, finetune = params.load("finetune")
     given = finetune.tasks[params.one_of("finetune TASK", task, finetune.tasks)]
-    begin = time.perf_counter()
-    folder, place, out = Path("models", model), Path("data/tasks", task), Path(f"results/finetune/{task}/{model}.json")
-    predictions = Path("results/predictions", task, model)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
-    table, options = described(task, given.define), finetune.options.get(model)
+    options, begin = finetune.options.get(model), time.perf_counter()
     simplified = bool(options and options.simplify)
-    how = recipe(task, given, table, finetune, options.learning_rates if options else "bert", AutoConfig.from_pretrained(folder).max_position_embeddings)
-    data = task_files.load(place, table, given.split_dev, given.train_examples, given.scored_examples)
-    if simplified:
-        data = data._replace(splits={split: found._replace(examples=[simple(e) for e in found.examples]) for split, found in data.splits.items()})
-    how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
-    tokenizer = tokenization.load(folder)
-    examples = {split: found.examples for split, found in data.splits.items()}
-    if table.kind == "reading":
-        job = answering.Answering(folder, tokenizer, examples, data.labels, table.metric, how)
-    else:
-        job = classification.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length)
+    folder, place, out, predictions = (
+        Path("models", model),
+        Path("data/tasks", task),
+        Path(f"results/finetune/{task}/{model}.json"),
+        Path("results/predictions", task, model),
+    )
+    cell = prepare(folder, place, given, finetune, options.learning_rates if options else "bert", simplified)
     numbers = [base.seed + number for number in range(finetune.seeds)]
-    settings = {"base": base.model_dump(), "task": given.model_dump(), "how": how._asdict(), "simplify": simplified}
-
+    settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": simplified}
     code = [
         Path(module.__file__)
         for module in (answering, classification, device, optim, reading, reading_scores, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning)
     ] + [Path(__file__)]
     with files.scratch(f"finetune-{model}-{task}", [folder, place, *code], settings) as work:
-        tracked = track.run(
-            "finetune", name=f"{model}-{task}", params={"model": model, "seeds": finetune.seeds, **settings}, outs=[out, predictions], scratch=work
-        )
-        with tracked as run:
-            swept = {}
+        known = {"model": model, "seeds": finetune.seeds, **settings}
+        with track.run("finetune", name=f"{model}-{task}", params=known, outs=[out, predictions], scratch=work) as run:
+            swept, how = {}, cell.how
             if given.sweep:
-                tried = seeds.run(job, [(how._replace(learning_rate=rate), numbers[0]) for rate in given.sweep], work, base.threads, f"sweep {model} {task}")
+                tried = seeds.run(
+                    cell.job, [(how._replace(learning_rate=rate), numbers[0]) for rate in given.sweep], work, base.threads, f"sweep {model} {task}"
+                )
                 swept = {rate: tuning.main_measure(found["scores"]["dev"]) for rate, found in zip(given.sweep, tried)}
                 how = how._replace(learning_rate=max(swept, key=swept.get))
-            rows = seeds.run(job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}")
+            rows = seeds.run(cell.job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}")
             best = max(rows, key=lambda row: tuning.main_measure(row["scores"]["dev"]))
             with files.new_folder(predictions) as written:
                 for name, content in best["predictions"].items():
                     files.write_json(written / name, content)
-            for place, (number, row) in enumerate(zip(numbers, rows)):
+            for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
                 values = {"loss": row["loss"]} | {f"{split}_{name}": value for split, scores in row["scores"].items() for name, value in scores.items()}
-                run.log(values, step=place)
+                run.log(values, step=step)
                 run.child(f"{model}-{task} seed {number}", {"model": model, "task": task, "seed": number, "epoch": row["epoch"]}, values)
-            result = {
-                "model": model,
-                "task": task,
-                "title": table.title,
-                "kind": table.kind,
-                "remark": table.remark,
-                "footnote": table.footnote,
-                "scored": table.splits,
-                "missing": data.missing,
-                "reduced": data.reduced,
-                "examples": {split: len(found.examples) for split, found in data.splits.items()},
-                "dropped": {split: found.counts for split, found in data.splits.items() if found.counts},
-                "duplicates": data.duplicates,
-                "unreachable": job.unreachable() if table.kind == "reading" else {},
-                "how": how._asdict() | {"simplify": simplified},
-                "swept": {f"{rate:g}": score for rate, score in swept.items()},
-                "seeds": [{"seed": number, **row} for number, row in zip(numbers, rows)],
-                "parameters": job.parameters(),
-                "unknown_share": unknown_share(tokenizer, [text for split in how.splits for example in examples[split] for text in task_files.texts(example)]),
-                "training": files.training_history(folder),
-                "seconds": round(time.perf_counter() - begin, 1),
-            }
+            result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": simplified}}
+            result |= {"swept": {f"{rate:g}": score for rate, score in swept.items()}, "seeds": [{"seed": n, **row} for n, row in zip(numbers, rows)]}
+            result |= {"training": files.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
             files.write_json(out, result)
         shutil.rmtree(work)
+
+
+def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: bool) -> Cell:
+    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises ValueError for what is missing in either."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
+    if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
+        raise ValueError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
+    config, tokenizer = AutoConfig.from_pretrained(folder), tokenization.load(folder)
+    if (entries := tokenizer.get_vocab_size()) > config.vocab_size:
+        raise ValueError(f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its tokenizer.json is another model's")
+    table = described(place.name, given.define)
+    how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
+    data = task_files.load(place, table, given.split_dev, given.train_examples, given.scored_examples)
+    if simplified:
+        data = data._replace(splits={split: found._replace(examples=[simple(e) for e in found.examples]) for split, found in data.splits.items()})
+    how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
+    examples = {split: found.examples for split, found in data.splits.items()}
+    if table.kind == "reading":
+        return Cell(table, data, tokenizer, how, answering.Answering(folder, tokenizer, examples, data.labels, table.metric, how))
+    return Cell(table, data, tokenizer, how, classification.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length))
+
+
+def conditions(cell: Cell) -> dict:
+    """What scores are measured with, as `scores` tells it."""
+    table, data, splits = cell.table, cell.data, cell.data.splits
+    scored = [text for split in cell.how.splits for example in splits[split].examples for text in task_files.texts(example)]
+    return {
+        "title": table.title,
+        "kind": table.kind,
+        "remark": table.remark,
+        "footnote": table.footnote,
+        "scored": table.splits,
+        "missing": data.missing,
+        "reduced": data.reduced,
+        "examples": {split: len(found.examples) for split, found in splits.items()},
+        "dropped": {split: found.counts for split, found in splits.items() if found.counts},
+        "duplicates": data.duplicates,
+        "unreachable": cell.job.unreachable() if table.kind == "reading" else {},
+        "parameters": cell.job.parameters(),
+        "unknown_share": unknown_share(cell.tokenizer, scored),
+    }
 
 
 def described(name: str, own) -> tasks.Task:
