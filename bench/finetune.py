@@ -34,6 +34,8 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
     how = tuning.How(rest["learning_rate"], epochs, batch, length, 0, 0, 0, rest["precision"], "last", ("dev",))
     place = device.pick()
     threads = rest["threads"]
+    if torch.cuda.device_count() > 1:
+        raise SystemExit("the peer would spread its batch over all GPUs: set CUDA_VISIBLE_DEVICES=0")
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}, accelerate {version('accelerate')}")
     times, scores = {"ours": [], PEER: []}, {"ours": [], PEER: []}

@@ -1,5 +1,6 @@
 """Task data from the hub: a folder in its layout stands for it here."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,23 @@ def test_drcd_has_a_row_for_each_article(project):
             f"hub/drcd/default/{split}/0000.parquet", data=[{"id": "1", "title": "梵文", "paragraphs": [{"id": "1", "context": "在歐洲，梵語。", "qas": qas}]}]
         )
     assert load("drcd")["test"][0].answers[0].text == "歐洲"
+
+
+def test_a_users_own_file_beside_those_of_the_hub_stays(project):
+    for split in ("train", "validation"):
+        write(
+            f"hub/cmrc2018/data/{split}-00000-of-00001.parquet",
+            id=["1"],
+            context=["光荣。"],
+            question=["谁？"],
+            answers=[{"text": ["光荣"], "answer_start": [0]}],
+        )
+    Path("data/tasks/cmrc2018").mkdir(parents=True)
+    answers = [{"text": "甲", "answer_start": 0}]
+    own = {"data": [{"paragraphs": [{"context": "甲。", "qas": [{"id": "T1", "question": "谁？", "answers": answers}]}]}]}
+    Path("data/tasks/cmrc2018/cmrc2018_test.json").write_text(json.dumps(own, ensure_ascii=False), encoding="utf-8")
+    Path("data/tasks/cmrc2018/train-00001-of-00002.parquet").touch()  # of an earlier fetch
+    assert {split: len(found) for split, found in load("cmrc2018").items()} == {"train": 1, "dev": 1, "test": 1}
 
 
 def test_a_task_that_may_not_be_downloaded_says_where_to_ask(project):

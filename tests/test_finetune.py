@@ -229,6 +229,40 @@ def test_a_batch_has_the_same_gradient_in_one_pass_and_in_many(tmp_path, monkeyp
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
+class Narrow(torch.nn.Linear):
+    """A job whose passes have no memory for more than 12 positions."""
+
+    lengths = {"train": np.array([3, 5, 4, 6])}
+
+    def loss(self, model, rows, place):
+        if len(rows) * self.lengths["train"][rows].max() > 12:
+            raise torch.OutOfMemoryError
+        return model(torch.ones(len(rows), 1)).sum()
+
+
+def test_a_pass_that_does_not_fit_is_cut_until_it_does_and_one_row_that_does_not_is_an_error():
+    job, rows, place = Narrow(1, 1), np.arange(4), torch.device("cpu")
+    loss, positions = tuning.gradients(job, job, rows, place, "fp32", 40)
+    assert positions == 10 and job.weight.grad.item() == pytest.approx(1) and loss.item() == pytest.approx(4 * (job.weight + job.bias).item())
+    job.lengths = {"train": np.array([13, 13])}
+    with pytest.raises(torch.OutOfMemoryError):
+        tuning.gradients(job, job, np.arange(2), place, "fp32", 40)
+
+
+@pytest.mark.slow
+def test_a_stage_that_is_told_to_stop_stops_its_seeds_on_other_devices(project):
+    change(task={"epochs": 200}, seeds=4)
+    body = "import torch\nfrom wwm import device, finetune, command\ndevice.places = lambda: [torch.device('cpu')] * 2\nif __name__ == '__main__': command.run(finetune.main)"
+    Path("two.py").write_text(body, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen([sys.executable, "two.py", "bert", "reviews"], env=environment, stderr=subprocess.DEVNULL)
+    while not list(Path("scratch").glob("finetune-*/*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=30) not in (0, None)
+    assert len(list(Path("scratch").glob("finetune-*/*.json"))) < 4
+
+
 def test_passes_hold_rows_of_like_lengths_and_no_more_positions_than_allowed():
     lengths = np.array([9, 2, 3, 30, 3, 2])
     assert [lengths[part].tolist() for part in tuning.passes(lengths, 12)] == [[2, 2, 3, 3], [9], [30]]

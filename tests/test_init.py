@@ -8,7 +8,7 @@ import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
-from wwm import init, tokenization
+from wwm import classification, init, tokenization
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,6 +97,15 @@ def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_
     Path("given/model.safetensors").unlink()
     with pytest.raises(ValueError, match="init.models.other.source: given is no model with weights and tokenizer .*model.safetensors"):
         init.main("other")
+
+
+def test_a_model_to_compare_without_a_pooler_says_so_and_classification_refuses_it(project, capsys):
+    compared_only(project)
+    change(lambda name, tensor: None if "pooler" in name else tensor)
+    init.main("other")
+    assert "has no pooler (pooler.dense.bias, pooler.dense.weight)" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="models/other lacks 2 tensors of its model, first .*pooler.dense.bias"):
+        classification.Classification(Path("models/other"), None, {}, ("a", "b"), 8).model()
 
 
 def test_no_model_is_trained_on_from_one_that_is_only_compared(project):

@@ -48,7 +48,7 @@ def project(folder):
         common = {"model": model, "training": training, "seconds": 1.5}
         finetuned.write(f"results/cloze/{model}.json", {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}})
     for model, init in (("bert", "random"), ("roberta-wwm-ext", "bert"), ("rbt3", "rbt3-init")):
-        finetuned.write(f"results/pretrain/{model}.json", {"mlm_loss": 5.5, "init": init})
+        finetuned.write(f"results/pretrain/{model}.json", {"mlm_loss": 5.5, "init": init, "steps": STEPS[model], "tokens": STEPS[model] * 1000})
         Path(f"results/pretrain/{model}.csv").write_text("step,phase,mlm_loss\n20,1,8.5\n40,1,7.25\n", encoding="utf-8")
     return folder
 
@@ -272,12 +272,29 @@ def test_own_tasks_have_averages_of_their_own_beside_the_authors(folder):
 
 def test_claims_are_made_on_em_and_on_dev_where_there_is_no_test(project):
     for model, em in (("random", 10), ("bert", 30)):
-        training = {"steps": STEPS[model], "tokens": 1}
+        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000}
         finetuned.save(finetuned.result(model, "cmrc2018", {"dev": [(em, 90 - em), (em + 1, 90 - em)]}, training=training))
     compared = results(["random", "bert"], ["cmrc2018"])
     found = comparison.comparisons(compared)[0][0]
     assert found == comparison.Comparison("cmrc2018", "bert", "random", 20.0, 1.0)
     assert "dev scores where there is no test: CMRC 2018 (dev)" in comparison.comparison_table(compared).caption
+
+
+def test_figures_of_another_model_that_had_the_name_before_are_left_out(project):
+    """Google's BERT in place of the demo's, whose curve and cloze accuracy still lie there."""
+    elsewhere = {"steps": None, "tokens": None}
+    finetuned.save(finetuned.result("bert", "reviews", {"dev": [90, 91], "test": [90, 92]}, training=elsewhere, parameters=102_000_000))
+    compared = results(["random", "bert"])
+    assert "bert" not in compared.cloze and not compared.pretrain and not compared.curves and "random" in compared.cloze
+    [table] = score_tables.task_tables(compared)
+    assert cells(table, "bert")["steps"] == "n/a (not trained here)"
+
+
+def test_another_length_than_the_papers_is_told_at_the_figure(folder):
+    recipe = {"epochs": 2, "batch_size": 64, "max_seq_length": 512}
+    finetuned.save(finetuned.result("bert", "chnsenticorp", {"dev": [90] * 10, "test": [91] * 10}, recipe=recipe))
+    [table] = score_tables.task_tables(results(["bert"], ["chnsenticorp"]))
+    assert "ChnSentiCorp dev ¹" in table.header and table.notes == ["¹ ChnSentiCorp: max_seq_length 128, theirs 512."]
 
 
 def test_parameters_are_those_of_the_xnli_classifier_where_there_is_one(folder):

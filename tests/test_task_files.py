@@ -57,11 +57,10 @@ def test_chnsenticorp_keeps_quotes_and_tabs_that_stand_in_a_text_and_counts_empt
     assert data.splits["train"].examples == [Example(('"荐书" 推荐',), 1), Example(('服务\t差"',), 0)]
     assert data.splits["train"].counts == {"empty_lines": 1}
     assert data.duplicates == {"dev": 0, "test": 0}
-    assert data.reduced[:3] == [f"{split}.tsv is not the official file of that name" for split in ("train", "dev", "test")]
-    assert data.reduced[3:] == [
-        "train of 2 examples instead of 9,600",
-        "dev of 1 examples instead of 1,200",
-        "test of 3 examples instead of 1,200",
+    assert data.reduced == [
+        said
+        for split, count, official in (("train", 2, "9,600"), ("dev", 1, "1,200"), ("test", 3, "1,200"))
+        for said in (f"{split}.tsv is not the official file of that name", f"{split} of {count} examples instead of {official}")
     ]
 
 
@@ -98,7 +97,7 @@ def test_labels_given_by_number_are_those_of_class_txt(tmp_path):
     write(tmp_path, class__txt="finance\nrealty\nstocks\n", train__txt="港股缩量回调\t2\n", dev__txt="金科西府\t1\n", LICENSE="MIT")
     data = load(tmp_path, TASKS["thucnews"])
     assert data.labels == ("finance", "realty", "stocks") and data.splits["train"].examples == [Example(("港股缩量回调",), 2)]
-    assert data.reduced == ["the labels of class.txt"]
+    assert data.reduced == ["train of 1 examples instead of 50,000", "dev of 1 examples instead of 5,000", "the labels of class.txt"]
     assert data.missing == {"test": f"{tmp_path} has no test file"}
 
 
@@ -138,6 +137,64 @@ def test_fewer_examples_are_the_same_ones_every_time_and_marked(tmp_path):
 
 
 OWN_NUMBERS = Task("own", "own", "pair", ("0", "1"), "accuracy", "here", "none", "1", "")
+
+
+def test_labels_may_be_given_by_number_where_class_txt_lists_the_tasks_own(tmp_path):
+    write(tmp_path, class__txt="no\nyes\n", train__txt="甲\t乙\t1\n", dev__txt="甲\t乙\tno\n")
+    data = load(tmp_path, OWN)
+    assert [data.splits[split].examples[0].label for split in ("train", "dev")] == [1, 0] and data.reduced == []
+
+
+def test_a_test_file_without_labels_is_missing_with_its_reason(tmp_path):
+    write(tmp_path, train__tsv="甲\t乙\tyes\n", dev__tsv="甲\t乙\tno\n", test__tsv="甲\t乙\n丙\t丁\n")
+    assert "its file has no labels" in load(tmp_path, OWN).missing["test"]
+    write(tmp_path, test__tsv="id\ttext_a\ttext_b\n1\t甲\t乙\n")
+    assert "its file has no labels" in load(tmp_path, OWN).missing["test"]
+    write(tmp_path, train__tsv="甲\t乙\n")
+    with pytest.raises(ValueError, match="train.tsv:1: there is no label beside text_a, text_b"):
+        load(tmp_path, OWN)
+
+
+def test_a_tab_in_a_text_among_other_columns_is_an_error_and_never_cuts_it(tmp_path):
+    write(tmp_path, train__tsv="id\tlabel\ttext_a\n1\t1\t好\t吃\n", dev__tsv="label\ttext_a\tid\n1\t好\t吃\t1\n", test__tsv="label\ttext_a\n0\t差\n")
+    with pytest.raises(ValueError, match="dev.tsv:2: 4 columns where 3 are expected, label, text, .other."):
+        load(tmp_path, TASKS["chnsenticorp"])
+    write(tmp_path, dev__tsv="label\ttext_a\n0\t差\n")
+    assert examples(tmp_path, TASKS["chnsenticorp"]) == [Example(("好\t吃",), 1)]
+
+
+def test_a_column_too_many_without_a_line_of_names_is_an_error_and_no_text(tmp_path):
+    write(tmp_path, train__tsv="17\t好吃\t1\n", dev__tsv="好\t1\n")
+    with pytest.raises(ValueError, match="train.tsv:1: 3 columns where 2 are expected, text, label; put a line of names first"):
+        load(tmp_path, TASKS["chnsenticorp"])
+
+
+def test_a_test_file_that_is_there_is_not_replaced_by_a_part_of_dev(tmp_path):
+    write(tmp_path, dev__txt="".join(f"问题{number}\t另一个\t{number % 2}\n" for number in range(100)), test__txt="甲\t乙\t1\n")
+    data = load(tmp_path, TASKS["lcqmc"], split_dev=True)
+    assert len(data.splits["test"].examples) == 1 and len(data.splits["train"].examples) + len(data.splits["dev"].examples) == 100
+    assert "train and dev are parts of the dev set, by hash" in data.reduced
+
+
+def test_a_division_that_leaves_a_split_empty_is_named(tmp_path):
+    write(tmp_path, dev__txt="".join(f"同一个问题\t另一个{number}\t{number % 2}\n" for number in range(50)))
+    with pytest.raises(ValueError, match="nothing is left for (train|dev|test) of dev.txt; it needs more texts that differ"):
+        load(tmp_path, TASKS["lcqmc"], split_dev=True)
+
+
+def test_cjrc_is_not_official_without_a_file_that_is_known(tmp_path):
+    answer = [{"text": "张三", "answer_start": 0}]
+    paragraph = {"context": "张三借款。", "qas": [{"id": "1", "question": "谁？", "is_impossible": "false", "answers": answer}]}
+    text = json.dumps({"data": [{"domain": "civil", "paragraphs": [paragraph]}]}, ensure_ascii=False)
+    write(tmp_path, small_train_data__json=text, dev_ground_truth__json=text)
+    assert load(tmp_path, TASKS["cjrc"]).reduced == ["train is not known to be the official one", "dev_ground_truth.json is not the official file of that name"]
+
+
+def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tmp_path):
+    (tmp_path / "Training.JSON").write_text('{"Text": "好", "Label": 1}\n', encoding="utf-8")
+    write(tmp_path, __train__json="{}", valid__csv="text,label\n" + "长" * 200_000 + ",0\n", device__tsv="x")
+    data = load(tmp_path, TASKS["chnsenticorp"])
+    assert data.splits["train"].examples == [Example(("好",), 1)] and len(data.splits["dev"].examples[0].texts[0]) == 200_000
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ class Answering:
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
         # A question whose answers stand nowhere is scored and teaches nothing.
         train = [question for question in splits.get("train", []) if reading.taught(question, choices)]
+        if not train:
+            raise ValueError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
         self.questions = splits | {"train": train}
         self.windows = {
             split: reading.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()

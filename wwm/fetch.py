@@ -27,14 +27,19 @@ def main(task: str) -> None:
         choices = "`hub`, a data set on the hub, or a folder in its layout"
         name, revision = (table.hub.name, table.hub.revision) if source == "hub" else (source, None)
         folder = hub.folder(name, f"fetch.tasks.{task}", list(table.hub.files.values()), choices, repo_type="dataset", revision=revision)
-        with files.new_folder(out) as made:
-            for split, pattern in table.hub.files.items():
-                found = sorted(folder.glob(pattern))
-                if not found:
-                    raise ValueError(f"fetch.tasks.{task}: {name} has no {pattern}, where {split} is expected; use {choices}")
-                for number, file in enumerate(found):
-                    shutil.copyfile(file, made / f"{split}-{number:05d}-of-{len(found):05d}{file.suffix}")
-        print(f"fetch {task}: {', '.join(path.name for path in sorted(out.iterdir()))} from {name} (licence: {table.licence})")
+        found = {split: sorted(folder.glob(pattern)) for split, pattern in table.hub.files.items()}
+        for split, parts in found.items():
+            if not parts:
+                raise ValueError(f"fetch.tasks.{task}: {name} has no {table.hub.files[split]}, where {split} is expected; use {choices}")
+        made = {f"{split}-{n:05d}-of-{len(parts):05d}{part.suffix}": part for split, parts in found.items() for n, part in enumerate(parts)}
+        # What else lies in the folder is the user's own, such as a test file that the hub does not have.
+        for old in out.glob("*-[0-9]*-of-[0-9]*.*"):
+            if old.name not in made:
+                old.unlink()
+        for file, part in made.items():
+            with files.new_file(out / file) as written:
+                shutil.copyfile(part, written)
+        print(f"fetch {task}: {', '.join(made)} from {name} (licence: {table.licence})")
 
 
 if __name__ == "__main__":

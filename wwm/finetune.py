@@ -107,6 +107,7 @@ def conditions(cell: Cell) -> dict:
         "kind": table.kind,
         "remark": table.remark,
         "footnote": table.footnote,
+        "recipe": {key: value for key, value in asdict(table.recipe).items() if key != "learning_rates"} if table.recipe else {},
         "scored": table.splits,
         "missing": data.missing,
         "reduced": data.reduced,

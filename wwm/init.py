@@ -86,14 +86,18 @@ def take_over(source: Path, named: str, out: Path) -> int:
         raise ValueError(
             f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has config.json, model.safetensors and vocab.txt"
         ) from None
-    if lacks := [name for name in sorted(loading["missing_keys"]) if "pooler" not in name]:
+    missing = sorted(loading["missing_keys"])
+    if lacks := [name for name in missing if "pooler" not in name]:
         raise ValueError(f"{named} lacks {len(lacks)} tensors of its model, first {lacks[0]}; its weights and its config.json belong to different models")
     if lacking := [token for token in ("[CLS]", "[SEP]", "[UNK]") if token not in tokenizer.get_vocab()]:
         raise ValueError(f"{named} has no {lacking[0]} in its vocabulary; models that are compared here have BERT's special tokens")
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(f"{named} has a vocabulary of {len(tokenizer)} entries and weights for {model.config.vocab_size}; its tokenizer is another model's")
+    if missing:
+        print(f"{named} has no pooler ({', '.join(missing)}): it can be fine-tuned on reading, and not on classification")
     with files.new_folder(out) as folder:
-        model.save_pretrained(folder)
+        # What is random now is left out, so that classification, which needs a pooler, can name it.
+        model.save_pretrained(folder, state_dict={name: tensor for name, tensor in model.state_dict().items() if name not in missing})
         tokenizer.save_pretrained(folder)
         if not (folder / "tokenizer.json").is_file():
             raise ValueError(f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a fast one")

@@ -70,7 +70,17 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
                 curves[model] = [(int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]]
     finetuned = {name: found(f"finetune/{name}") for name in names}
     tasks = [task(name, rows) for name, rows in finetuned.items() if rows]
-    return Results(models, found("pretrain"), curves, found("cloze"), tasks, [name for name, rows in finetuned.items() if not rows])
+    # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a name now.
+    seen = {model: row["training"] for each in tasks for model, row in each.rows.items()}
+    pretrain = {model: row for model, row in found("pretrain").items() if same(row, seen.get(model))}
+    cloze = {model: row for model, row in found("cloze").items() if same(row["training"], seen.get(model))}
+    curves = {model: points for model, points in curves.items() if model in pretrain}
+    return Results(models, pretrain, curves, cloze, tasks, [name for name, rows in finetuned.items() if not rows])
+
+
+def same(one: dict, other: dict | None) -> bool:
+    """Whether two records of training can be one model's; True where there is no other."""
+    return other is None or all(one.get(key) == other.get(key) for key in ("steps", "tokens"))
 
 
 def task(name: str, rows: dict[str, dict]) -> Task:

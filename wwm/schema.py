@@ -163,7 +163,7 @@ class Fetch(Section):
     """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
 
     tasks: dict[Name, str] = Field(
-        description="Tasks of the table -> `hub` for the data set that the table names, another data set on the hub, or a folder in its layout. It writes data/tasks/NAME anew."
+        description="Tasks of the table -> `hub` for the data set that the table names, another data set on the hub, or a folder in its layout. Other files in data/tasks/NAME stay."
     )
 
 

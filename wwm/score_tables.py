@@ -77,7 +77,8 @@ def marks(task: Task, model: str) -> tuple[Note, ...]:
     row = task.rows[model]
     reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
     few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
-    return reduced + few
+    unlike = [f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value]
+    return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())
 
 
 def published(task: Task, model: str, split: str) -> str:

@@ -1,6 +1,7 @@
 """The seeds of one model on one task: finished ones are kept, the others run one after the other, or one on each GPU."""
 
 import multiprocessing
+import pickle
 import queue
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -44,18 +45,30 @@ def side_by_side(job: tuning.Job, left: list, places: list, threads: int, bar: t
     steps, free = context.Queue(), context.Queue()
     for place in places:
         free.put(place)
-    with ProcessPoolExecutor(len(places), context, begin, (job, threads, steps, free)) as pool:
+    packed = left[0][2].with_name("job.pickle")
+    # Through a file: a pipe would hold up one process after the other until each has imported what it needs.
+    with files.new_file(packed) as written:
+        written.write_bytes(pickle.dumps(job))
+    with ProcessPoolExecutor(len(places), context, begin, (packed, threads, steps, free)) as pool:
         futures = [pool.submit(in_other_process, *how_seed_path) for how_seed_path in left]
-        while not all(future.done() for future in futures):
-            with suppress(queue.Empty):
-                bar.update(steps.get(timeout=LOOK_SECONDS))
-        for future in futures:
-            future.result()
+        try:
+            while not all(future.done() for future in futures):
+                with suppress(queue.Empty):
+                    bar.update(steps.get(timeout=LOOK_SECONDS))
+            for future in futures:
+                future.result()
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def begin(job: tuning.Job, threads: int, steps, free) -> None:
+def begin(packed: Path, threads: int, steps, free) -> None:
     device.end_with_parent()
-    theirs.update(job=job, threads=threads, steps=steps, place=free.get())
+    # Nobody may be left to read when a stage is told to stop.
+    steps.cancel_join_thread()
+    theirs.update(job=pickle.loads(packed.read_bytes()), threads=threads, steps=steps, place=free.get())
 
 
 def in_other_process(how: tuning.How, seed: int, path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wwm import files
-from wwm.task_rows import Example, Split, read, read_questions
+from wwm.task_rows import Example, Split, Unlabelled, read, read_questions
 from wwm.tasks import Task
 
-WORDS = {"train": ("train",), "dev": ("dev", "val"), "test": ("test",), "challenge": ("challenge",)}
+WORDS = {"train": "train(ing)?", "dev": "dev(elopment)?|val(id|idation)?", "test": "test(ing)?", "challenge": "challenge"}
 ENDINGS = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".data")
 CLASSES = "class.txt"  # labels that a file gives by their number, one a line
 BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a folder per label is not split
@@ -33,28 +33,30 @@ class Data(NamedTuple):
 def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None) -> Data:
     """All splits of a task.
 
-    split_dev: where train or test is missing, dev is divided by hash into train, dev and test (60, 20 and 20 %); train_examples,
+    split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test; train_examples,
     scored_examples: at most so many of train and of each scored split, chosen by hash. Raises ValueError that names file, line
     and remedy.
     """
-    names = task.labels if task.kind == "reading" else labels(folder, task)
-    reduced = [f"the labels of {CLASSES}"] if names != task.labels else []
-    if task.kind != "reading" and names and folder.is_dir() and any((folder / name).is_dir() for name in names):
-        splits = read_folders(folder, names)
-        reduced.append("splits drawn by hash")
+    own_labels = task.kind != "reading" and (folder / CLASSES).is_file()
+    names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
+    missing: dict[str, str] = {}
+    if task.kind != "reading" and folder.is_dir() and any((folder / name).is_dir() for name in names):
+        splits, reduced = read_folders(folder, names), ["splits drawn by hash"]
     else:
-        paths = find(folder, task)
-        wanted = [split for split in WORDS if split in paths and split in ("train", *task.splits)]
-        splits = {split: read_questions(paths[split], task) if task.kind == "reading" else read(paths[split], task, names) for split in wanted}
-        strange = [f"{file.name} is not the official file of that name" for split in wanted for file in paths[split] if other(file, task)]
-    if not reduced:
-        sizes = {split: (len(found.examples), task.sizes.get(split)) for split, found in splits.items()}
-        reduced += strange + [
-            f"{split} of {size:,} examples instead of {official:,}" for split, (size, official) in sizes.items() if official not in (None, size)
-        ]
+        splits, paths = {}, find(folder, task)
+        for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
+            try:
+                splits[split] = read_questions(paths[split], task) if task.kind == "reading" else read(paths[split], task, names, own_labels)
+            except Unlabelled as error:
+                if split in ("train", "dev"):
+                    raise
+                missing[split] = f"its file has no labels ({error})"
+        reduced = unlike_official(task, splits, paths)
+    reduced += [f"the labels of {CLASSES}"] if own_labels and names != task.labels else []
     if split_dev and "dev" in splits and "train" not in splits:
-        splits |= divided(splits["dev"])
-        reduced.append("train, dev and test are parts of the dev set, by hash")
+        parts = ("train", "dev") if "test" in splits else ("train", "dev", "test")
+        splits |= divided(splits["dev"], parts)
+        reduced.append(f"{', '.join(parts[:-1])} and {parts[-1]} are parts of the dev set, by hash")
     if "train" not in splits:
         raise ValueError(
             f"{folder} has no train file; get it from {task.source} (licence: {task.licence}), "
@@ -62,6 +64,9 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
         )
     if "dev" not in splits:
         raise ValueError(f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or put a part of train aside")
+    for split, found in splits.items():
+        if not found.examples:
+            raise ValueError(f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split} file of its own")
     duplicates = {
         split: len({texts(e) for e in found.examples} & {texts(e) for e in splits["train"].examples}) for split, found in splits.items() if split != "train"
     }
@@ -69,13 +74,25 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
         if limit and len(splits[split].examples) > limit:
             reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
             splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit))
-    missing = {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in splits}
+    missing |= {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in {**splits, **missing}}
     return Data(names, splits, missing, reduced, duplicates)
 
 
-def other(file: Path, task: Task) -> bool:
-    """Whether a file has an official one's name and not its bytes."""
-    return file.name in task.sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != task.sha256[file.name]
+def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[Path]]) -> list[str]:
+    """In what files are not those that the table knows, by their bytes or by how many examples they have; nothing of a task without known files."""
+    if not task.sizes and not task.sha256:
+        return []
+    found = []
+    for split, read_split in splits.items():
+        known = [path for path in paths[split] if path.name in task.sha256]
+        if other := [path for path in known if hashlib.sha256(path.read_bytes()).hexdigest() != task.sha256[path.name]]:
+            found.append(f"{other[0].name} is not the official file of that name")
+        count, official = len(read_split.examples), task.sizes.get(split)
+        if official not in (None, count):
+            found.append(f"{split} of {count:,} examples instead of {official:,}")
+        if official is None and not known:
+            found.append(f"{split} is not known to be the official one")
+    return found
 
 
 def texts(example) -> tuple[str, ...]:
@@ -83,13 +100,13 @@ def texts(example) -> tuple[str, ...]:
     return example.texts if isinstance(example, Example) else (example.context, example.question)
 
 
-def divided(dev: Split) -> dict[str, Split]:
-    """Train, dev and test out of one split; those with the same first text, or context, stay together."""
-    parts: dict[str, list] = {"train": [], "dev": [], "test": []}
+def divided(dev: Split, names: tuple[str, ...]) -> dict[str, Split]:
+    """The splits `names` out of one: a fifth for each but the first; those with the same first text, or context, stay together."""
+    parts: dict[str, list] = {name: [] for name in names}
     for example in dev.examples:
-        place = share(texts(example)[0])
-        parts["train" if place < 0.6 else "dev" if place < 0.8 else "test"].append(example)
-    return {split: dev._replace(examples=examples) for split, examples in parts.items()}
+        fifth = int(5 * share(texts(example)[0]))
+        parts[names[0] if fifth < 6 - len(names) else names[fifth - 5]].append(example)
+    return {name: dev._replace(examples=examples) for name, examples in parts.items()}
 
 
 def chosen(examples: list, count: int) -> list:
@@ -105,8 +122,8 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
         remedy = f", or fetch them by fetch.tasks.{task.name}" if task.hub else ""
         raise ValueError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
     found: dict[str, list[Path]] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES):
-        split = next((split for split, words in WORDS.items() if any(word in path.name.lower() for word in words)), None)
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."):
+        split = next((split for split, words in WORDS.items() if re.search(rf"(?<![a-z])({words})(set)?(?![a-z])", path.name.lower())), None)
         if split:
             found.setdefault(split, []).append(path)
     for split, paths in found.items():
@@ -117,12 +134,6 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
         has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise ValueError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
     return found
-
-
-def labels(folder: Path, task: Task) -> tuple[str, ...]:
-    """The task's labels, or those that class.txt in its folder lists, which files then give by number."""
-    path = folder / CLASSES
-    return tuple(line.strip() for line in files.lines(path) if line.strip()) if path.is_file() else task.labels
 
 
 def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
@@ -136,9 +147,16 @@ def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
         for split, count in BY_LABEL.items():
             # A small sample keeps the proportions.
             end = begin + min(count, len(texts) * count // sum(BY_LABEL.values()))
-            found[split] += [Example((path.read_text(encoding="utf-8-sig").strip(),), label) for path in texts[begin:end]]
+            found[split] += [Example((article(path),), label) for path in texts[begin:end]]
             begin = end
     return {split: Split(examples, f"{folder}/*", {}) for split, examples in found.items()}
+
+
+def article(path: Path) -> str:
+    text = "\n".join(files.lines(path)).strip()
+    if not text:
+        raise ValueError(f"{path} is empty; remove it")
+    return text
 
 
 def share(text: str) -> float:

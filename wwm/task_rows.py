@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,14 @@ from wwm.tasks import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
+
+
+# A field may be a whole article.
+csv.field_size_limit(sys.maxsize)
+
+
+class Unlabelled(ValueError):
+    """A file whose rows have no label, as those of test sets whose answers are kept."""
 
 
 class Example(NamedTuple):
@@ -37,20 +46,26 @@ class Split(NamedTuple):
     counts: dict[str, int]
 
 
-def read(paths: list[Path], task: Task, names: tuple[str, ...]) -> Split:
-    """All rows of one split. Raises ValueError that names file and line of a row that lacks a text or has an unknown label, or an empty split."""
+def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool) -> Split:
+    """All rows of one split; names: the labels; by_number: the files may give a label by its place among them.
+
+    Raises ValueError that names file and line of a row that lacks a text or has an unknown label, or an empty split;
+    Unlabelled where the first row has no label.
+    """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
-    numbered = {str(number): name for number, name in enumerate(names)} if names != task.labels else {}
+    numbered = {str(number): name for number, name in enumerate(names)} if by_number else {}
     spelling = numbered | {name: name for name in names} | {other: name for other, name in task.label_names.items() if name in names}
     examples = []
     for path in paths:
         for where, values in rows(path, task, spelling, counts):
             if task.language and values.get("language", task.language) != task.language:
                 continue
-            label = str(values.get("label", "")).strip()
+            label = "" if values.get("label") is None else str(values["label"]).strip()
             if label in task.ignored_labels:
                 counts["ignored_labels"] += 1
                 continue
+            if not label and not examples and not counts["ignored_labels"]:
+                raise Unlabelled(f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give every row one")
             if label not in spelling:
                 raise ValueError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}")
             texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
@@ -105,7 +120,8 @@ def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> I
     for where, values in objects:
         if not isinstance(values, dict):
             raise ValueError(f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with {', '.join((*TEXTS[task.kind], 'label'))}")
-        yield where, {field: values[name] for field, names in known.items() for name in names[::-1] if name in values}
+        values = {name.lower(): value for name, value in values.items()}
+        yield where, {field: values[name.lower()] for field, names in known.items() for name in names[::-1] if name.lower() in values}
 
 
 def parquet(path: Path) -> Iterator[dict]:
@@ -139,7 +155,7 @@ def parsed(text: str, path: Path, line: int):
 
 
 def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
-    """Rows of a file of columns. A tab too many belongs to a single text; a pair must have three columns."""
+    """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
     table = csv_rows(path) if path.suffix.lower() == ".csv" else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
     fields = None
     for number, row in table:
@@ -150,8 +166,14 @@ def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str
             fields, is_header = layout(row, known, spelling)
             if is_header:
                 continue
+            if len(unquoted(row, len(fields))) == len(fields) - 1:
+                raise Unlabelled(f"{path}:{number}: there is no label beside {', '.join(field for field in fields if field.startswith('text'))}")
+            if len(unquoted(row, len(fields))) > len(fields):
+                raise ValueError(
+                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or write a tab in a text as a space"
+                )
         row = fitted(row, fields)
-        if len(row) < len(fields) or len(row) > len(fields) and None not in fields:
+        if len(row) != len(fields):
             shown = [field or "(other)" for field in fields]
             raise ValueError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; write a tab in a text as a space")
         yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
@@ -172,26 +194,31 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def layout(row: list[str], known: dict[str, tuple[str, ...]], spelling: dict[str, str]) -> tuple[list[str | None], bool]:
     """The field of each column (None: another one), and whether `row` is a line of names."""
     names = [cell.strip().lower() for cell in row]
-    if any(name in names for name in map(str.lower, known["label"])):
-        fields: list[str | None] = [None] * len(row)
-        for field, candidates in known.items():
-            place = next((names.index(name.lower()) for name in candidates if name.lower() in names), None)
-            if place is not None and fields[place] is None:
-                fields[place] = field
-        return fields, True
+    fields: list[str | None] = [None] * len(row)
+    for field, candidates in known.items():
+        place = next((names.index(name.lower()) for name in candidates if name.lower() in names), None)
+        if place is not None and fields[place] is None:
+            fields[place] = field
     texts = [field for field in known if field.startswith("text")]
+    if "label" in fields or set(texts) <= set(fields):
+        return fields, True
     first = row[0].strip() in spelling and row[-1].strip() not in spelling
     return (["label", *texts] if first else [*texts, "label"]), False
 
 
 def fitted(row: list[str], fields: list[str | None]) -> list[str]:
     """The cells of a row with tabs in its quotes or in its only text put together again."""
+    row = unquoted(row, len(fields))
     extra = len(row) - len(fields)
-    if extra > 0 and any('"' in cell for cell in row):
-        quoted = next(csv.reader(["\t".join(row)], delimiter="\t"))
-        if len(quoted) == len(fields):
-            return quoted
-    if extra > 0 and "text" in fields and None not in fields:
+    if extra > 0 and "text" in fields and (None not in fields or fields[-1] == "text"):
         place = fields.index("text")
         return [*row[:place], "\t".join(row[place : place + extra + 1]), *row[place + extra + 1 :]]
+    return row
+
+
+def unquoted(row: list[str], count: int) -> list[str]:
+    """The cells of a row that is too long, if read with quotes it has `count` of them."""
+    if len(row) > count and any('"' in cell for cell in row):
+        quoted = next(csv.reader(["\t".join(row)], delimiter="\t"))
+        return quoted if len(quoted) == count else row
     return row

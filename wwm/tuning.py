@@ -72,7 +72,7 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
     rng = np.random.default_rng(seed)
     model = job.model().to(place)
     optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
-    lengths, best = job.lengths["train"], None
+    lengths, best, positions = job.lengths["train"], None, POSITIONS[place.type]
     firsts = range(0, len(lengths), how.batch_size)
     steps = how.epochs * len(firsts)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: optim.linear_schedule(step, steps, int(WARMUP_SHARE * steps)))
@@ -81,11 +81,8 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
         total, order = 0.0, rng.permutation(len(lengths))
         for first in firsts:
             rows = order[first : first + how.batch_size]
-            for part in passes(lengths[rows], POSITIONS[place.type]):
-                with autocast(place, how.precision):
-                    loss = job.loss(model, rows[part], place)
-                (loss / len(rows)).backward()
-                total += loss.detach()
+            loss, positions = gradients(job, model, rows, place, how.precision, positions)
+            total += loss
             torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
             optimizer.step()
             optimizer.zero_grad()
@@ -104,6 +101,26 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
                         best["scores"][split], predictions = job.score(model, split, place)
                         best["predictions"] |= predictions
     return best
+
+
+def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.device, precision: str, positions: int) -> tuple[torch.Tensor, int]:
+    """Leaves the gradient of the mean loss over `rows` in the model; the sum of their losses, and how many positions a pass had: half as many where memory runs out."""
+    lengths = job.lengths["train"][rows]
+    while True:
+        try:
+            total = torch.zeros((), device=place)
+            for part in passes(lengths, positions):
+                with autocast(place, precision):
+                    loss = job.loss(model, rows[part], place)
+                (loss / len(rows)).backward()
+                total += loss.detach()
+            return total, positions
+        except torch.OutOfMemoryError:
+            if positions < lengths.max():
+                raise
+        model.zero_grad()
+        torch.cuda.empty_cache()
+        positions //= 2
 
 
 def main_measure(scores: dict[str, float]) -> float:
