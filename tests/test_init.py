@@ -82,6 +82,7 @@ def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, 
     given, taken = load_file("given/model.safetensors"), load_file("models/other/model.safetensors")
     key = "embeddings.word_embeddings.weight"
     assert taken[key].equal(given[f"bert.{key}"])
+    assert json.loads(Path("models/other/training.json").read_text()) == {"steps": 0, "tokens": 0}  # a model of wwm's own says what it saw
 
 
 def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_is_named(project):

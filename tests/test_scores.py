@@ -288,6 +288,7 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     assert "bert" not in compared.cloze and not compared.pretrain and not compared.curves and "random" in compared.cloze
     [table] = score_tables.task_tables(compared)
     assert cells(table, "bert")["steps"] == "n/a (not trained here)"
+    assert "tokens; the" not in scores.scale(results(["bert"]))
 
 
 def test_another_length_than_the_papers_is_told_at_the_figure(folder):

@@ -99,6 +99,8 @@ def take_over(source: Path, named: str, out: Path) -> int:
         # What is random now is left out, so that classification, which needs a pooler, can name it.
         model.save_pretrained(folder, state_dict={name: tensor for name, tensor in model.state_dict().items() if name not in missing})
         tokenizer.save_pretrained(folder)
+        if (source / "training.json").is_file():
+            shutil.copy(source / "training.json", folder)
         if not (folder / "tokenizer.json").is_file():
             raise ValueError(f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a fast one")
     return sum(parameter.numel() for parameter in model.parameters())

@@ -63,7 +63,8 @@ def scale(results: Results) -> str:
         return f"Nothing was fine-tuned.{lacking}"
     seen = [measured.training(results, model) for model in results.models]
     tokens = max(training.get("tokens") or training.get("own_tokens") or 0 for training in seen)
-    text = f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters and the longest training saw {report.amount(tokens)} tokens; the authors' base models have {AUTHORS}"
+    trained = f" and the longest training saw {report.amount(tokens)} tokens" if tokens else ""
+    text = f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters{trained}; the authors' base models have {AUTHORS}"
     if any(task.name in authors.published().tasks for task in results.tasks):
         return f"{text}. Their scores stand beside those of models with the same name, on official data alone; that does not mean these were trained alike.{lacking}"
     return f"{text}, and other tasks. These figures compare the rows with each other and with nothing else.{lacking}"
