@@ -46,7 +46,10 @@ def data_table(results: Results) -> Table:
             twice = ", ".join(f"{split} {count:,}" for split, count in row["duplicates"].items())
             whole = "official" if task.name in authors.published().tasks else "n/a (not one of the authors' tasks)"
             rows.append([task.title, models, *counts, noted or "nothing", twice or "n/a", "; ".join(row["reduced"]) or whole])
-    caption = "Examples of each split. Also in train: texts of a split that stand in train, too, whatever their labels."
+    caption = (
+        "Examples of each split. Also in train: texts of a split that stand in train, too, whatever their labels. Put right, in whole files: `moved` answers "
+        "that stood elsewhere in their text, `misaligned` ones that stand nowhere in it and only score, questions `lost` to training for having no other."
+    )
     header = ["task", "models", *splits, "left out or put right", "also in train", "in what reduced or not official"]
     return Table("Data of the tasks", caption, header, rows, [])
 

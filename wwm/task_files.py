@@ -51,6 +51,7 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
                 if split in ("train", "dev"):
                     raise
                 missing[split] = f"its file has no labels ({error})"
+                print(f"task {task.name}: {split} is not scored, {missing[split]}", flush=True)
         reduced = unlike_official(task, splits, paths)
     reduced += [f"the labels of {CLASSES}"] if own_labels and names != task.labels else []
     if split_dev and "dev" in splits and "train" not in splits:
@@ -67,13 +68,13 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
     for split, found in splits.items():
         if not found.examples:
             raise ValueError(f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split} file of its own")
-    duplicates = {
-        split: len({texts(e) for e in found.examples} & {texts(e) for e in splits["train"].examples}) for split, found in splits.items() if split != "train"
-    }
     for split, limit in ((split, train_examples if split == "train" else scored_examples) for split in list(splits)):
         if limit and len(splits[split].examples) > limit:
             reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
             splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit))
+    duplicates = {
+        split: len({texts(e) for e in found.examples} & {texts(e) for e in splits["train"].examples}) for split, found in splits.items() if split != "train"
+    }
     missing |= {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in {**splits, **missing}}
     return Data(names, splits, missing, reduced, duplicates)
 

@@ -23,6 +23,8 @@ HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 
 
+# Where a row has another number of columns.
+REMEDY = {"csv": "put texts that hold a comma in quotes, and see that commas separate the columns", "tabs": "write a tab in a text as a space"}
 # A field may be a whole article.
 csv.field_size_limit(sys.maxsize)
 
@@ -67,7 +69,8 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
             if not label and not examples and not counts["ignored_labels"]:
                 raise Unlabelled(f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give every row one")
             if label not in spelling:
-                raise ValueError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}")
+                names_row = "; if this is a line of names, tell them by define.columns" if where.endswith(":1") else ""
+                raise ValueError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}{names_row}")
             texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
             for field, text in zip(TEXTS[task.kind], texts):
                 if not text:
@@ -151,13 +154,15 @@ def parsed(text: str, path: Path, line: int):
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
+        if text.strip() == "{":
+            raise ValueError(f"{path} is one object over several lines, as of a reading task; this task has one object a line, or one list") from None
         raise ValueError(f"{path}:{line + error.lineno - 1} is not JSON ({error.msg}, column {error.colno}); one object a line, or one list") from None
 
 
 def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
     """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
     table = csv_rows(path) if path.suffix.lower() == ".csv" else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
-    fields = None
+    fields, ending = None, "csv" if path.suffix.lower() == ".csv" else "tabs"
     for number, row in table:
         if not any(cell.strip() for cell in row):
             counts["empty_lines"] += 1
@@ -165,17 +170,22 @@ def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str
         if fields is None:
             fields, is_header = layout(row, known, spelling)
             if is_header:
+                # `language` alone may be absent.
+                absent = [field for field in known if field not in fields and field != "language"]
+                if absent:
+                    told = f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for: {', '.join(dict.fromkeys(known[absent[0]]))})"
+                    raise Unlabelled(told) if absent == ["label"] else ValueError(f"{told}; name it by finetune.tasks.NAME.define.columns")
                 continue
             if len(unquoted(row, len(fields))) == len(fields) - 1:
                 raise Unlabelled(f"{path}:{number}: there is no label beside {', '.join(field for field in fields if field.startswith('text'))}")
             if len(unquoted(row, len(fields))) > len(fields):
                 raise ValueError(
-                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or write a tab in a text as a space"
+                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or {REMEDY[ending]}"
                 )
         row = fitted(row, fields)
         if len(row) != len(fields):
             shown = [field or "(other)" for field in fields]
-            raise ValueError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; write a tab in a text as a space")
+            raise ValueError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; {REMEDY[ending]}")
         yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
 
 
