@@ -40,6 +40,7 @@ class Answering:
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], choices: tuple[str, ...], metric: str, how):
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
+        self.spoken = [choice for choice in choices if choice]  # those with logits of their own
         # A question whose answers stand nowhere is scored and teaches nothing.
         train = [question for question in splits.get("train", []) if reading.taught(question, choices)]
         if not train:
@@ -50,11 +51,10 @@ class Answering:
         }
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
         answers = [reading.taught(train[window.question], choices) for window in self.windows["train"]]
-        spoken = [choice for choice in choices if choice]
         # Targets: a position, or -1 - the number of a choice.
         self.targets = np.array(
             [
-                (-1 - spoken.index(a.text),) * 2 if a.start < 0 and a.text else reading.target(w, a) if a.start >= 0 else (0, 0)
+                (-1 - self.spoken.index(a.text),) * 2 if a.start < 0 and a.text else reading.target(w, a) if a.start >= 0 else (0, 0)
                 for w, a in zip(self.windows["train"], answers)
             ]
         )
@@ -62,7 +62,7 @@ class Answering:
     def model(self) -> Reader:
         encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)
         check_loaded(self.folder, info["missing_keys"], "pooler.")
-        return Reader(encoder, sum(bool(choice) for choice in self.choices))
+        return Reader(encoder, len(self.spoken))
 
     def loss(self, model: Reader, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         said = model(self.inputs("train", rows, place))
@@ -76,14 +76,14 @@ class Answering:
 
     def score(self, model: Reader, split: str, place: torch.device) -> tuple[dict[str, float], dict[str, object]]:
         """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with their scores."""
-        windows, questions, spoken = self.windows[split], self.questions[split], [choice for choice in self.choices if choice]
+        windows, questions = self.windows[split], self.questions[split]
         starts, ends, said_at_cls = ([None] * len(windows) for _ in range(3))
         for rows in passes(self.lengths[split], 2 * POSITIONS[place.type]):
             said = model(self.inputs(split, rows, place)).cpu().numpy()
             length = max(self.lengths[split][rows])
             for row, logits in zip(rows, said):
                 starts[row], ends[row] = logits[0, :length], logits[1, :length]
-                said_at_cls[row] = np.array([logits[:, length + spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
+                said_at_cls[row] = np.array([logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
         n_best = reading.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
         best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
         scores = {name: round(value, 4) for name, value in reading_scores.score(questions, best, self.metric).items()}

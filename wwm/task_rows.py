@@ -21,8 +21,6 @@ from wwm.tasks import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
-
-
 # Where a row has another number of columns.
 REMEDY = {"csv": "put texts that hold a comma in quotes, and see that commas separate the columns", "tabs": "write a tab in a text as a space"}
 # A field may be a whole article.
@@ -161,8 +159,9 @@ def parsed(text: str, path: Path, line: int):
 
 def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
     """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
-    table = csv_rows(path) if path.suffix.lower() == ".csv" else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
-    fields, ending = None, "csv" if path.suffix.lower() == ".csv" else "tabs"
+    ending = "csv" if path.suffix.lower() == ".csv" else "tabs"
+    table = csv_rows(path) if ending == "csv" else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
+    fields = None
     for number, row in table:
         if not any(cell.strip() for cell in row):
             counts["empty_lines"] += 1
@@ -176,9 +175,10 @@ def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str
                     told = f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for: {', '.join(dict.fromkeys(known[absent[0]]))})"
                     raise Unlabelled(told) if absent == ["label"] else ValueError(f"{told}; name it by finetune.tasks.NAME.define.columns")
                 continue
-            if len(unquoted(row, len(fields))) == len(fields) - 1:
+            extra = len(unquoted(row, len(fields))) - len(fields)
+            if extra == -1:
                 raise Unlabelled(f"{path}:{number}: there is no label beside {', '.join(field for field in fields if field.startswith('text'))}")
-            if len(unquoted(row, len(fields))) > len(fields):
+            if extra > 0:
                 raise ValueError(
                     f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or {REMEDY[ending]}"
                 )

@@ -18,7 +18,7 @@ POSITIONS = {"cpu": 2_048, "cuda": 65_536}
 
 
 class Job(Protocol):
-    """One model on one task, as wwm/classification.py or wwm/reading.py make it: picklable, so that other processes can take seeds over."""
+    """One model on one task, as wwm/classification.py or wwm/answering.py make it: picklable, so that other processes can take seeds over."""
 
     lengths: dict[str, np.ndarray]  # by split: pieces of each row
 
