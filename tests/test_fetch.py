@@ -90,3 +90,9 @@ def test_a_data_set_without_the_expected_files_is_named_and_nothing_is_left(proj
     with pytest.raises(ValueError, match="fetch.tasks.xnli: hub/xnli has no zh/validation-.*where dev is expected"):
         fetch.main("xnli")
     assert not Path("data/tasks/xnli").exists()
+
+
+def test_a_hub_out_of_reach_is_told_with_the_mirrors_variable(project, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="fetch.tasks.drcd: hub/drcd is not here, and the hub does not give it .*HF_ENDPOINT"):
+        fetch.main("drcd")

@@ -279,6 +279,7 @@ def test_seeds_that_are_spread_over_devices_score_the_same_bits(project, monkeyp
 def change(**values):
     params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     params["finetune"]["tasks"]["reviews"] |= values.pop("task", {})
+    params["finetune"]["models"]["bert"] |= values.pop("model", {})
     params["finetune"] |= values
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(params, file)
@@ -304,7 +305,7 @@ def test_text_is_simplified_for_a_model_that_asks_for_it(project):
     """The vocabulary has 難 and not 难."""
     finetune.main("bert", "reviews")
     before = result()["unknown_share"]
-    change(options={"bert": {"simplify": True}})
+    change(model={"simplify": True})
     finetune.main("bert", "reviews")
     assert result()["unknown_share"] > before and result()["how"]["simplify"]
 
@@ -345,7 +346,9 @@ def test_a_model_with_another_models_vocabulary_or_without_weights_is_named(proj
 
 
 def test_bad_input_is_named(project):
-    with pytest.raises(ValueError, match="models/nobody is not there or is no model"):
+    with pytest.raises(ValueError, match="models/random is not there or is no model"):
+        finetune.main("random", "reviews")
+    with pytest.raises(ValueError, match="finetune MODEL: 'nobody' is none of bert, "):
         finetune.main("nobody", "reviews")
     with pytest.raises(ValueError, match="finetune TASK: 'cmrc' is none of reviews"):
         finetune.main("bert", "cmrc")

@@ -136,7 +136,8 @@ def test_every_yaml_example_is_valid_in_the_demos_params(example, tmp_path):
     # The example that empties truncate.models and the demo's rbt3, which starts there, exclude each other: the README says so.
     if yaml.load(example).get("truncate") == {"models": {}}:
         values["truncate"]["models"] = {}
-        values["pretrain"]["models"] = yaml.load(example)["pretrain"]["models"]
+        for section in ("pretrain", "finetune"):
+            values[section]["models"] = yaml.load(example)[section]["models"]
     with open(tmp_path / "params.yaml", "w", encoding="utf-8") as stream:
         YAML().dump(values, stream)
     params.read(tmp_path / "params.yaml")

@@ -242,3 +242,6 @@ def test_text_in_another_encoding_is_named_with_the_remedy(tmp_path):
     (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("gbk"))
     with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f GB18030"):
         load(tmp_path, OWN)
+    (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f UTF-16 "):
+        load(tmp_path, OWN)

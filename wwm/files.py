@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all; long work keeps its state in a locked scratch folder."""
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -80,8 +81,9 @@ def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
         try:
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
+            encoding = "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
             raise ValueError(
-                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f GB18030 -t UTF-8`"
+                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f {encoding} -t UTF-8`"
             ) from None
 
 

@@ -35,17 +35,16 @@ def main(model: str, task: str) -> None:
 
     base, finetune = params.load("finetune")
     given = finetune.tasks[params.one_of("finetune TASK", task, finetune.tasks)]
-    options, begin = finetune.options.get(model), time.perf_counter()
-    simplified = bool(options and options.simplify)
+    options, begin = finetune.models[params.one_of("finetune MODEL", model, finetune.models)], time.perf_counter()
     folder, place, out, predictions = (
         Path("models", model),
         Path("data/tasks", task),
         Path(f"results/finetune/{task}/{model}.json"),
         Path("results/predictions", task, model),
     )
-    cell = prepare(folder, place, given, finetune, options.learning_rates if options else "bert", simplified)
+    cell = prepare(folder, place, given, finetune, options.learning_rates, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
-    settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": simplified}
+    settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
     code = [
         Path(module.__file__)
         for module in (answering, classification, device, optim, reading, reading_scores, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning)
@@ -70,7 +69,7 @@ def main(model: str, task: str) -> None:
                 values = {"loss": row["loss"]} | {f"{split}_{name}": value for split, scores in row["scores"].items() for name, value in scores.items()}
                 run.log(values, step=step)
                 run.child(f"{model}-{task} seed {number}", {"model": model, "task": task, "seed": number, "epoch": row["epoch"]}, values)
-            result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": simplified}}
+            result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": options.simplify}}
             result |= {"swept": {f"{rate:g}": score for rate, score in swept.items()}, "seeds": [{"seed": n, **row} for n, row in zip(numbers, rows)]}
             result |= {"training": files.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
             files.write_json(out, result)

@@ -10,10 +10,11 @@ def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: 
     """
     if Path(source).is_dir():
         return Path(source)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import errors, snapshot_download
 
     try:
         return Path(snapshot_download(source, allow_patterns=patterns, repo_type=repo_type, revision=revision))
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use {choices}") from None
+        mirror = ", or set HF_ENDPOINT to a mirror of the hub" if isinstance(error, errors.LocalEntryNotFoundError) else ""
+        raise ValueError(f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use {choices}{mirror}") from None

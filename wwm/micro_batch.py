@@ -72,7 +72,7 @@ def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> No
     cls = np.flatnonzero(np.diff(half.ravel(), prepend=1))
     labels = cls * 0 if examples.next_sentence_prediction else cls[:0]
     batch = Batch(zeros, zeros, zeros, half + 1, cls, np.diff(cls, append=half.size), masked, masked * 0, labels)
-    with stepper.precision():
+    with stepper.autocast():
         result = stepper.plain(on_device(batch, bert))
     (result.mlm + result.nsp).backward()
     bert.zero_grad(set_to_none=True)

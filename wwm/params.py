@@ -69,7 +69,7 @@ def check_names(values: Params) -> None:
             raise ValueError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
         if task.define is not None and name in TASKS:
             raise ValueError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
-    lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen, "finetune.options": finetune.models}
+    lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
     lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
         section, field = key.split(".")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-COUNTED = ("evidences", "several", "choices", "moved", "misaligned", "lost", "dropped")
+COUNTED = ("moved", "misaligned", "lost", "dropped")
 BEST_LOGITS = 20  # of a window's starts, and of its ends, as run_squad.py's n_best_size
 
 
@@ -47,11 +47,10 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     """The questions of a SQuAD-style JSON file, and how often each of its quirks was met; `path` is for messages.
 
     choices: answers that are no span whatever their start; where "" is one, an empty list of answers means it (CJRC's
-    script reads it so, and never looks at `is_impossible`). Counts: questions with `evidences`, which are ignored, and with
-    `several` answers; answers that are `choices`, that were `moved` to the only place where they stand, that are
-    `misaligned` (start -1: they stand nowhere, or at several other places); questions `lost` to training, for all
-    their answers are misaligned; questions `dropped` as they have no answer at all. What is misaligned or lost is kept, as
-    the official scores count it. Raises ValueError that names the file, and line and column, entry or question, of broken JSON,
+    script reads it so, and never looks at `is_impossible`). Counts: answers that were `moved` to the only place where they
+    stand, that are `misaligned` (start -1: they stand nowhere, or at several other places); questions `lost` to training,
+    for all their answers are misaligned; questions `dropped` as they have no answer at all. What is misaligned or lost is
+    kept, as the official scores count it. Raises ValueError that names the file, and line and column, entry or question, of broken JSON,
     a missing field, an id that comes twice, no questions, or more than half of the questions lost or dropped.
     """
     if not text.strip("\ufeff \t\r\n"):
@@ -79,13 +78,10 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                         counts[quirk] += 1
                 if not answers and "" in choices:
                     answers.append(Answer("", -1))
-                    counts["choices"] += 1
                 question = Question(name, field(asked, "question", str, told), context, tuple(answers), entry.get("domain"))
                 if taught(question, choices) is None:
                     counts["lost" if answers else "dropped"] += 1
                     unusable.append(name)
-                counts["evidences"] += "evidences" in asked
-                counts["several"] += len(answers) > 1
                 questions[name] = question
     if not questions:
         raise ValueError(f"{path} has no questions")
@@ -105,7 +101,7 @@ def field(values, key: str, kind: type, where: str):
 def placed(text: str, start: int, context: str, choices: tuple[str, ...]) -> tuple[Answer, str | None]:
     """The answer where it stands, and the quirk that it shows, if any."""
     if text in choices:
-        return Answer(text, -1), "choices"
+        return Answer(text, -1), None
     if text and start >= 0 and context.startswith(text, start):
         return Answer(text, start), None
     found = context.find(text) if text else -1

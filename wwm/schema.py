@@ -219,9 +219,8 @@ class ModelOptions(Section):
 class Finetune(Section):
     """One model on one task, all seeds."""
 
-    models: Names = Field(description="Models to fine-tune.")
+    models: dict[Name, ModelOptions] = Field(min_length=1, description="Models to fine-tune -> what is particular to them, {} for most.")
     tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks.py, or defined here -> how to train on them.")
-    options: dict[Name, ModelOptions] = Field(description="What some models need, by name.")
     seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
     select: Literal["last", "best"] = Field(description="The epoch that is scored: the `last`, or the one with the `best` dev score.")
     precision: Literal["fp32", "bf16"] = Field(description="As in pretrain.")

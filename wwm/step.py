@@ -40,8 +40,8 @@ class Stepper:
         self.unread: list[Measured] = []
         self.norm = 0.0
 
-    def precision(self):
-        return torch.autocast(self.processes.device.type, torch.bfloat16) if self.pretrain.precision == "bf16" else nullcontext()
+    def autocast(self):
+        return device.autocast(self.processes.device, self.pretrain.precision)
 
     def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[int, bool]:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
@@ -65,7 +65,7 @@ class Stepper:
         sums = torch.zeros(4, dtype=torch.float32 if place.type == "xla" else torch.float64, device=place)
         for count, batch in enumerate(batches, 1):
             with self.sums_between_processes(last=count == len(batches)):
-                with self.precision():
+                with self.autocast():
                     result = self.losses(on_device(batch, self.plain.bert))
                 # Gradients come as the mean over processes, and this is a sum.
                 (self.processes.count * (result.mlm / max(1, counts["masked"]) + result.nsp / max(1, counts["pairs"]))).backward()
@@ -129,7 +129,7 @@ class Stepper:
         found = (-math.inf, None)
         for number in numbers:
             (batch,) = examples.batches(np.array([number]), max_seq_length, 1)
-            with self.precision():
+            with self.autocast():
                 loss = self.plain(on_device(batch, self.plain.bert)).mlm.item() / max(1, len(batch.masked_ids))
             found = max(found, (loss if math.isfinite(loss) else math.inf, int(number)))
         loss, number = max(self.processes.gathered(found))
@@ -142,7 +142,7 @@ class Stepper:
         self.plain.eval()
         sums = torch.zeros(2, dtype=torch.float64)
         for batch in self.as_many_as_others(batches):
-            with self.precision():
+            with self.autocast():
                 result = self.plain(on_device(batch, self.plain.bert))
             sums += torch.stack([result.mlm, result.mlm_correct]).cpu().double()
         self.plain.train()

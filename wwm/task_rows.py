@@ -90,7 +90,7 @@ def read_questions(paths: list[Path], task: Task) -> Split:
     else:
         text = "\n".join(files.lines(paths[0]))
     questions, counts = reading.parse(text, paths[0], task.labels)
-    return Split(questions, ", ".join(path.name for path in paths), {name: counts[name] for name in ("moved", "misaligned", "lost", "dropped") if counts[name]})
+    return Split(questions, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
 
 
 def squad(rows: Iterable[dict]) -> dict:

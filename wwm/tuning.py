@@ -1,7 +1,6 @@
 """Trains one model on one task with one seed: the loop of wwm/finetune.py, whatever the kind of task."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -58,10 +57,6 @@ def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
     return parts
 
 
-def autocast(place: torch.device, precision: str):
-    return torch.autocast(place.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
 def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], None]) -> dict:
     """{"scores": {split: measures}, "predictions": {file: content}, "loss": mean over the rows of the epoch that is scored, "epoch": its number, from 1}.
 
@@ -92,7 +87,7 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
         if how.select == "last" and epoch < how.epochs:
             continue
         model.eval()
-        with torch.inference_mode(), autocast(place, how.precision):
+        with torch.inference_mode(), device.autocast(place, how.precision):
             dev, predictions = job.score(model, "dev", place)
             if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
                 best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
@@ -110,7 +105,7 @@ def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.d
         try:
             total = torch.zeros((), device=place)
             for part in passes(lengths, positions):
-                with autocast(place, precision):
+                with device.autocast(place, precision):
                     loss = job.loss(model, rows[part], place)
                 (loss / len(rows)).backward()
                 total += loss.detach()
