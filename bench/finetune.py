@@ -2,15 +2,18 @@
 
 python -m bench.finetune MODEL TASK [--data data/tasks/TASK] [--split-dev]    MODEL: a model's folder; TASK: of the table, with one text or two
 
-Both train on the same examples with the same seeds, rate, schedule and batch, one seed after the other by turns, and score
-the same dev set; times are those of training and of scoring, without loading. Tokens are real ones.
+Both train on the same examples with the same seeds, rate, warm-up and batch, each in a process of its own, one seed after the
+other by turns, and score the same dev set; the peer has its own AdamW, which corrects its bias. Times are those of training
+and of scoring, without loading. Tokens are real ones.
 """
 
 import argparse
 import platform
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +28,6 @@ PEER = "peer: transformers' Trainer, padded to the length"
 
 
 def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int, examples: int, scored: int, epochs: int, batch: int, **rest) -> None:
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.set_num_threads(rest["threads"])
     found = task_files.load(data or Path("data/tasks", task), tasks.named(task), split_dev, examples, scored)
     splits = {split: found.splits[split].examples for split in ("train", "dev")}
     job = classification.Classification(model, tokenization.load(model), splits, found.labels, length)
@@ -39,9 +39,11 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}, accelerate {version('accelerate')}")
     times, scores = {"ours": [], PEER: []}, {"ours": [], PEER: []}
+    workers = {name: ProcessPoolExecutor(1, get_context("spawn"), begin, (threads,)) for name in times}
     for seed in range(rest["seeds"]):
         for name in list(times)[:: -1 if seed % 2 else 1]:
-            seconds, score = ours(job, how, seed, place, threads) if name == "ours" else peer(job, how, seed)
+            work = (ours, job, how, seed, place, threads) if name == "ours" else (peer, job, how, seed)
+            seconds, score = workers[name].submit(*work).result()
             times[name].append(seconds)
             scores[name].append(score)
     lengths = job.lengths["train"]
@@ -55,6 +57,12 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
         ratio = np.median(times[PEER]) / np.median(each)
         shown = " ".join(f"{score:.1f}" for score in scores[name])
         print(f"| {name} | {np.median(each):.1f} | {min(each):.1f} | {tokens / np.median(each):,.0f} | {ratio:.2f} | {np.mean(scores[name]):.2f} | {shown} |")
+
+
+def begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def ours(job, how, seed: int, place, threads: int) -> tuple[float, float]:

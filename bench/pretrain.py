@@ -2,19 +2,22 @@
 
 python -m bench.pretrain SHARDS --vocabulary VOCAB [--length 128] [--full-rows]    SHARDS: data/mask/SET/LENGTH/train
 
-Every variant takes the same steps, one after the other, round by round; the table has each one's best round and what it is
-of the peer's. `ours` is the training loop itself, loading included. The peer is transformers' own model with its Trainer:
-padded rows, logits at every position, its fused AdamW. Tokens are real ones; padding is none. `--full-rows` takes only
-examples that fill a row. On a GPU: --layers 12 --hidden 768 --batch 384 --precision bf16, and --profile FILE for a table
-of what the time goes to.
+Every variant takes the same steps in a process of its own, one after the other, round by round; the table has the sum of the
+steps' medians over the rounds, and what it is of the peer's. `ours` is the training loop itself, loading included. The peer
+is transformers' own model with its Trainer: padded rows, logits at every position, its fused AdamW. Tokens are real ones;
+padding is none. `--full-rows` takes only examples that fill a row. On a GPU: --layers 12 --hidden 768 --batch 384
+--precision bf16, and --profile FILE for a table of what the time goes to.
 """
 
 import argparse
+import gc
 import platform
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -27,7 +30,7 @@ import transformers
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, TrainerCallback, TrainingArguments
 from transformers import Trainer as PeerTrainer
 
-from wwm import device, files, loader, model, optim, trainer
+from wwm import device, dropout, files, loader, model, optim, trainer
 
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
@@ -47,15 +50,17 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
         select(shards, root / f"examples/{length}/train", length, full_rows, batch * (steps + WARM_UP))
         (root / f"examples/{length}/heldout").symlink_to(root / f"examples/{length}/train")
         run = Bench(root, vocabulary, length, batch, micro_batch, steps + WARM_UP, threads, precision, rest["compile"])
-        variants = run.variants(place)
+        variants = list(run.variants())
         if profile:
-            return profiled(lambda: run.ours(), profile)
-        best, memory = dict.fromkeys(variants, float("inf")), {}
+            return profiled(run, profile)
+        # Each variant in a process of its own: what one sets, as how memory is kept, is not the others'.
+        workers = {name: ProcessPoolExecutor(1, get_context("spawn")) for name in variants}
+        taken, memory = {name: [] for name in variants}, {}
         for number in range(rounds):
-            for name in list(variants)[:: -1 if number % 2 else 1]:
-                device.forget_peak_memory()
-                best[name] = min(best[name], sum(variants[name]()[WARM_UP:]))
-                memory[name] = device.peak_memory() / 2**30
+            for name in variants[:: -1 if number % 2 else 1]:
+                seconds, memory[name] = workers[name].submit(run.take, name).result()
+                taken[name].append(seconds[WARM_UP:])
+        times = {name: np.median(each, axis=0).sum() for name, each in taken.items()}
         sums = run.sums()
     fill = sums.tokens / sums.positions
     print(
@@ -64,9 +69,9 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
     )
     print("| | seconds a step | real tokens/s | times the peer | times the peer x fill | MFU | GPU memory, GiB |\n|---|---|---|---|---|---|---|")
     flops, peak = model.training_flops(config, sums.tokens, sums.squares, sums.masked), device.peak_flops(place, precision)
-    for name, seconds in best.items():
-        ratio = best[PEER] / seconds
-        held = f"{memory[name]:.1f}" if place.type == "cuda" else ""
+    for name, seconds in times.items():
+        ratio = times[PEER] / seconds
+        held = f"{memory[name] / 2**30:.1f}" if place.type == "cuda" else ""
         mfu = f"{flops / seconds / peak:.1%}" if peak else ""
         print(f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} | {mfu} | {held} |")
 
@@ -98,13 +103,33 @@ class Bench:
     def __init__(self, root: Path, vocabulary: Path, length: int, batch: int, micro_batch: int, steps: int, threads: int, precision: str, compile: bool):
         self.root, self.length, self.batch, self.micro_batch, self.steps = root, length, batch, micro_batch, steps
         self.threads, self.precision, self.compile = threads, precision, compile
+        self.vocabulary = vocabulary
+
+    def examples(self) -> loader.Examples:
         # Trainer takes its order from the seed: the peer gets the same.
         order = int(np.random.SeedSequence([1, 0, 0]).generate_state(1)[0])
-        self.examples = loader.Examples(root / f"examples/{length}/train", vocabulary, order)
+        return loader.Examples(self.root / f"examples/{self.length}/train", self.vocabulary, order)
 
-    def variants(self, place: torch.device) -> dict:
+    def take(self, name: str) -> tuple[list[float], int]:
+        """Seconds of each step of a variant, and the most bytes that it held."""
+        torch.set_num_threads(self.threads)
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        device.forget_peak_memory()
+        seconds, held = self.variants()[name](), device.peak_memory()
+        # The next variant is to have all of the device.
+        gc.collect()
+        device.forget_peak_memory()
+        return seconds, held
+
+    def variants(self) -> dict:
         """Each trick switched off in turn."""
+        place = device.pick()
         compiled = {"ours, compiled": lambda: self.ours(compiled=True)}
+        on_cpu = {
+            "torch's dropout": lambda: self.ours(mock.patch.object(dropout, "use_in", lambda _: None)),
+            "memory given back": lambda: self.ours(mock.patch.object(device, "set_up_cpu", torch.set_num_threads)),
+        }
         flash = {"no flash-attn": lambda: self.ours(mock.patch.object(model, "is_flash_attn_2_available", lambda: False))}
         return {
             PEER: self.peer,
@@ -114,10 +139,11 @@ class Bench:
             "head at every position": lambda: self.ours(mock.patch.object(model.Pretraining, "forward", dense)),
             "optimizer not fused": lambda: self.ours(mock.patch.object(optim.torch.optim.AdamW, "__init__", unfused)),
             "not read ahead": lambda: self.ours(mock.patch.object(trainer, "ThreadPoolExecutor", Now)),
+            **(on_cpu if place.type == "cpu" else {}),
             **(flash if place.type == "cuda" and model.is_flash_attn_2_available() else {}),
         }
 
-    def ours(self, change=None, compiled: bool = False) -> list[float]:
+    def ours(self, change=None, compiled: bool = False, each_step=lambda: None) -> list[float]:
         """Seconds of each step of the training loop."""
         phase = SimpleNamespace(
             max_seq_length=self.length,
@@ -147,7 +173,7 @@ class Bench:
             checkpoint_every=self.steps,
         )
         recipe = SimpleNamespace(phases=[phase], seed=1)
-        base, quiet = SimpleNamespace(seed=1, threads=self.threads), SimpleNamespace(log=lambda *_, **__: None)
+        base, quiet = SimpleNamespace(seed=1, threads=self.threads), SimpleNamespace(log=lambda *_, **__: each_step())
         with tempfile.TemporaryDirectory() as scratch, change or nothing():
             trained = trainer.Trainer("bench", base, pretrain, recipe, self.root / "model", self.root / "examples", Path(scratch), quiet, device.join())
             trained.train()
@@ -156,7 +182,8 @@ class Bench:
 
     def peer(self) -> list[float]:
         """Seconds of each step of transformers' Trainer."""
-        kind = BertForPreTraining if self.examples.next_sentence_prediction else BertForMaskedLM
+        examples = self.examples()
+        kind = BertForPreTraining if examples.next_sentence_prediction else BertForMaskedLM
         ends = []
 
         class Watch(TrainerCallback):
@@ -184,20 +211,20 @@ class Bench:
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-        numbers = self.examples.numbers(0, self.batch * self.steps)
+        numbers = examples.numbers(0, self.batch * self.steps)
         PeerTrainer(
             kind.from_pretrained(self.root / "model"),
             arguments,
             data_collator=lambda some: padded(some, self.length),
-            train_dataset=[self.examples.example(number) for number in numbers],
+            train_dataset=[examples.example(number) for number in numbers],
             callbacks=[Watch()],
         ).train()
         return np.diff(ends).tolist()
 
     def sums(self):
         """Of the timed steps, in padded rows."""
-        numbers = self.examples.numbers(0, self.batch * self.steps)[WARM_UP * self.batch :]
-        found = [self.examples.example(number) for number in numbers]
+        examples = self.examples()
+        found = [examples.example(number) for number in examples.numbers(0, self.batch * self.steps)[WARM_UP * self.batch :]]
         lengths = np.array([len(example["input_ids"]) for example in found])
         masked = sum(len(example["masked_lm_ids"]) for example in found)
         return SimpleNamespace(tokens=lengths.sum(), squares=(lengths**2).sum(), masked=masked, positions=len(found) * self.length)
@@ -260,11 +287,12 @@ def nothing():
     yield
 
 
-def profiled(step, path: Path) -> None:
-    """The kernels by time of a short training, and a trace for chrome://tracing or Perfetto beside the table."""
+def profiled(run: Bench, path: Path) -> None:
+    """The kernels by time of ours, and a trace for chrome://tracing or Perfetto beside the table; of the steps that are timed."""
     activities = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
-    with torch.profiler.profile(activities=activities) as found:
-        step()
+    timed = torch.profiler.schedule(wait=WARM_UP - 1, warmup=1, active=run.steps - WARM_UP)
+    with torch.profiler.profile(activities=activities, schedule=timed) as found:
+        run.ours(compiled=run.compile, each_step=found.step)
     sort = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     path.write_text(found.key_averages().table(sort_by=sort, row_limit=40), encoding="utf-8")
     found.export_chrome_trace(str(path.with_suffix(".json")))

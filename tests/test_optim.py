@@ -42,6 +42,20 @@ def test_lamb_step_is_the_papers():
     assert step(Lamb, [3.0, 4.0], [2.0, 5.0]) == pytest.approx([3 - 0.1 * ratio * u[0], 4 - 0.1 * ratio * u[1]], rel=1e-9)
 
 
+def test_lamb_corrects_its_means_over_steps():
+    # Two steps of gradients 2 and 1 without decay, w = 3. m = 0.9 * 0.2 + 0.1 * 1 = 0.28, m^ = m / (1 - 0.9^2);
+    # v = 0.999 * 0.004 + 0.001 * 1 = 0.004996, v^ = v / (1 - 0.999^2). A single weight's ratio times its update is |w|.
+    parameter = torch.nn.Parameter(torch.tensor([3.0, 0.0], dtype=torch.float64))
+    optimizer = Lamb([{"params": [parameter], "weight_decay": 0.0, "adapt": True}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0)
+    for gradient in ([2.0, 0.0], [1.0, 5.0]):
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+    after_one = 3 - 0.1 * 3
+    r = [0.28 / 0.19 / ((0.004996 / 0.001999) ** 0.5 + 1e-6), 0.5 / 0.19 / ((0.025 / 0.001999) ** 0.5 + 1e-6)]
+    ratio = after_one / math.hypot(*r)
+    assert parameter.tolist() == pytest.approx([after_one - 0.1 * ratio * r[0], -0.1 * ratio * r[1]], rel=1e-9)
+
+
 def test_lamb_does_not_adapt_biases():
     assert step(Lamb, [3.0], [2.0], adapt=False, decay=0.0) == pytest.approx([3 - 0.1 / (1 + 1e-6 / 2)], rel=1e-9)
 

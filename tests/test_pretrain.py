@@ -5,6 +5,9 @@ import os
 import re
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -96,6 +99,21 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(project, fsdp, caps
         for key, value in one.items():
             if key != "fill" and value:  # rows are packed from other examples
                 assert float(other[key]) == pytest.approx(float(value), rel=1e-4), key
+
+
+def test_a_second_machine_joins_in_by_the_readmes_command(project, capsys):
+    """Both are this one, with a process each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    machines = PAIR.replace("num_machines: 1", "num_machines: 2").replace("main_process_port: 0", f"main_process_ip: 127.0.0.1\nmain_process_port: {port}")
+    Path("machines.yaml").write_text(machines)
+    set_params(accelerate="machines.yaml")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "machines.yaml", "--machine_rank", "1", "-m", "wwm.pretrain", "bert"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as second:
+        assert run() == 0
+        assert second.wait(timeout=60) == 0
+    assert "2 processes train together" in capsys.readouterr().out and len(losses()) > 4
 
 
 @pytest.mark.parametrize("masking, fsdp", [("static", "false"), ("dynamic", "false"), ("static", "true")])
@@ -206,6 +224,16 @@ def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch)
         ValueError, match=r"the loss is .*, 1.5 times the mean of 3 steps is .* worst example there is data/mask/wordpiece-nsp/32/train/.*, row \d+"
     ):
         pretrain.main("bert")
+
+
+def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_the_limit_is_raised(project, monkeypatch, capsys):
+    monkeypatch.setattr("wwm.step.SPIKE_WINDOW", 3)
+    set_params(loss_spike=1.0001, learning_rate=0.03, checkpoint_every=1)
+    with pytest.raises(ValueError, match="raise pretrain.loss_spike"):
+        pretrain.main("bert")
+    set_params(loss_spike="null", log_every=2)
+    pretrain.main("bert")
+    assert re.search(r"going on from \S+step-0", capsys.readouterr().out)
 
 
 def test_phase_that_warms_up_the_head_leaves_the_encoder_as_it_is(project):

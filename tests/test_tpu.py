@@ -62,3 +62,16 @@ def test_rows_that_the_devices_cannot_share_are_named(project, monkeypatch, caps
     set_params(micro_batch=3)
     assert run()
     assert "micro_batch 3 is not divisible by 2 devices; nearest is 4" in capsys.readouterr().out
+
+
+def test_bfloat16_and_activations_that_are_computed_again_train_the_same_model_closely(project, monkeypatch):
+    toy.model(Path("models/random"), dropout=0.0)
+    set_params(micro_batch=4)
+    monkeypatch.setenv("PJRT_DEVICE", "CPU")
+    assert run() == 0
+    plain = losses()
+    shutil.rmtree("models/bert")
+    set_params(precision="bf16", gradient_checkpointing="true")
+    assert run() == 0
+    for row, found in zip(plain, losses(), strict=True):
+        assert float(found["mlm_loss"]) == pytest.approx(float(row["mlm_loss"]), rel=0.02)

@@ -7,16 +7,21 @@ to be computed is collected until `flush`, compiled once for each shape, and run
 
 import ctypes
 import os
+import platform
 import re
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+PATIENCE = timedelta(hours=6)  # while one process hashes what a training reads, or measures
 
 
 def pick() -> torch.device:
@@ -26,6 +31,18 @@ def pick() -> torch.device:
 def places() -> list[torch.device]:
     """Every GPU, or the CPU."""
     return [torch.device("cuda", number) for number in range(torch.cuda.device_count())] or [torch.device("cpu")]
+
+
+def set_up_cpu(threads: int) -> None:
+    """How many threads compute, and that memory once used is kept.
+
+    glibc gives blocks of 32 MB and more back as soon as they are free, and the kernel clears each page anew when they are asked
+    for again: a copy of such a tensor takes five times as long.
+    """
+    torch.set_num_threads(threads)
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
+        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def autocast(place: torch.device, precision: str):
@@ -57,6 +74,13 @@ def share_rows(tensors: dict[str, torch.Tensor]) -> None:
             spmd.mark_sharding(tensor, mesh, ("rows", None))
 
 
+def xla_checkpoint() -> Callable:
+    """What calls a layer so that its activations are computed again in the backward pass."""
+    from torch_xla.utils.checkpoint import checkpoint
+
+    return checkpoint
+
+
 def flush(place: torch.device) -> None:
     """Sends what XLA has collected to its device; nothing elsewhere, where work is sent at once."""
     if place.type == "xla":
@@ -81,6 +105,13 @@ def seed_all(seed: int) -> None:
         import torch_xla
 
         torch_xla.manual_seed(seed)
+
+
+def make_deterministic(place: torch.device) -> None:
+    """Asks a GPU for the kernels that add in the same order each time, as those of a CPU do; it warns of those that have none."""
+    if place.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def random_state() -> dict[str, torch.Tensor | int]:
@@ -194,5 +225,5 @@ def join() -> Processes:
         torch.cuda.set_device(place)
     if count > 1 and not torch.distributed.is_initialized():
         end_with_parent()
-        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
     return Processes(int(os.environ.get("RANK", "0")) if count > 1 else 0, count, place)

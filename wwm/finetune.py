@@ -17,7 +17,23 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 
-from wwm import answering, classification, device, files, optim, reading, reading_scores, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning
+from wwm import (
+    answering,
+    classification,
+    device,
+    dropout,
+    files,
+    optim,
+    reading,
+    reading_scores,
+    seeds,
+    simplify,
+    task_files,
+    task_rows,
+    tasks,
+    tokenization,
+    tuning,
+)
 
 
 class Cell(NamedTuple):
@@ -47,10 +63,27 @@ def main(model: str, task: str) -> None:
     settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
     code = [
         Path(module.__file__)
-        for module in (answering, classification, device, optim, reading, reading_scores, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning)
+        for module in (
+            answering,
+            classification,
+            device,
+            dropout,
+            optim,
+            reading,
+            reading_scores,
+            seeds,
+            simplify,
+            task_files,
+            task_rows,
+            tasks,
+            tokenization,
+            tuning,
+        )
     ] + [Path(__file__)]
     with files.scratch(f"finetune-{model}-{task}", [folder, place, *code], settings) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
+        if given.sweep:
+            known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=[out, predictions], scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
@@ -68,7 +101,11 @@ def main(model: str, task: str) -> None:
                 del row["predictions"]
                 values = {"loss": row["loss"]} | {f"{split}_{name}": value for split, scores in row["scores"].items() for name, value in scores.items()}
                 run.log(values, step=step)
-                run.child(f"{model}-{task} seed {number}", {"model": model, "task": task, "seed": number, "epoch": row["epoch"]}, values)
+                run.child(
+                    f"{model}-{task} seed {number}",
+                    {"model": model, "task": task, "seed": number, "learning_rate": how.learning_rate, "epoch": row["epoch"]},
+                    values,
+                )
             result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": options.simplify}}
             result |= {"swept": {f"{rate:g}": score for rate, score in swept.items()}, "seeds": [{"seed": n, **row} for n, row in zip(numbers, rows)]}
             result |= {"training": files.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
@@ -85,6 +122,8 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
     config, tokenizer = AutoConfig.from_pretrained(folder), tokenization.load(folder)
     if (entries := tokenizer.get_vocab_size()) > config.vocab_size:
         raise ValueError(f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its tokenizer.json is another model's")
+    if (folder / "vocab.txt").is_file() and entries < (listed := len(list(files.lines(folder / "vocab.txt")))):
+        raise ValueError(f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's")
     table = described(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = task_files.load(place, table, given.split_dev, given.train_examples, given.scored_examples)
@@ -144,7 +183,7 @@ def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: 
         raise ValueError(
             f"{key}.{lacking[0]} is missing, and wwm/tasks.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
         )
-    windows = {"stride": given.stride, "max_query_length": given.max_query_length, "max_answer_length": given.max_answer_length}
+    windows = {"stride": given.stride or length // 4, "max_query_length": given.max_query_length, "max_answer_length": given.max_answer_length}
     return tuning.How(**values, **windows, precision=finetune.precision, select=finetune.select, splits=())
 
 

@@ -33,7 +33,7 @@ def main(name: str) -> None:
             return
         vocabulary = list(files.lines("data/vocab/vocab.txt"))
         # Also what a loaded model lacks starts from this.
-        torch.manual_seed(base.seed)
+        torch.manual_seed(base.seed if model.seed is None else model.seed)
         if model.source == "random":
             bert = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump()))
         else:

@@ -99,7 +99,8 @@ def mask_shard(folder: Path, shard: Path, vocab: str, tokenizer: str, settings: 
             pa.ipc.new_file(sink, schema(pieces.ids.dtype, settings["masking"]).with_metadata(header)) as writer,
         ):
             for dupe in range(length["dupe_factor"]):
-                rng = np.random.default_rng([settings["seed"], zlib.crc32(f"{settings['set']}/{length['max_seq_length']}".encode()), key, dupe])
+                # Sets that differ in their masks alone have the same examples.
+                rng = np.random.default_rng([settings["seed"], length["max_seq_length"], key, dupe])
                 batch = make_examples(pieces, tokens, settings | length, rng)
                 writer.write_batch(batch)
                 counts += counts_of(batch, length["max_seq_length"])

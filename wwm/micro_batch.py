@@ -59,12 +59,12 @@ def largest_that_fits(sizes: list[int], attempt: Callable[[int], None]) -> int:
 def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> None:
     """One step's work on full rows of two examples each, beside what comes later.
 
-    That is the optimizer's two moments, where it has none yet, DDP's copy of the gradients, and a twentieth of the device that
-    is lost between blocks of different sizes.
+    That is the gradients of the passes before, the optimizer's two moments, where it has none yet, DDP's copy of the gradients,
+    and a twentieth of the device that is lost between blocks of different sizes.
     """
     bert, place = stepper.plain.bert, stepper.processes.device
     trained = [p for p in bert.parameters() if p.requires_grad]
-    copies = (0 if stepper.optimizer.state else 2) + (stepper.processes.count > 1)
+    copies = 1 + (0 if stepper.optimizer.state else 2) + (stepper.processes.count > 1)
     beside = [torch.empty_like(p) for p in trained for _ in range(copies)]
     beside.append(torch.empty(torch.cuda.get_device_properties(place).total_memory // 20, dtype=torch.uint8, device=place))
     half = np.tile(np.arange(length) * 2 // length, (rows, 1))

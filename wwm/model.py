@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertForPreTraining
 from transformers.utils import is_flash_attn_2_available
 
-from wwm import device
+from wwm import device, dropout
 from wwm.loader import IGNORED, Batch
 
 
@@ -60,8 +60,9 @@ def summed(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
 def load(folder: Path, place: torch.device, precision: str) -> BertForPreTraining:
     """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart without a mask."""
     flash = torch.cuda.is_available() and precision == "bf16" and is_flash_attn_2_available()
-    attention = "flash_attention_2" if flash else "sdpa"
-    return moved(BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention), place).train()
+    bert = BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation="flash_attention_2" if flash else "sdpa")
+    dropout.use_in(bert)
+    return moved(bert, place).train()
 
 
 def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
@@ -75,16 +76,16 @@ def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]
     """The arrays where the model is, with what its attention needs to keep the examples of a row apart and no more.
 
     `boundaries` for flash-attn; `example` for a mask, left out where each row is one example, without padding: attention
-    without a mask takes faster kernels.
+    without a mask takes faster kernels (but would be one graph more for XLA to compile).
     """
     arrays = batch._asdict()
     lengths = arrays.pop("lengths")
     if bert.config._attn_implementation == "flash_attention_2":
         edges = np.concatenate([[0, batch.input_ids.size], batch.cls_positions[lengths > 0], (batch.cls_positions + lengths)[lengths > 0]])
         arrays["boundaries"] = np.unique(edges).astype(np.int32)
-    if len(lengths) == len(batch.input_ids) and (lengths == batch.input_ids.shape[1]).all():
-        del arrays["example"]
     place = bert.device
+    if place.type != "xla" and len(lengths) == len(batch.input_ids) and (lengths == batch.input_ids.shape[1]).all():
+        del arrays["example"]
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if place.type == "cuda":
         # From pinned memory the copy runs while the GPU computes.

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import torch
 
-from wwm import checkpoint, curve, device, files, loader, masking, micro_batch, optim, sharded, step, trainer
+from wwm import checkpoint, curve, device, dropout, files, loader, masking, micro_batch, optim, sharded, step, trainer
 from wwm import model as model_code
 
 LAUNCHED = "WWM_LAUNCHED"
+HOW = ("checkpoint_every", "accelerate", "fsdp")  # keys that change no weight but by rounding
+LOOKS = ("loss_spike", "log_every", "evaluate_every")  # keys that change what is seen of a training, which goes on with others
 
 
 def main(name: str) -> None:
@@ -32,18 +34,15 @@ def main(name: str) -> None:
 
     base, pretrain = params.load("pretrain")
     model = pretrain.models[params.one_of("pretrain NAME", name, pretrain.models)]
-    if pretrain.accelerate and LAUNCHED not in os.environ:
+    if pretrain.accelerate and not {LAUNCHED, "WORLD_SIZE"} & set(os.environ):
         launch(name, pretrain.accelerate)
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
-    settings = {
-        "base": base.model_dump(),
-        "pretrain": pretrain.model_dump(exclude={"models", "checkpoint_every", "accelerate", "fsdp"}),
-        "model": model.model_dump(),
-    }
+    settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", *HOW}), "model": model.model_dump()}
+    changing = settings | {"pretrain": pretrain.model_dump(exclude={"models", *HOW, *LOOKS})}
     code = [
         Path(__file__),
-        *(Path(module.__file__) for module in (checkpoint, curve, device, loader, masking, micro_batch, model_code, optim, sharded, step, trainer)),
+        *(Path(module.__file__) for module in (checkpoint, curve, device, dropout, loader, masking, micro_batch, model_code, optim, sharded, step, trainer)),
     ]
     processes = device.join()
     with contextlib.ExitStack() as stack:
@@ -52,7 +51,7 @@ def main(name: str) -> None:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples, *code], settings))
+            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples, *code], changing))
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""

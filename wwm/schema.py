@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.schema_data import Corpus, Demo, Mask, Segment, Segmenter, Vocab
-from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Share, distinct
+from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Seed, Share, distinct
 
 
 class Base(Section):
     """What every stage reads."""
 
-    seed: int = Field(ge=0, lt=2**32, description="Root of every random draw; the same seed and inputs give the same bytes.")
+    seed: Seed = Field(description="Root of every random draw; the same seed and inputs give the same bytes.")
     threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
 
 
@@ -50,6 +50,7 @@ class Architecture(Section):
 class InitialModel(Section):
     source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`. A folder is copied when the stage runs.")
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
+    seed: Seed | None = Field(None, description="Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null.")
     own_vocabulary: bool = Field(
         False,
         description="A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and compared only. Default false.",
@@ -97,7 +98,7 @@ class PretrainedModel(Section):
     init: Name = Field(description="The model it starts from: one of init, pretrain or truncate.")
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
     phases: list[Phase] = Field(min_length=1, description="One after the other, each with an optimizer and warm-up of its own.")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(
+    seed: Seed | None = Field(
         None, description="Of the order of examples, dynamic masks and dropout, in place of `base.seed`: for experiments that are repeated. Default null."
     )
 
@@ -172,7 +173,8 @@ class OwnTask(Section):
 
     kind: Literal["single", "pair", "reading"] = Field(description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON).")
     labels: Annotated[list[str], AfterValidator(distinct)] = Field(
-        [], description='The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES and NO; `""` for none.'
+        [],
+        description='The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.',
     )
     columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
         {}, description="What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names. Default none."
@@ -201,7 +203,10 @@ class TaskRun(Section):
     max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
         None, description="Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions where they are fewer."
     )
-    stride: Positive = Field(128, description="Pieces from the beginning of one window of a reading task to the next. Default 128.")
+    stride: Positive | None = Field(
+        None,
+        description="Pieces from the beginning of one window of a reading task to the next. Default a quarter of max_seq_length: run_squad.py's 128 at 512.",
+    )
     max_query_length: Positive = Field(64, description="Longer questions of a reading task are cut. Default 64.")
     max_answer_length: Positive = Field(
         64, description="Pieces of the longest answer that is given. Default 64; run_squad.py has 30, which is too short for 5 % of CMRC 2018's."
@@ -209,6 +214,12 @@ class TaskRun(Section):
     split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
     train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
     scored_examples: Positive | None = Field(None, description="Score so many of dev and of test, which the tables mark. Default null for all.")
+
+    @model_validator(mode="after")
+    def one_way_to_the_rate(self):
+        if self.learning_rate and self.sweep:
+            raise ValueError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
+        return self
 
 
 class ModelOptions(Section):

@@ -28,7 +28,7 @@ class Trainer:
         self.name, self.pretrain, self.phases = name, pretrain, model.phases
         self.seed = base.seed if model.seed is None else model.seed
         self.init, self.examples, self.scratch, self.run, self.processes = init, examples, scratch, run, processes
-        torch.set_num_threads(base.threads)
+        device.set_up_cpu(base.threads)
         logging.disable_progress_bar()
         # Each process drops out positions of its own.
         device.seed_all(self.seed + processes.rank)
@@ -38,6 +38,10 @@ class Trainer:
         self.model = model_code.load(init, torch.device("cpu") if self.fsdp else processes.device, pretrain.precision)
         if pretrain.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
+            if processes.device.type == "xla":
+                # torch's own does not know XLA's devices.
+                for layer in self.model.bert.encoder.layer:
+                    layer._gradient_checkpointing_func = device.xla_checkpoint()
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
         if longest > limit:
             raise ValueError(
@@ -56,12 +60,13 @@ class Trainer:
             self.phase, self.step, self.total_steps, self.tokens = (state[key] for key in ("phase", "step", "total_steps", "tokens"))
             self.rows, self.recent = json.loads(state["rows"]), state["recent"]
             self.model.load_state_dict(state["model"])
-        signal.signal(signal.SIGTERM, self.ask_to_stop)
+        before = signal.signal(signal.SIGTERM, self.ask_to_stop)
         total = sum(phase.steps for phase in self.phases)
         with tqdm(total=total, initial=self.total_steps, desc=f"pretrain {self.name}", unit=" steps", mininterval=2, disable=self.processes.rank > 0) as bar:
             while self.phase < len(self.phases):
                 self.train_phase(self.phases[self.phase], state, bar)
                 self.phase, self.step, state = self.phase + 1, 0, None
+        signal.signal(signal.SIGTERM, before)
 
     def train_phase(self, phase, state: dict | None, bar) -> None:
         """Runs one phase from `self.step` to its end; `state` is the checkpoint that it resumes from, if any."""

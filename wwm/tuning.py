@@ -1,12 +1,13 @@
 """Trains one model on one task with one seed: the loop of wwm/finetune.py, whatever the kind of task."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from wwm import device, optim
+from wwm import device, dropout, optim
 
 WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0
@@ -27,8 +28,11 @@ class Job(Protocol):
     def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         """() sum over rows of train."""
 
-    def score(self, model: torch.nn.Module, split: str, place: torch.device) -> tuple[dict[str, float], dict[str, object]]:
-        """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file name."""
+    def score(self, model: torch.nn.Module, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
+        """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file name.
+
+        A forward pass has at most so many `positions`, or one row.
+        """
 
 
 class How(NamedTuple):
@@ -62,10 +66,12 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
 
     `done` is called after each step. A batch is the same whatever passes it is cut into: gradients are summed over its rows.
     """
-    torch.set_num_threads(threads)
+    device.set_up_cpu(threads)
+    device.make_deterministic(place)
     device.seed_all(seed)
     rng = np.random.default_rng(seed)
     model = job.model().to(place)
+    dropout.use_in(model)
     optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
     lengths, best, positions = job.lengths["train"], None, POSITIONS[place.type]
     firsts = range(0, len(lengths), how.batch_size)
@@ -84,16 +90,18 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
             schedule.step()
             done()
         mean = round(float(total) / len(lengths), 6)
+        if not math.isfinite(mean):
+            raise ValueError(f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is {how.learning_rate:g}")
         if how.select == "last" and epoch < how.epochs:
             continue
         model.eval()
         with torch.inference_mode(), device.autocast(place, how.precision):
-            dev, predictions = job.score(model, "dev", place)
+            dev, predictions = scored(job, model, "dev", place, 2 * positions)
             if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
                 best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
                 for split in how.splits:
                     if split != "dev":
-                        best["scores"][split], predictions = job.score(model, split, place)
+                        best["scores"][split], predictions = scored(job, model, split, place, 2 * positions)
                         best["predictions"] |= predictions
     return best
 
@@ -113,9 +121,26 @@ def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.d
         except torch.OutOfMemoryError:
             if positions < lengths.max():
                 raise
+        loss = total = None  # which hold the pass
         model.zero_grad()
-        torch.cuda.empty_cache()
-        positions //= 2
+        positions = halved(positions)
+
+
+def scored(job: Job, model: torch.nn.Module, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
+    """What Job.score returns, in smaller passes where memory runs out."""
+    while True:
+        try:
+            return job.score(model, split, place, positions)
+        except torch.OutOfMemoryError:
+            if positions < job.lengths[split].max():
+                raise
+        positions = halved(positions)
+
+
+def halved(positions: int) -> int:
+    torch.cuda.empty_cache()
+    print(f"this device has no memory for {positions:,} positions at once: half of it from here on, with other draws of dropout", flush=True)
+    return positions // 2
 
 
 def main_measure(scores: dict[str, float]) -> float:
