@@ -36,7 +36,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
-from wwm import hashes, params, track
+from wwm import hashes, params, tasks, track
 
 NOTHING = "Nothing to do: every stage is up to date."
 MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
@@ -73,6 +73,8 @@ def check_inputs(stages: list, outs: set[Path]) -> None:
             if not (made or path.exists()):
                 name = stage.addressing.partition("@")[0]
                 remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
+                if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):
+                    remedy += f": its home is {data.source} (licence: {data.licence})" + (f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else "")
                 raise ValueError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
 
 

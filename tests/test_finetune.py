@@ -59,7 +59,7 @@ def test_a_model_learns_its_task_and_every_seed_is_scored(project):
     values = result()
     assert [row["seed"] for row in values["seeds"]] == [20190619, 20190620, 20190621]
     assert all(row["scores"]["dev"] == row["scores"]["test"] and row["scores"]["test"]["accuracy"] >= 75 for row in values["seeds"])  # the train texts again
-    assert values["examples"] == {"train": 240, "dev": 12, "test": 12} and values["duplicates"] == {"dev": 12, "test": 12}
+    assert values["examples"] == {"train": 240, "dev": 12, "test": 12} and values["duplicates"] == {"dev in train": 12, "test in train": 12, "test in dev": 12}
     assert values["training"] == {"steps": 7, "tokens": 99}
     assert not list(Path("scratch").glob("finetune-*/"))
 
@@ -286,19 +286,53 @@ def change(**values):
 
 
 def test_the_learning_rate_with_the_best_dev_score_is_taken_for_all_seeds(project):
-    change(task={"sweep": [1e-9, 1e-3]})
+    change(task={"sweep": [1e-9, 1e-3], "learning_rate": None})
     finetune.main("bert", "reviews")
     values = result()
     assert values["how"]["learning_rate"] == 1e-3 and values["swept"]["0.001"] > values["swept"]["1e-09"]
     assert values["seeds"][0]["scores"]["dev"]["accuracy"] == values["swept"]["0.001"]
 
 
-def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project):
-    change(select="best", task={"epochs": 4})
+def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeypatch):
+    class Told(classification.Classification):
+        """Scores dev as it is told; what it predicts says when."""
+
+        told = iter([50.0, 70.0, 70.0, 60.0])
+
+        def score(self, model, split, place, positions):
+            if split == "dev":
+                self.said = next(self.told)
+            return {"accuracy": self.said}, {f"{split}.json": [self.said]}
+
+    monkeypatch.setattr(classification, "Classification", Told)
+    change(select="best", task={"epochs": 4}, seeds=1)
     finetune.main("bert", "reviews")
-    best = result()["seeds"][0]
-    change(select="last", task={"epochs": best["epoch"]})
-    assert best["epoch"] <= 4 and best["scores"]["dev"]["accuracy"] >= 75
+    [row] = result()["seeds"]
+    assert row["epoch"] == 2 and row["scores"] == {"dev": {"accuracy": 70.0}, "test": {"accuracy": 70.0}}
+    assert predictions("reviews", "test.json") == [70.0]
+
+
+def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):
+    change(task={"learning_rate": 1e30})
+    with pytest.raises(ValueError, match=r"seed 20190619: the loss of epoch \d is (nan|inf); lower the learning rate"):
+        finetune.main("bert", "reviews")
+
+
+def test_where_memory_runs_out_while_scoring_the_passes_get_smaller(project, monkeypatch, capsys):
+    asked = []
+    score = classification.Classification.score
+
+    def hungry(self, model, split, place, positions):
+        asked.append(positions)
+        if positions > 100:
+            raise torch.OutOfMemoryError
+        return score(self, model, split, place, positions)
+
+    monkeypatch.setattr(classification.Classification, "score", hungry)
+    change(seeds=1)
+    finetune.main("bert", "reviews")
+    assert asked[0] == 4096 and 64 in asked and result()["seeds"][0]["scores"]["dev"]["accuracy"] > 0
+    assert "no memory for 4,096 positions at once" in capsys.readouterr().out
 
 
 def test_text_is_simplified_for_a_model_that_asks_for_it(project):

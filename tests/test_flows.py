@@ -137,6 +137,14 @@ def test_a_folder_of_text_that_is_missing_is_named_with_its_key_before_anything_
         pipeline.main([])
 
 
+def test_a_tasks_files_that_are_missing_are_named_with_where_to_ask_for_them(toy):
+    Path("dvc.yaml").write_text("stages:\n  a: {cmd: cp -r data/tasks/lcqmc out, deps: [data/tasks/lcqmc], outs: [out]}\n")
+    with pytest.raises(
+        SystemExit, match=r"a: data/tasks/lcqmc does not exist, .* its home is http://icrc.hitsz.edu.cn.*by the form on that page to qingcai.chen"
+    ):
+        pipeline.main([])
+
+
 def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, client):
     Path("b.py").write_text("open('../runs', 'a').write('b')\nraise ValueError('b.size 7 is not even; nearest is 8')\n")
     with pytest.raises(SystemExit) as end:

@@ -62,7 +62,7 @@ def compared_only(project):
     """presets/tiny.yaml that fine-tunes a model of another vocabulary and trains none from it."""
     values = YAML(typ="safe").load((ROOT / "presets/tiny.yaml").read_text(encoding="utf-8"))
     values["init"]["models"]["other"] = {"source": "given", "architecture": None, "own_vocabulary": True}
-    values["finetune"]["models"] = ["other"]
+    values["finetune"]["models"] = {"other": {}}
     values["scores"]["models"] = ["other"]
     values["scores"]["baseline"] = "other"
     with open("params.yaml", "w", encoding="utf-8") as file:

@@ -80,7 +80,7 @@ def test_question_without_answers_is_dropped_where_empty_is_no_choice():
 
 @pytest.mark.parametrize("is_impossible", ["true", "false", True, False])
 def test_question_without_answers_is_unanswerable_whatever_is_impossible_says(is_impossible):
-    [found], counts = reading.parse(squad(ask("a", is_impossible=is_impossible)), "dev.json", CHOICES)
+    [found, _], counts = reading.parse(squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES)
     assert found.answers == (Answer("", -1),)
     assert (counts["dropped"], counts["lost"]) == (0, 0)
 

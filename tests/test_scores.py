@@ -30,7 +30,7 @@ def compare(models: list[str], tasks: list[str], baseline: str = "roberta-wwm-ex
     own = {"define": {"kind": "single", "labels": ["a", "b"]}}
     values["finetune"]["tasks"] = {task: {} if task in finetuned.TASKS or task == "reviews" else own for task in tasks}
     values["init"]["models"] |= {model: values["init"]["models"]["random"] for model in models if model not in MODELS}
-    values["finetune"]["models"] = models
+    values["finetune"]["models"] = {model: {} for model in models}
     values["scores"] = {"models": models, "tasks": tasks, "baseline": baseline}
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
@@ -325,14 +325,14 @@ def test_share_of_unknown_pieces_and_answers_out_of_reach_are_told_by_model(fold
 
 
 def test_data_and_recipe_are_told_once_where_all_models_share_them(folder):
-    counts = {"dropped": {"train": {"empty_lines": 3}, "dev": {"ignored_labels": 1}}, "duplicates": {"dev": 4}, "reduced": ["the labels of class.txt"]}
+    counts = {"dropped": {"train": {"empty_lines": 3}, "dev": {"ignored_labels": 1}}, "duplicates": {"dev in train": 4}, "reduced": ["the labels of class.txt"]}
     rate = {"how": finetuned.HOW | {"learning_rate": 5e-5, "simplify": True}, "swept": {"3e-05": 70.0, "5e-05": 71.5}}
     finetuned.save(*(finetuned.result(model, "xnli", {"dev": [1, 2]}, **counts) for model in ("bert", "rbt3")))
     finetuned.save(finetuned.result("ernie", "xnli", {"dev": [1, 2]}, **counts, **rate))
     *_, data, recipe = conditions.condition_tables(results(["bert", "ernie", "rbt3"], ["xnli"]))
     missing = "n/a (the answers are kept by the organisers)"
     noted = "train: empty_lines 3; dev: ignored_labels 1"
-    assert data.rows == [["XNLI", "all", "500", "100", missing, noted, "dev 4", "the labels of class.txt"]]
+    assert data.rows == [["XNLI", "all", "500", "100", missing, noted, "dev in train 4", "the labels of class.txt"]]
     assert recipe.rows == [
         ["XNLI", "bert, rbt3", "3e-05", "64", "2", "last", "128", "–", "fp32", "no", "2", "none"],
         ["XNLI", "ernie", "5e-05", "64", "2", "last", "128", "–", "fp32", "yes", "2", "3e-05: 70.0, 5e-05: 71.5"],

@@ -56,11 +56,11 @@ def test_chnsenticorp_keeps_quotes_and_tabs_that_stand_in_a_text_and_counts_empt
     data = load(tmp_path, TASKS["chnsenticorp"])
     assert data.splits["train"].examples == [Example(('"荐书" 推荐',), 1), Example(('服务\t差"',), 0)]
     assert data.splits["train"].counts == {"empty_lines": 1}
-    assert data.duplicates == {"dev": 0, "test": 0}
+    assert data.duplicates == {"dev in train": 0, "test in train": 0, "test in dev": 1}
     assert data.reduced == [
         said
         for split, count, official in (("train", 2, "9,600"), ("dev", 1, "1,200"), ("test", 3, "1,200"))
-        for said in (f"{split}.tsv is not the official file of that name", f"{split} of {count} examples instead of {official}")
+        for said in (f"{split}.tsv is not the official {split} file", f"{split} of {count} examples instead of {official}")
     ]
 
 
@@ -90,7 +90,7 @@ def test_thucnews_folders_are_split_by_hash_and_marked(tmp_path):
             (tmp_path / name / f"{number}.txt").write_text(f"{name}新闻\n第{number}篇", encoding="utf-8")
     data = load(tmp_path, TASKS["thucnews"])
     assert {split: len(found.examples) for split, found in data.splits.items()} == {"train": 100, "dev": 10, "test": 20}
-    assert data.duplicates == {"dev": 0, "test": 0} and data.reduced == ["splits drawn by hash"]
+    assert data.duplicates == {"dev in train": 0, "test in train": 0, "test in dev": 0} and data.reduced == ["splits drawn by hash"]
 
 
 def test_labels_given_by_number_are_those_of_class_txt(tmp_path):
@@ -182,12 +182,12 @@ def test_a_division_that_leaves_a_split_empty_is_named(tmp_path):
         load(tmp_path, TASKS["lcqmc"], split_dev=True)
 
 
-def test_cjrc_is_not_official_without_a_file_that_is_known(tmp_path):
+def test_of_cjrc_dev_is_known_and_of_the_rest_the_footnote_tells(tmp_path):
     answer = [{"text": "张三", "answer_start": 0}]
     paragraph = {"context": "张三借款。", "qas": [{"id": "1", "question": "谁？", "is_impossible": "false", "answers": answer}]}
     text = json.dumps({"data": [{"domain": "civil", "paragraphs": [paragraph]}]}, ensure_ascii=False)
     write(tmp_path, small_train_data__json=text, dev_ground_truth__json=text)
-    assert load(tmp_path, TASKS["cjrc"]).reduced == ["train is not known to be the official one", "dev_ground_truth.json is not the official file of that name"]
+    assert load(tmp_path, TASKS["cjrc"]).reduced == ["dev_ground_truth.json is not the official dev file", "dev of 1 examples instead of 6,000"]
 
 
 def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tmp_path):
@@ -245,3 +245,38 @@ def test_text_in_another_encoding_is_named_with_the_remedy(tmp_path):
     (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("utf-16"))
     with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f UTF-16 "):
         load(tmp_path, OWN)
+
+
+def asked(*answers: dict) -> str:
+    qas = [{"id": f"q{number}", "question": "问", "answers": [answer] if answer else []} for number, answer in enumerate(answers)]
+    return json.dumps({"data": [{"paragraphs": [{"context": "一二三", "qas": qas}]}]}, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("task", ["cmrc2018", "cjrc"])
+def test_a_reading_test_file_without_answers_is_not_scored_not_even_where_none_is_an_answer(tmp_path, task):
+    for split, answer in (("train", {"text": "一", "answer_start": 0}), ("dev", {"text": "二", "answer_start": 1}), ("test", None)):
+        (tmp_path / f"{split}.json").write_text(asked(answer), encoding="utf-8")
+    data = load(tmp_path, TASKS[task])
+    assert "test" not in data.splits and "none of its 1 questions has an answer" in data.missing["test"]
+
+
+def test_labels_of_minus_one_are_none(tmp_path):
+    write(tmp_path, train__tsv="甲\t乙\tyes\n", dev__tsv="甲\t乙\tno\n", test__csv="text_a,text_b,label\n甲,乙,-1\n")
+    data = load(tmp_path, OWN)
+    assert "test" not in data.splits and "there is no label" in data.missing["test"]
+
+
+def test_answers_that_do_not_stand_in_their_context_are_told_with_the_first_question(tmp_path, capsys):
+    good = {"text": "一", "answer_start": 0}
+    (tmp_path / "train.json").write_text(asked(good, good, {"text": "四", "answer_start": 0}), encoding="utf-8")
+    (tmp_path / "dev.json").write_text(asked(good), encoding="utf-8")
+    load(tmp_path, TASKS["cmrc2018"])
+    assert "train.json: 1 answers do not stand in their context, first that of question q2; correct text or answer_start" in capsys.readouterr().out
+
+
+def test_a_file_of_an_official_split_is_compared_with_the_official_one_whatever_its_name(tmp_path):
+    good = {"text": "一", "answer_start": 0}
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.json").write_text(asked(good), encoding="utf-8")
+    reduced = load(tmp_path, TASKS["cmrc2018"]).reduced
+    assert "dev.json is not the official dev file" in reduced and "train.json is not the official train file" in reduced

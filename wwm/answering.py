@@ -10,7 +10,7 @@ from transformers import AutoModel
 
 from wwm import reading, reading_scores
 from wwm.classification import check_loaded, count_parameters, padded
-from wwm.tuning import POSITIONS, passes
+from wwm.tuning import passes
 
 N_BEST = 20
 
@@ -74,11 +74,11 @@ class Answering:
         windows = [self.windows[split][row] for row in rows]
         return padded([window.ids for window in windows], [window.types for window in windows], place)
 
-    def score(self, model: Reader, split: str, place: torch.device) -> tuple[dict[str, float], dict[str, object]]:
+    def score(self, model: Reader, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
         """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with their scores."""
         windows, questions = self.windows[split], self.questions[split]
         starts, ends, said_at_cls = ([None] * len(windows) for _ in range(3))
-        for rows in passes(self.lengths[split], 2 * POSITIONS[place.type]):
+        for rows in passes(self.lengths[split], positions):
             said = model(self.inputs(split, rows, place)).cpu().numpy()
             length = max(self.lengths[split][rows])
             for row, logits in zip(rows, said):

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from wwm.tuning import POSITIONS, passes
+from wwm.tuning import passes
 
 
 class Encoded(NamedTuple):
@@ -38,11 +38,11 @@ class Classification:
         inputs, labels = collate(self.encoded["train"], rows, place)
         return cross_entropy(model(**inputs).logits.float(), labels, reduction="sum")
 
-    def score(self, model, split: str, place: torch.device) -> tuple[dict[str, float], dict[str, object]]:
+    def score(self, model, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
         """{"accuracy": percent of the rows whose best class is their label}; the label of each row, in the file's order."""
         data = self.encoded[split]
         found = np.zeros(len(data.labels), np.int64)
-        for rows in passes(self.lengths[split], 2 * POSITIONS[place.type]):
+        for rows in passes(self.lengths[split], positions):
             inputs, _ = collate(data, rows, place)
             found[rows] = model(**inputs).logits.argmax(-1).cpu().numpy()
         return {"accuracy": round(100 * float((found == data.labels).mean()), 4)}, {f"{split}.json": [self.labels[label] for label in found]}

@@ -14,6 +14,10 @@ COUNTED = ("moved", "misaligned", "lost", "dropped")
 BEST_LOGITS = 20  # of a window's starts, and of its ends, as run_squad.py's n_best_size
 
 
+class Unlabelled(ValueError):
+    """A file whose rows have no label, or questions no answer, as those of test sets whose answers are kept."""
+
+
 class Answer(NamedTuple):
     """`start` counts characters of the context; -1: no span, a choice (YES, NO, "") or a text that stands nowhere, which only scores."""
 
@@ -50,8 +54,9 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     script reads it so, and never looks at `is_impossible`). Counts: answers that were `moved` to the only place where they
     stand, that are `misaligned` (start -1: they stand nowhere, or at several other places); questions `lost` to training,
     for all their answers are misaligned; questions `dropped` as they have no answer at all. What is misaligned or lost is
-    kept, as the official scores count it. Raises ValueError that names the file, and line and column, entry or question, of broken JSON,
-    a missing field, an id that comes twice, no questions, or more than half of the questions lost or dropped.
+    kept, as the official scores count it. Raises Unlabelled where no question at all has an answer, and ValueError that names the file,
+    and line and column, entry or question, of broken JSON, a missing field, an id that comes twice, no questions, or more than
+    half of the questions lost or dropped.
     """
     if not text.strip("\ufeff \t\r\n"):
         raise ValueError(f"{path} is empty; expected one SQuAD-style object")
@@ -60,7 +65,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object") from None
     questions: dict[str, Question] = {}
-    counts, unusable = dict.fromkeys(COUNTED, 0), []
+    counts, unusable, answered = dict.fromkeys(COUNTED, 0), [], False
     for i, entry in enumerate(field(file, "data", list, f"{path}")):
         for j, paragraph in enumerate(field(entry, "paragraphs", list, f"{path}: data[{i}]")):
             where = f"{path}: data[{i}].paragraphs[{j}]"
@@ -76,6 +81,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                     answers.append(answer)
                     if quirk:
                         counts[quirk] += 1
+                answered = answered or bool(answers)
                 if not answers and "" in choices:
                     answers.append(Answer("", -1))
                 question = Question(name, field(asked, "question", str, told), context, tuple(answers), entry.get("domain"))
@@ -85,6 +91,8 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                 questions[name] = question
     if not questions:
         raise ValueError(f"{path} has no questions")
+    if not answered:
+        raise Unlabelled(f"{path}: none of its {len(questions):,} questions has an answer")
     if len(unusable) > len(questions) / 2:
         raise ValueError(
             f"{path}: {len(unusable)} of {len(questions)} questions have no answer that stands in their context, the first is {unusable[0]}; is it another file's?"

@@ -6,6 +6,7 @@ A task is a folder with one file for each split, whose name has the split's word
 
 import hashlib
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a f
 
 class Data(NamedTuple):
     """A task as it lies in its folder. `missing`: reason, of each scored split that is not there; `reduced`: in what these are not
-    the official data; `duplicates`: different texts of a split that stand in train, too."""
+    the official data; `duplicates`: different texts of one split that stand in another, as `dev in train`."""
 
     labels: tuple[str, ...]
     splits: dict[str, Split]
@@ -71,10 +72,9 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
     for split, limit in ((split, train_examples if split == "train" else scored_examples) for split in list(splits)):
         if limit and len(splits[split].examples) > limit:
             reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
-            splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit))
-    duplicates = {
-        split: len({texts(e) for e in found.examples} & {texts(e) for e in splits["train"].examples}) for split, found in splits.items() if split != "train"
-    }
+            splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit, split))
+    different = {split: {texts(e) for e in splits[split].examples} for split in WORDS if split in splits}
+    duplicates = {f"{one} in {other}": len(different[one] & different[other]) for other, one in combinations(different, 2)}
     missing |= {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in {**splits, **missing}}
     return Data(names, splits, missing, reduced, duplicates)
 
@@ -85,13 +85,15 @@ def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[
         return []
     found = []
     for split, read_split in splits.items():
-        known = [path for path in paths[split] if path.name in task.sha256]
-        if other := [path for path in known if hashlib.sha256(path.read_bytes()).hexdigest() != task.sha256[path.name]]:
-            found.append(f"{other[0].name} is not the official file of that name")
+        known = {Path(name).suffix: digest for name, digest in task.sha256.items() if split_of(name) == split}
+        compared = [path for path in paths[split] if path.suffix in known]
+        if other := [path for path in compared if hashlib.sha256(path.read_bytes()).hexdigest() != known[path.suffix]]:
+            found.append(f"{other[0].name} is not the official {split} file")
         count, official = len(read_split.examples), task.sizes.get(split)
         if official not in (None, count):
             found.append(f"{split} of {count:,} examples instead of {official:,}")
-        if official is None and not known:
+        # What a footnote says of the authors' data goes for all of them.
+        if official is None and not compared and not task.footnote:
             found.append(f"{split} is not known to be the official one")
     return found
 
@@ -110,9 +112,9 @@ def divided(dev: Split, names: tuple[str, ...]) -> dict[str, Split]:
     return {name: dev._replace(examples=examples) for name, examples in parts.items()}
 
 
-def chosen(examples: list, count: int) -> list:
-    """`count` of the examples, by hash, in their order."""
-    order = sorted(range(len(examples)), key=lambda i: (share("\n".join(texts(examples[i]))), i))
+def chosen(examples: list, count: int, split: str) -> list:
+    """`count` of the examples, by hash, in their order; other ones in each split, lest a text that stands in two be taken twice."""
+    order = sorted(range(len(examples)), key=lambda i: (share("\n".join((split, *texts(examples[i])))), i))
     return [examples[i] for i in sorted(order[:count])]
 
 
@@ -124,8 +126,7 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
         raise ValueError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
     found: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."):
-        split = next((split for split, words in WORDS.items() if re.search(rf"(?<![a-z])({words})(set)?(?![a-z])", path.name.lower())), None)
-        if split:
+        if split := split_of(path.name):
             found.setdefault(split, []).append(path)
     for split, paths in found.items():
         # As in train-00000-of-00002.parquet.
@@ -135,6 +136,10 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
         has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise ValueError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
     return found
+
+
+def split_of(name: str) -> str | None:
+    return next((split for split, words in WORDS.items() if re.search(rf"(?<![a-z])({words})(set)?(?![a-z])", name.lower())), None)
 
 
 def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:

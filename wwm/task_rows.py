@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from wwm import files, reading
+from wwm.reading import Unlabelled
 from wwm.tasks import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
@@ -25,10 +26,6 @@ BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 REMEDY = {"csv": "put texts that hold a comma in quotes, and see that commas separate the columns", "tabs": "write a tab in a text as a space"}
 # A field may be a whole article.
 csv.field_size_limit(sys.maxsize)
-
-
-class Unlabelled(ValueError):
-    """A file whose rows have no label, as those of test sets whose answers are kept."""
 
 
 class Example(NamedTuple):
@@ -50,7 +47,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     """All rows of one split; names: the labels; by_number: the files may give a label by its place among them.
 
     Raises ValueError that names file and line of a row that lacks a text or has an unknown label, or an empty split;
-    Unlabelled where the first row has no label.
+    Unlabelled where the first row has no label, or all rows have ignored ones.
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
     numbered = {str(number): name for number, name in enumerate(names)} if by_number else {}
@@ -64,7 +61,8 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
             if label in task.ignored_labels:
                 counts["ignored_labels"] += 1
                 continue
-            if not label and not examples and not counts["ignored_labels"]:
+            # -1 stands for a label that is kept in data sets of the hub.
+            if label in ("", "-1") and label not in spelling and not examples and not counts["ignored_labels"]:
                 raise Unlabelled(f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give every row one")
             if label not in spelling:
                 names_row = "; if this is a line of names, tell them by define.columns" if where.endswith(":1") else ""
@@ -76,6 +74,8 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
             if task.segmented:
                 texts = tuple(BETWEEN_HAN.sub("", text) for text in texts)
             examples.append(Example(texts, names.index(spelling[label])))
+    if counts["ignored_labels"] and not examples:
+        raise Unlabelled(f"{paths[0]}: all its labels are among those left out, {', '.join(task.ignored_labels)}")
     if not examples:
         raise ValueError(f"{paths[0]} has no examples; task {task.name} needs some in each of its files")
     return Split(examples, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
@@ -90,6 +90,12 @@ def read_questions(paths: list[Path], task: Task) -> Split:
     else:
         text = "\n".join(files.lines(paths[0]))
     questions, counts = reading.parse(text, paths[0], task.labels)
+    if counts["misaligned"]:
+        first = next(q.id for q in questions if any(answer.start < 0 and answer.text not in task.labels for answer in q.answers))
+        print(
+            f"{paths[0]}: {counts['misaligned']:,} answers do not stand in their context, first that of question {first}; correct text or answer_start",
+            flush=True,
+        )
     return Split(questions, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
 
 
