@@ -160,7 +160,9 @@ class Trainer:
 
     def save(self, plain: Pretraining, optimizer, sums: Sums, rows: int) -> None:
         random = self.processes.gathered(device.random_state())
-        weights, moments = sharded.gather(plain.bert.state_dict()), sharded.gather(optimizer.state_dict())
+        # Where each process has all of them, one is enough to copy them from.
+        if self.fsdp or self.processes.rank == 0:
+            weights, moments = sharded.gather(plain.bert.state_dict()), sharded.gather(optimizer.state_dict())
         if self.fsdp:
             self.model.load_state_dict(weights)
         if self.processes.rank == 0:
