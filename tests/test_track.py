@@ -207,6 +207,22 @@ def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeyp
     assert capsys.readouterr().out.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
 
 
+def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypatch, capsys):
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.delenv(track.SENDER, raising=False)
+    with track.run("missed", name="bert", params={"steps": 2}) as run:
+        run.log({"loss": 3.5}, step=1)
+        run.log({"loss": 3.0}, step=2)
+    assert list(Path("scratch/untracked").glob("*.jsonl")) and "sent by the next run" in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with track.run("truncate"):
+        pass
+    assert not list(Path("scratch/untracked").glob("*.jsonl"))
+    _, [late] = recorded("missed")
+    assert late.data.params == {"steps": "2"} and late.data.metrics == {"loss": 3.0} and late.info.status == "FINISHED"
+
+
 def test_only_the_first_rank_is_tracked(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with track.run("rank") as run:

@@ -2,10 +2,9 @@
 
     with track.run("pretrain", name="bert", params={...}, outs=[Path("models/bert")], scratch=folder) as run:
         run.log({"mlm_loss": 3.2}, step=100)
-        run.artifact("results/loss.png")
 
 A call hands a line to the process beside the stage (wwm/sender.py) and returns; that process imports mlflow and sends. So a
-slow or dead server costs the work nothing, and a stage killed by -9 still ends as FAILED.
+slow or dead server costs the work nothing (wwm/untracked.py keeps what it missed), and a stage killed by -9 still ends as FAILED.
 Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment MLFLOW_EXPERIMENT_NAME or `wwm`.
 Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage wrote and read.
 """
@@ -21,7 +20,7 @@ import time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from wwm import hashes, sender
+from wwm import hashes, sender, untracked
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
@@ -139,6 +138,7 @@ def deliver(inbox: queue.SimpleQueue) -> None:
         try:
             if run_id is None:
                 client, run_id = open_run(opening)
+                untracked.send(send_late)
             while waiting:
                 count = send(client, run_id, waiting)
                 last = waiting[count - 1]
@@ -152,9 +152,15 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                 if opening.get("scratch"):
                     (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
-            if isinstance(error, ImportError) or any("status" in message for message in waiting):
-                return
+            if any("status" in message for message in waiting):
+                return untracked.keep(opening | {"run_id": run_id}, waiting)
             seconds = RETRY_SECONDS
+
+
+def send_late(opening: dict, messages: list[dict]) -> None:
+    client, run_id = open_run(opening)
+    while messages:
+        del messages[: send(client, run_id, messages)]
 
 
 def tracking_uri() -> str:
@@ -163,10 +169,9 @@ def tracking_uri() -> str:
 
 def open_run(opening: dict):
     """(client, run id) of the run that the scratch folder names, else of a new one."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # we try again ourselves
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each stage
+    # We try again ourselves; a URL would be printed for each stage.
+    quiet = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", **quiet, **os.environ})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -182,7 +187,7 @@ def open_run(opening: dict):
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
     kept = Path(opening.get("scratch")) / ID_FILE if opening.get("scratch") else None
-    run_id = kept.read_text() if kept and kept.is_file() else ""
+    run_id = opening.get("run_id") or (kept.read_text() if kept and kept.is_file() else "")
     if run_id:
         try:
             client.update_run(run_id, status="RUNNING")
@@ -258,10 +263,7 @@ def find(client, run_id: str, tags: dict[str, str]):
 
 
 def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> None:
-    """A run under `parent_id` for a stage that did not run, with the params and last metrics of the run that made its outs.
-
-    That run keeps the tags with the hashes for itself, so that it is the one found next time, too.
-    """
+    """A run under `parent_id` for a stage that did not run, with params and last metrics of the run that made its outs, which alone keeps their hashes as tags."""
     stage, _, name = address.partition("@")
     tags = {"stage": stage} | ({"name": name} if name else {})
     made = hashes.tags("dvc", outs)
