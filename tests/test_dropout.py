@@ -82,3 +82,24 @@ def run(bert, ids, mask, p: float):
     out = bert.train()(ids, attention_mask=mask).last_hidden_state
     out.square().sum().backward()
     return out.detach(), bert.encoder.layer[0].attention.self.query.weight.grad
+
+
+def test_padding_that_sees_nothing_is_not_nan(bert):
+    nothing = torch.ones(2, 1, 16, 16).bool()
+    nothing[1, :, 9:, :] = False
+    dropout.use_in(bert)
+    assert bert.train()(torch.arange(32).reshape(2, 16), attention_mask=nothing).last_hidden_state.isfinite().all()
+
+
+def test_in_bfloat16_and_in_compiled_layers_attention_is_torchs(bert, monkeypatch):
+    asked = []
+    drawn = dropout.drawn
+    monkeypatch.setattr(dropout, "drawn", lambda shape, p: asked.append(tuple(shape)) or drawn(shape, p))
+    dropout.use_in(bert)
+    with torch.autocast("cpu", torch.bfloat16):
+        bert.train()(torch.arange(32).reshape(2, 16))
+    assert asked and (2, 2, 16, 16) not in asked
+    asked.clear()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    bert.train()(torch.arange(32).reshape(2, 16))
+    assert not asked

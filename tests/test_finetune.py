@@ -243,7 +243,7 @@ class Narrow(torch.nn.Linear):
 def test_a_pass_that_does_not_fit_is_cut_until_it_does_and_one_row_that_does_not_is_an_error():
     job, rows, place = Narrow(1, 1), np.arange(4), torch.device("cpu")
     loss, positions = tuning.gradients(job, job, rows, place, "fp32", 40)
-    assert positions == 10 and job.weight.grad.item() == pytest.approx(1) and loss.item() == pytest.approx(4 * (job.weight + job.bias).item())
+    assert positions == 12 and job.weight.grad.item() == pytest.approx(1) and loss.item() == pytest.approx(4 * (job.weight + job.bias).item())
     job.lengths = {"train": np.array([13, 13])}
     with pytest.raises(torch.OutOfMemoryError):
         tuning.gradients(job, job, np.arange(2), place, "fp32", 40)
@@ -310,6 +310,12 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
     [row] = result()["seeds"]
     assert row["epoch"] == 2 and row["scores"] == {"dev": {"accuracy": 70.0}, "test": {"accuracy": 70.0}}
     assert predictions("reviews", "test.json") == [70.0]
+
+
+def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys):
+    change(task={"sweep": [1e30, 1e-3], "learning_rate": None})
+    finetune.main("bert", "reviews")
+    assert list(result()["swept"]) == ["0.001"] and "sweep bert reviews: seed 20190619: the loss" in capsys.readouterr().out
 
 
 def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):

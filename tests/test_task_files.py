@@ -182,12 +182,14 @@ def test_a_division_that_leaves_a_split_empty_is_named(tmp_path):
         load(tmp_path, TASKS["lcqmc"], split_dev=True)
 
 
-def test_of_cjrc_dev_is_known_and_of_the_rest_the_footnote_tells(tmp_path):
+def test_of_cjrc_dev_is_known_by_its_digest_and_the_rest_by_their_names(tmp_path):
     answer = [{"text": "张三", "answer_start": 0}]
     paragraph = {"context": "张三借款。", "qas": [{"id": "1", "question": "谁？", "is_impossible": "false", "answers": answer}]}
     text = json.dumps({"data": [{"domain": "civil", "paragraphs": [paragraph]}]}, ensure_ascii=False)
     write(tmp_path, small_train_data__json=text, dev_ground_truth__json=text)
     assert load(tmp_path, TASKS["cjrc"]).reduced == ["dev_ground_truth.json is not the official dev file", "dev of 1 examples instead of 6,000"]
+    (tmp_path / "small_train_data.json").rename(tmp_path / "train.json")
+    assert load(tmp_path, TASKS["cjrc"]).reduced[0] == "train is not known to be the official one"
 
 
 def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tmp_path):

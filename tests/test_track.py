@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import hashes, sender, track
+from wwm import hashes, sender, track, untracked
 
 ROOT = Path(__file__).parent.parent
 
@@ -208,19 +208,43 @@ def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeyp
 
 
 def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypatch, capsys):
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.delenv(track.SENDER, raising=False)
+    opened = track.open_run
+
+    def down(opening):
+        raise ConnectionError
+
+    monkeypatch.setattr(track, "open_run", down)
     with track.run("missed", name="bert", params={"steps": 2}) as run:
         run.log({"loss": 3.5}, step=1)
         run.log({"loss": 3.0}, step=2)
-    assert list(Path("scratch/untracked").glob("*.jsonl")) and "sent by the next run" in capsys.readouterr().out
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    kept = [path for path in Path("scratch/untracked").glob("*.jsonl") if "missed bert" in path.read_text()]
+    assert len(kept) == 1 and "sent by the next run" in capsys.readouterr().out
+    monkeypatch.setattr(track, "open_run", opened)
     with track.run("truncate"):
         pass
-    assert not list(Path("scratch/untracked").glob("*.jsonl"))
-    _, [late] = recorded("missed")
+    assert eventually(lambda: not kept[0].exists())
+    _, [late] = eventually(lambda: recorded("missed")[1]) and recorded("missed")
     assert late.data.params == {"steps": "2"} and late.data.metrics == {"loss": 3.0} and late.info.status == "FINISHED"
+
+
+def test_what_was_sent_in_part_is_not_sent_twice_and_goes_to_no_other_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opening = {"run_name": "half", "tags": {"stage": "half"}, "params": {}, "time": 1}
+    untracked.keep(["here", "wwm"], opening, [{"metrics": {"loss": 2.0}}, {"status": "FINISHED"}])
+    sent = []
+
+    def fails_half_way(opening, messages, save):
+        sent.append(messages.pop(0))
+        save(opening | {"run_id": "r1"}, messages)
+        raise ConnectionError
+
+    untracked.send(["there", "wwm"], fails_half_way)
+    assert not sent
+    untracked.send(["here", "wwm"], fails_half_way)
+    untracked.send(["here", "wwm"], lambda opening, messages, save: sent.extend([opening["run_id"], *messages]))
+    assert sent == [{"metrics": {"loss": 2.0}}, "r1", {"status": "FINISHED"}]
+    assert not list(Path("scratch/untracked").glob("*.jsonl"))
 
 
 def test_only_the_first_rank_is_tracked(monkeypatch):

@@ -21,7 +21,7 @@ import torch
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
-PATIENCE = timedelta(hours=6)  # while one process hashes what a training reads, or measures
+PATIENCE = timedelta(hours=1)  # while one process hashes what a training reads
 
 
 def pick() -> torch.device:
@@ -40,7 +40,7 @@ def set_up_cpu(threads: int) -> None:
     for again: a copy of such a tensor takes five times as long.
     """
     torch.set_num_threads(threads)
-    if platform.libc_ver()[0] == "glibc":
+    if platform.libc_ver()[0] == "glibc" and not torch.cuda.is_available():
         ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
         ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, -1)
 
@@ -112,6 +112,11 @@ def make_deterministic(place: torch.device) -> None:
     if place.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        # The backward passes of the other kernels of attention add in any order, unless what has no fixed order is an error.
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def random_state() -> dict[str, torch.Tensor | int]:

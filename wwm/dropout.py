@@ -15,7 +15,7 @@ STEPS = 1 << 16
 
 class Dropout(torch.nn.Dropout):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.p == 0 or not by_bits(values):
+        if not self.training or not 0 < self.p < 1 or not by_bits(values):
             return super().forward(values)
         dropped, scale = drawn(values.shape, self.p)
         return values.masked_fill(dropped, 0) * scale
@@ -23,14 +23,17 @@ class Dropout(torch.nn.Dropout):
 
 def attention(module, query, key, value, attention_mask, dropout: float = 0.0, scaling: float | None = None, **kwargs) -> tuple[torch.Tensor, None]:
     """Attention of a BERT layer, as transformers calls it. query, key, value: (B, heads, L, size); attention_mask: bool (B, 1, L, L) or None -> (B, L, heads, size)."""
-    plain = query.shape == key.shape and not getattr(module, "is_causal", False) and kwargs.get("position_bias") is None
-    if dropout == 0 or not plain or not by_bits(query):
+    # In bfloat16 torch's own sums and softmax are more exact than these would be.
+    plain = query.shape == key.shape and query.dtype == torch.float32 and (attention_mask is None or attention_mask.dtype == torch.bool)
+    plain = plain and not (getattr(module, "is_causal", True) or kwargs.get("is_causal")) and kwargs.get("position_bias") is None
+    if not 0 < dropout < 1 or not plain or not by_bits(query):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)
     if attention_mask is not None:
-        scores = scores.masked_fill_(~attention_mask, -torch.inf)
+        # A row that is masked throughout, of padding, attends to all alike, where -inf would be NaN.
+        scores = scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     dropped, scale = drawn(scores.shape, dropout)
-    weights = scores.softmax(-1).masked_fill(dropped, 0).to(value.dtype)
+    weights = scores.softmax(-1).masked_fill(dropped, 0)
     return ((weights @ value) * scale).transpose(1, 2).contiguous(), None
 
 

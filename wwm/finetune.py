@@ -87,10 +87,7 @@ def main(model: str, task: str) -> None:
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=[out, predictions], scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
-                tried = seeds.run(
-                    cell.job, [(how._replace(learning_rate=rate), numbers[0]) for rate in given.sweep], work, base.threads, f"sweep {model} {task}"
-                )
-                swept = {rate: tuning.main_measure(found["scores"]["dev"]) for rate, found in zip(given.sweep, tried)}
+                swept = sweep(cell, given.sweep, numbers[0], work, base.threads, f"sweep {model} {task}")
                 how = how._replace(learning_rate=max(swept, key=swept.get))
             rows = seeds.run(cell.job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}")
             best = max(rows, key=lambda row: tuning.main_measure(row["scores"]["dev"]))
@@ -111,6 +108,22 @@ def main(model: str, task: str) -> None:
             result |= {"training": files.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
             files.write_json(out, result)
         shutil.rmtree(work)
+
+
+def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, title: str) -> dict[float, float]:
+    """The dev score of each learning rate, without those whose loss is not finite. Raises tuning.Diverged if all are so."""
+    scores = {}
+    for rate in rates:
+        try:
+            [found] = seeds.run(cell.job, [(cell.how._replace(learning_rate=rate), seed)], work, threads, f"{title} {rate:g}")
+        except tuning.Diverged as error:
+            print(f"{title}: {error}", flush=True)
+            last = error
+            continue
+        scores[rate] = tuning.main_measure(found["scores"]["dev"])
+    if not scores:
+        raise last
+    return scores
 
 
 def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: bool) -> Cell:

@@ -86,14 +86,13 @@ def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[
     found = []
     for split, read_split in splits.items():
         known = {Path(name).suffix: digest for name, digest in task.sha256.items() if split_of(name) == split}
-        compared = [path for path in paths[split] if path.suffix in known]
+        compared = [path for path in paths[split] if known.get(path.suffix)]
         if other := [path for path in compared if hashlib.sha256(path.read_bytes()).hexdigest() != known[path.suffix]]:
             found.append(f"{other[0].name} is not the official {split} file")
         count, official = len(read_split.examples), task.sizes.get(split)
         if official not in (None, count):
             found.append(f"{split} of {count:,} examples instead of {official:,}")
-        # What a footnote says of the authors' data goes for all of them.
-        if official is None and not compared and not task.footnote:
+        if official is None and not compared and not any(path.name in task.sha256 for path in paths[split]):
             found.append(f"{split} is not known to be the official one")
     return found
 

@@ -50,7 +50,7 @@ class Task:
     splits: tuple[str, ...] = ("dev", "test")  # that are scored
     hidden: dict[str, str] = field(default_factory=dict)  # split -> why nobody has its labels
     sizes: dict[str, int] = field(default_factory=dict)  # examples of the official splits
-    sha256: dict[str, str] = field(default_factory=dict)  # of official files, by file name
+    sha256: dict[str, str] = field(default_factory=dict)  # of official files, by file name; "" where nobody has said it
     recipe: Recipe | None = None
     hub: Hub | None = None
     footnote: str = ""  # of the authors' column
@@ -137,7 +137,11 @@ TASKS = {
             version="1",
             remark="Questions on court judgments; the answer is a span, YES, NO, or there is none.",
             sizes={"dev": 6000},
-            sha256={"dev_ground_truth.json": "5b93979df9085fcf1b3f72481aa19e6625c4b2da175925d4c9a90f6494c4ef8b"},
+            sha256={
+                "small_train_data.json": "",
+                "dev_ground_truth.json": "5b93979df9085fcf1b3f72481aa19e6625c4b2da175925d4c9a90f6494c4ef8b",
+                "test_ground_truth.json": "",
+            },
             recipe=recipe(4e-5, 8e-5, 512, 2),
             footnote="The authors' CJRC data were not the final release; they trained on small_train_data.json, 10K questions.",
         ),

@@ -17,10 +17,12 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
-from wwm import hashes, sender, untracked
+from wwm import hashes, links, sender, untracked
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
@@ -138,13 +140,12 @@ def deliver(inbox: queue.SimpleQueue) -> None:
         try:
             if run_id is None:
                 client, run_id = open_run(opening)
-                untracked.send(send_late)
             while waiting:
                 count = send(client, run_id, waiting)
                 last = waiting[count - 1]
                 del waiting[:count]
                 if "status" in last:
-                    return
+                    return untracked.send(target(), partial(send_late, run_id))
         except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
@@ -153,14 +154,21 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                     (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
             if any("status" in message for message in waiting):
-                return untracked.keep(opening | {"run_id": run_id}, waiting)
+                return untracked.keep(target(), opening | {"run_id": run_id}, waiting)
             seconds = RETRY_SECONDS
 
 
-def send_late(opening: dict, messages: list[dict]) -> None:
+def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) -> None:
+    """`save` keeps what is not sent yet. A run that was gone on with has an end of its own, which stays."""
     client, run_id = open_run(opening)
-    while messages:
+    save(opening | {"run_id": run_id}, messages)
+    while messages and not (run_id == own_id and "status" in messages[0]):
         del messages[: send(client, run_id, messages)]
+        save(opening | {"run_id": run_id}, messages)
+
+
+def target() -> list[str]:
+    return [tracking_uri(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")]
 
 
 def tracking_uri() -> str:
@@ -170,7 +178,12 @@ def tracking_uri() -> str:
 def open_run(opening: dict):
     """(client, run id) of the run that the scratch folder names, else of a new one."""
     # We try again ourselves; a URL would be printed for each stage.
-    quiet = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", **quiet, **os.environ})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -182,7 +195,7 @@ def open_run(opening: dict):
         if lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
         client = MlflowClient(uri)
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")
+        _, name = target()
         experiment = client.get_experiment_by_name(name)
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
@@ -244,41 +257,19 @@ def send(client, run_id: str, messages: list[dict]) -> int:
         log(client, child, message["values"], message["params"])
         client.set_terminated(child, "FINISHED", message["time"])
     elif "cached" in message:
-        link(client, run_id, message["cached"], message["outs"], message["time"])
+        linked, maker = links.link(client, run_id, message["cached"], message["outs"], message["time"])
+        if maker:
+            log(client, linked, maker.data.metrics, maker.data.params)
+        client.set_terminated(linked, "FINISHED", message["time"])
+        register(client, maker.info.run_id if maker else linked)
     elif "model" in message:
-        if maker := find(client, run_id, {f"dvc.models/{message['model']}": message["hash"]}):
+        if maker := links.find(client, run_id, {f"dvc.models/{message['model']}": message["hash"]}):
             log(client, maker.info.run_id, metrics=message["scores"], tags={"model": message["model"]})
     else:
         log(client, run_id, tags=message["tags"])
         client.set_terminated(run_id, message["status"], message["time"])
         register(client, run_id)
     return 1
-
-
-def find(client, run_id: str, tags: dict[str, str]):
-    """The latest finished run with these tags, in the experiment of `run_id`."""
-    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
-    runs = client.search_runs([client.get_run(run_id).info.experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
-    return runs[0] if runs else None
-
-
-def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> None:
-    """A run under `parent_id` for a stage that did not run, with params and last metrics of the run that made its outs, which alone keeps their hashes as tags."""
-    stage, _, name = address.partition("@")
-    tags = {"stage": stage} | ({"name": name} if name else {})
-    made = hashes.tags("dvc", outs)
-    maker = find(client, parent_id, tags | made)
-    experiment = client.get_run(parent_id).info.experiment_id
-    if maker:
-        note = f"Unchanged since [this run](#/experiments/{experiment}/runs/{maker.info.run_id}), which has the curves, files and hashes."
-        own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
-    else:
-        own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
-    run_id = client.create_run(experiment, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()).info.run_id
-    if maker:
-        log(client, run_id, maker.data.metrics, maker.data.params)
-    client.set_terminated(run_id, "FINISHED", time)
-    register(client, maker.info.run_id if maker else run_id)
 
 
 def register(client, run_id: str) -> None:

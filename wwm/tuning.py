@@ -17,6 +17,10 @@ ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "correct_bias"
 POSITIONS = {"cpu": 2_048, "cuda": 65_536}
 
 
+class Diverged(ValueError):
+    """A loss that is not finite."""
+
+
 class Job(Protocol):
     """One model on one task, as wwm/classification.py or wwm/answering.py make it: picklable, so that other processes can take seeds over."""
 
@@ -91,7 +95,7 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
             done()
         mean = round(float(total) / len(lengths), 6)
         if not math.isfinite(mean):
-            raise ValueError(f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is {how.learning_rate:g}")
+            raise Diverged(f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is {how.learning_rate:g}")
         if how.select == "last" and epoch < how.epochs:
             continue
         model.eval()
@@ -123,7 +127,7 @@ def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.d
                 raise
         loss = total = None  # which hold the pass
         model.zero_grad()
-        positions = halved(positions)
+        positions = halved(min(positions, len(rows) * lengths.max()), "training; with other draws of dropout from here on")
 
 
 def scored(job: Job, model: torch.nn.Module, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
@@ -134,13 +138,13 @@ def scored(job: Job, model: torch.nn.Module, split: str, place: torch.device, po
         except torch.OutOfMemoryError:
             if positions < job.lengths[split].max():
                 raise
-        positions = halved(positions)
+        positions = halved(positions, f"scoring {split}")
 
 
-def halved(positions: int) -> int:
+def halved(positions: int, what: str) -> int:
     torch.cuda.empty_cache()
-    print(f"this device has no memory for {positions:,} positions at once: half of it from here on, with other draws of dropout", flush=True)
-    return positions // 2
+    print(f"this device has no memory for {positions:,} positions at once: half as many in {what}", flush=True)
+    return int(positions) // 2
 
 
 def main_measure(scores: dict[str, float]) -> float:

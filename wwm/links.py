@@ -1,0 +1,28 @@
+"""From a stage that did not run to the MLflow run that made what it has."""
+
+from wwm import hashes
+
+
+def find(client, run_id: str, tags: dict[str, str]):
+    """The latest finished run with these tags, in the experiment of `run_id`."""
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = client.search_runs([client.get_run(run_id).info.experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
+    return runs[0] if runs else None
+
+
+def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> tuple[str, object]:
+    """The id of a new run under `parent_id` for a stage that did not run, and the run that made its outs, or None.
+
+    That run keeps the tags with the hashes for itself, so that it is the one found next time, too.
+    """
+    stage, _, name = address.partition("@")
+    tags = {"stage": stage} | ({"name": name} if name else {})
+    made = hashes.tags("dvc", outs)
+    maker = find(client, parent_id, tags | made)
+    experiment = client.get_run(parent_id).info.experiment_id
+    if maker:
+        note = f"Unchanged since [this run](#/experiments/{experiment}/runs/{maker.info.run_id}), which has the curves, files and hashes."
+        own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
+    else:
+        own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
+    return client.create_run(experiment, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()).info.run_id, maker
