@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 from transformers import AutoModelForSequenceClassification, TrainingArguments
 from transformers import Trainer as PeerTrainer
 
+from bench.pretrain import set_up
 from wwm import classification, device, task_files, tasks, tokenization, tuning
 
 PEER = "peer: transformers' Trainer, padded to the length"
@@ -39,7 +39,7 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}, accelerate {version('accelerate')}")
     times, scores = {"ours": [], PEER: []}, {"ours": [], PEER: []}
-    workers = {name: ProcessPoolExecutor(1, get_context("spawn"), begin, (threads,)) for name in times}
+    workers = {name: ProcessPoolExecutor(1, get_context("spawn"), set_up, (threads,)) for name in times}
     for seed in range(rest["seeds"]):
         for name in list(times)[:: -1 if seed % 2 else 1]:
             work = (ours, job, how, seed, place, threads) if name == "ours" else (peer, job, how, seed)
@@ -57,12 +57,6 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
         ratio = np.median(times[PEER]) / np.median(each)
         shown = " ".join(f"{score:.1f}" for score in scores[name])
         print(f"| {name} | {np.median(each):.1f} | {min(each):.1f} | {tokens / np.median(each):,.0f} | {ratio:.2f} | {np.mean(scores[name]):.2f} | {shown} |")
-
-
-def begin(threads: int) -> None:
-    torch.set_num_threads(threads)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
 
 
 def ours(job, how, seed: int, place, threads: int) -> tuple[float, float]:

@@ -38,9 +38,7 @@ PEER = "peer: transformers' Trainer"
 
 def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: int, micro_batch: int, steps: int, rounds: int, **rest) -> None:
     threads, precision, profile = rest["threads"], rest["precision"], rest["profile"]
-    torch.set_num_threads(threads)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    set_up(threads)
     place = device.pick()
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}")
@@ -54,7 +52,7 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
         if profile:
             return profiled(run, profile)
         # Each variant in a process of its own: what one sets, as how memory is kept, is not the others'.
-        workers = {name: ProcessPoolExecutor(1, get_context("spawn")) for name in variants}
+        workers = {name: ProcessPoolExecutor(1, get_context("spawn"), set_up, (threads,)) for name in variants}
         taken, memory = {name: [] for name in variants}, {}
         for number in range(rounds):
             for name in variants[:: -1 if number % 2 else 1]:
@@ -74,6 +72,13 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
         held = f"{memory[name] / 2**30:.1f}" if place.type == "cuda" else ""
         mfu = f"{flops / seconds / peak:.1%}" if peak else ""
         print(f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} | {mfu} | {held} |")
+
+
+def set_up(threads: int) -> None:
+    """Of each process."""
+    torch.set_num_threads(threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def save_model(folder: Path, vocabulary: Path, layers: int, hidden: int, dropout: float) -> BertConfig:
@@ -112,9 +117,6 @@ class Bench:
 
     def take(self, name: str) -> tuple[list[float], int]:
         """Seconds of each step of a variant, and the most bytes that it held."""
-        torch.set_num_threads(self.threads)
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
         device.forget_peak_memory()
         seconds, held = self.variants()[name](), device.peak_memory()
         # The next variant is to have all of the device.
