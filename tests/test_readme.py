@@ -197,6 +197,7 @@ def test_what_corpus_dropped_and_segment_cut_is_shown(project):
     dropped, words = [line for line in WWM if line.startswith("wwm show ") and ".arrow" not in line]
     assert run(dropped, project) == "short, web, 2 characters\n短0\n\nshort, web, 2 characters\n短1\n\nshort, web, 2 characters\n短2\n"
     assert run(words, project) == "document 0: a1, from web\n语言 | 模型 | 。\n好\n"
+    assert run(f"{words} --from 9", project) == "data/segment/train/00000.parquet has nothing from number 9 on\n"
 
 
 @pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm f1 ")])

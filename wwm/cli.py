@@ -87,8 +87,7 @@ def show(
         raise ValueError(
             f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or .jsonl file that a stage wrote"
         )
-    for line in lines:
-        print(line)
+    print("\n".join(lines) or f"{file} has nothing from number {start} on")
 
 
 @commands.command()

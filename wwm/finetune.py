@@ -61,26 +61,23 @@ def main(model: str, task: str) -> None:
     cell = prepare(folder, place, given, finetune, options.learning_rates, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
-    code = [
-        Path(module.__file__)
-        for module in (
-            answering,
-            classification,
-            device,
-            dropout,
-            optim,
-            reading,
-            reading_scores,
-            seeds,
-            simplify,
-            task_files,
-            task_rows,
-            tasks,
-            tokenization,
-            tuning,
-        )
-    ] + [Path(__file__)]
-    with files.scratch(f"finetune-{model}-{task}", [folder, place, *code], settings) as work:
+    code = files.content_hash(__file__) + files.code(
+        answering,
+        classification,
+        device,
+        dropout,
+        optim,
+        reading,
+        reading_scores,
+        seeds,
+        simplify,
+        task_files,
+        task_rows,
+        tasks,
+        tokenization,
+        tuning,
+    )
+    with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code}) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}

@@ -40,10 +40,9 @@ def main(name: str) -> None:
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
     settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", *HOW}), "model": model.model_dump()}
     changing = settings | {"pretrain": pretrain.model_dump(exclude={"models", *HOW, *LOOKS})}
-    code = [
-        Path(__file__),
-        *(Path(module.__file__) for module in (checkpoint, curve, device, dropout, loader, masking, micro_batch, model_code, optim, sharded, step, trainer)),
-    ]
+    code = files.content_hash(__file__) + files.code(
+        checkpoint, curve, device, dropout, loader, masking, micro_batch, model_code, optim, sharded, step, trainer
+    )
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -51,7 +50,7 @@ def main(name: str) -> None:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples, *code], changing))
+            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples], changing | {"code": code}))
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""

@@ -48,7 +48,7 @@ class Architecture(Section):
 
 
 class InitialModel(Section):
-    source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`. A folder is copied when the stage runs.")
+    source: str = Field(description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit, branch or tag if it is to stay the same. A folder is copied when the stage runs.")
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
     seed: Seed | None = Field(None, description="Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null.")
     own_vocabulary: bool = Field(
@@ -164,7 +164,7 @@ class Fetch(Section):
     """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
 
     tasks: dict[Name, str] = Field(
-        description="Tasks of the table -> `hub` for the data set that the table names, another data set on the hub, or a folder in its layout. Other files in data/tasks/NAME stay."
+        description="Tasks of the table -> `hub` for the data set that the table names, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other files in data/tasks/NAME stay."
     )
 
 

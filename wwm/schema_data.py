@@ -29,7 +29,7 @@ class Source(Section):
     fields: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a name."
     )
-    dataset: str | None = Field(None, description="A data set on the hub, as `org/name`, that `files` are of; null for `corpus.folder`.")
+    dataset: str | None = Field(None, description="A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`.")
     weight: Annotated[float, Field(gt=0)] = Field(1.0, description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. Default 1.")
 
     @model_validator(mode="before")
@@ -67,7 +67,7 @@ class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
     source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
+        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small` or `LTP/small@main`. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
     )
     gold: str = Field(
         description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."
@@ -95,7 +95,7 @@ class Vocab(Section):
     """The WordPiece tokenizer."""
 
     source: str = Field(
-        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`. A file or folder is copied when the stage runs: after changing it, `dvc repro -f -s vocab`."
+        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if it is to stay the same. A file or folder is copied when the stage runs: after changing it, `dvc repro -f -s vocab`."
     )
     size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
     train_characters: Positive = Field(description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer.")

@@ -22,11 +22,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Hub:
-    """Where the hub has a task as plain files, to be had freely: `files` by split, as globs in the data set `name`."""
+    """Where the hub has a task as plain files, to be had freely: `files` by split, as globs in the data set `name`, which is NAME or NAME@REVISION."""
 
     name: str
     files: dict[str, str]
-    revision: str = "main"
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ TASKS = {
             sha256={"DRCD_dev.json": "e236df03861ba241bd7b29628cd48b3b8e339c60137e041a4358b5320ed61928"},
             recipe=recipe(3e-5, 8e-5, 512, 2),
             # The data set itself has a row for each article; the hub's own Parquet copy has stable names.
-            hub=Hub("voidful/DRCD", {split: f"default/{split}/*.parquet" for split in ("train", "dev", "test")}, "refs/convert/parquet"),
+            hub=Hub("voidful/DRCD@refs/convert/parquet", {split: f"default/{split}/*.parquet" for split in ("train", "dev", "test")}),
         ),
         Task(
             name="cjrc",
