@@ -18,11 +18,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 demo: setup
 	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
 
+# A file at a time for each of two processes, in the order of names: test_pipeline and test_pretrain, the longest, run side by side.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
-	python -m pytest -m "not slow"
+	python -m pytest -m "not slow" $(TWO)
 
 test-slow: setup
-	python -m pytest -m slow
+	python -m pytest -m slow $(TWO)
 
 test-tpu: setup-tpu
 	.venv-tpu/bin/python -m pytest tests/test_tpu.py
