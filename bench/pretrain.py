@@ -39,7 +39,7 @@ PEER = "peer: transformers' Trainer"
 def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: int, micro_batch: int, steps: int, rounds: int, **rest) -> None:
     threads, precision, profile = rest["threads"], rest["precision"], rest["profile"]
     set_up(threads)
-    place = device.pick()
+    place, micro_batch = device.pick(), min(micro_batch, batch)
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}")
     with tempfile.TemporaryDirectory() as folder:

@@ -98,9 +98,9 @@ def task_page(task: Task) -> str:
     if task.hub:
         facts["fetched by"] = f"`fetch.tasks: {{{task.name}: hub}}`, from the data set `{task.hub.name}`"
     else:
-        facts["fetched by"] = "hand: it is not to be downloaded freely" if task.source.startswith("http") else "the stage `demo`"
+        facts["fetched by"] = "hand, from its home; see the licence" if task.source.startswith("http") else "the stage `demo`"
     for name, digest in task.sha256.items():
-        facts[f"sha256 of {name}"] = f"`{digest}`"
+        facts[f"sha256 of {name}"] = f"`{digest}`" if digest else "not known"
     note = f"\n\nOn the authors' figures: {task.footnote}" if task.footnote else ""
     return f"# {task.title}\n\n{task.remark}\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in facts.items()) + note + "\n"
 

@@ -12,7 +12,7 @@ import torch
 import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig
+from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, BertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, ErnieConfig
 
 from wwm import classification, device, finetune, tokenization, tuning
 from wwm.task_rows import Example
@@ -203,6 +203,29 @@ def test_a_checkpoint_that_lacks_encoder_weights_is_not_fine_tuned_at_random(pro
     save_file({name: tensor for name, tensor in tensors.items() if "layer.1.output" not in name}, "models/bert/model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="models/bert lacks 4 tensors of its model, first bert.encoder.layer.1.output.LayerNorm.bias"):
         finetune.main("bert", "reviews")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ErnieConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64),
+        ElectraConfig(embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64),
+        AlbertConfig(embedding_size=16, hidden_size=32, num_attention_heads=2, intermediate_size=64),
+        DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=64),
+        DebertaV2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, type_vocab_size=0),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_a_model_of_another_kind_than_bert_is_fine_tuned_whole(project, config):
+    change(task={"epochs": 1}, seeds=1)
+    config.vocab_size = len(tokenization.load("models/bert").get_vocab())
+    (project / "models/bert/model.safetensors").unlink()
+    AutoModel.from_config(config).save_pretrained("models/bert")
+    finetune.main("bert", "reviews")
+    assert result()["parameters"] == sum(parameter.numel() for parameter in AutoModelForSequenceClassification.from_pretrained("models/bert").parameters())
+    for split in ("train", "dev"):
+        squad(project / "data/tasks/cmrc2018", split, [("房间很干净，服务也好。", "服务？", [{"text": "好", "answer_start": 9}])] * 4)
+    assert read_task("cmrc2018", epochs=1)["parameters"]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_stage_depends_on_every_module_that_can_change_its_bytes(stage):
 def test_what_a_stage_keeps_over_a_kill_is_keyed_by_every_module_that_can_change_it(stage):
     tree = ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8"))
     (code,) = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"]
-    named = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)} - {"files", "Path", "module"}
+    named = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)} - {"files"}
     assert {name.removesuffix("_code") for name in named} - {"__file__"} == reached(stage) - {stage} - PASSED_ON and "__file__" in named
 
 

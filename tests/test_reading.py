@@ -69,7 +69,7 @@ def test_answer_without_one_place_only_scores(text):
     assert lost.answers == (Answer(text, -1),)
     assert reading.taught(lost) is None
     assert (counts["misaligned"], counts["lost"]) == (2, 1)
-    assert reading.unreachable(cut(lost, 64), [lost]) == 1
+    assert reading.unreachable(cut(lost, 64), [lost], 128) == 1
 
 
 def test_question_without_answers_is_dropped_where_empty_is_no_choice():
@@ -103,7 +103,9 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
         ('{"data": [{"title": "x"}]}', r"dev.json: data\[0\]: paragraphs is missing or no list"),
         ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"dev.json: data\[0\].paragraphs\[0\]: context is missing or no str"),
         (squad(ask("a", ("三", 2)), {"question": "问"}), r"dev.json: data\[0\].paragraphs\[0\].qas\[1\]: id is missing or no str"),
-        (squad({"id": "a", "question": "问"}), "dev.json: question a: answers is missing or no list"),
+        (squad({"id": "a", "question": "问", "answers": {}}), "dev.json: question a: answers is missing or no list"),
+        (squad({"id": "a", "question": "问"}), "dev.json: none of its 1 questions has an answer"),
+        (squad(ask("a", ("三", 2)), {"id": "b", "question": "问"}), "dev.json: question b: answers is missing, which other questions have"),
         (squad({"id": "a", "answers": []}), "dev.json: question a: question is missing or no str"),
         (squad({"id": "a", "question": "问", "answers": [{"text": "三"}]}), "dev.json: question a: answer_start is missing or no int"),
         (squad({"id": "a", "question": "问", "answers": [{"answer_start": 3}]}), "dev.json: question a: text is missing or no str"),
@@ -215,7 +217,7 @@ def test_answer_at_the_end_of_a_context_far_over_the_length_is_in_the_last_windo
     assert len(made) == 123 and all(len(window.ids) <= 64 for window in made)
     assert [i for i, window in enumerate(made) if reading.target(window, asked.answers[0]) != (0, 0)] == [122]
     assert reading.target(made[-1], asked.answers[0]) == (len(made[-1].ids) - 2,) * 2
-    assert reading.unreachable(made, [asked]) == 0
+    assert reading.unreachable(made, [asked], 128) == 0
 
 
 def test_answer_that_is_no_span_points_to_cls():
@@ -227,7 +229,7 @@ def test_answer_that_begins_and_ends_inside_pieces_takes_them_whole():
     asked = question(("rob", 2), context="的probability。")  # 的 pro ##ba ##bility 。
     [window] = cut(asked, 64)
     assert [pieces(window)[position] for position in reading.target(window, asked.answers[0])] == ["pro", "##ba"]
-    assert reading.unreachable([window], [asked]) == 1
+    assert reading.unreachable([window], [asked], 128) == 1
 
 
 def test_emoji_and_dropped_characters_inside_an_answer_are_returned_as_they_stand():
@@ -235,7 +237,7 @@ def test_emoji_and_dropped_characters_inside_an_answer_are_returned_as_they_stan
     [window] = cut(question(context=context), 64)
     for text in ("👨\u200d👩", "二\u200b三\x00四", "臺\u3000灣", "一👨\u200d👩二\u200b三\x00四 臺\u3000灣。"):
         asked = question((text, context.index(text)), context=context)
-        assert reading.unreachable([window], [asked]) == 0, repr(text)
+        assert reading.unreachable([window], [asked], 128) == 0, repr(text)
 
 
 def test_dropped_characters_at_the_ends_of_an_answer_move_no_target_but_cannot_be_returned():
@@ -243,7 +245,7 @@ def test_dropped_characters_at_the_ends_of_an_answer_move_no_target_but_cannot_b
     [window] = cut(asked, 64)
     assert reading.target(window, asked.answers[0]) == (4, 4)
     assert reading.target(window, Answer("\u200b", 2)) == (0, 0)
-    assert reading.unreachable([window], [asked]) == 1
+    assert reading.unreachable([window], [asked], 128) == 1
 
 
 def test_pieces_that_share_one_character_are_taken_together():
@@ -257,14 +259,19 @@ def test_pieces_that_share_one_character_are_taken_together():
 def test_answer_longer_than_any_window_is_unreachable_unless_another_one_is_not():
     long, short = ("二三四五六七八", 1), ("十", 9)
     made = cut(question(), max_seq_length=10)
-    assert reading.unreachable(made, [question(long)]) == 1
-    assert reading.unreachable(made, [question(long, short)]) == 0
-    assert reading.unreachable(made, [question(long, ("YES", -1))], CHOICES) == 0
+    assert reading.unreachable(made, [question(long)], 128) == 1
+    assert reading.unreachable(made, [question(long, short)], 128) == 0
+    assert reading.unreachable(made, [question(long, ("YES", -1))], 128, CHOICES) == 0
 
 
 def test_answer_is_unreachable_where_the_window_of_most_context_does_not_hold_it():
     # 四 has most context in 一二三四五; 四五六 stands in 三四五六七 only.
-    assert reading.unreachable(cut(question(), max_seq_length=10), [question(("四五六", 3))]) == 1
+    assert reading.unreachable(cut(question(), max_seq_length=10), [question(("四五六", 3))], 128) == 1
+
+
+def test_answer_with_more_pieces_than_the_longest_that_is_given_is_unreachable():
+    asked = question(("二三四", 1))
+    assert [reading.unreachable(cut(asked, 64), [asked], length) for length in (2, 3)] == [1, 0]
 
 
 # Answers
@@ -413,8 +420,8 @@ def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
         ("cmrc train", 512, 128, 64, 43),
         ("cmrc dev", 512, 128, 64, 0),
         ("drcd dev", 512, 128, 64, 0),
-        # `2009年` where the context has `02009年`.
-        ("cjrc dev", 512, 128, 64, 4),
+        # `2009年` where the context has `02009年`; four are longer than 128 pieces.
+        ("cjrc dev", 512, 128, 64, 8),
         pytest.param("cmrc train", 64, 16, 24, 2582, marks=pytest.mark.slow),
         ("cmrc dev", 64, 16, 24, 313),
         ("drcd dev", 64, 16, 24, 18),
@@ -424,4 +431,4 @@ def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
 def test_answers_out_of_reach_of_the_released_vocabulary_are_few(real, name, max_seq_length, stride, max_query_length, expected):
     questions, _ = real[name]
     made = reading.windows(real["vocab"], questions, max_seq_length, stride, max_query_length)
-    assert reading.unreachable(made, questions, FILES[name][2]) == expected
+    assert reading.unreachable(made, questions, 128, FILES[name][2]) == expected

@@ -260,6 +260,9 @@ def test_a_reading_test_file_without_answers_is_not_scored_not_even_where_none_i
         (tmp_path / f"{split}.json").write_text(asked(answer), encoding="utf-8")
     data = load(tmp_path, TASKS[task])
     assert "test" not in data.splits and "none of its 1 questions has an answer" in data.missing["test"]
+    bare = (tmp_path / "test.json").read_text(encoding="utf-8").replace(', "answers": []', "")
+    (tmp_path / "test.json").write_text(bare, encoding="utf-8")
+    assert "answers" not in bare and "none of its 1 questions has an answer" in load(tmp_path, TASKS[task]).missing["test"]
 
 
 def test_labels_of_minus_one_are_none(tmp_path):

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel
 
 from wwm import reading, reading_scores
-from wwm.classification import check_loaded, count_parameters, padded
+from wwm.classification import check_loaded, count_parameters, padded, taken
 from wwm.tuning import passes
 
 N_BEST = 20
@@ -27,7 +27,7 @@ class Reader(torch.nn.Module):
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(R, 2, L + choices) logits of start and end over positions, then choices; float32, -inf at padding."""
-        said = self.outputs(self.encoder(**inputs).last_hidden_state).float()
+        said = self.outputs(self.encoder(**taken(self.encoder, inputs)).last_hidden_state).float()
         spans = said[:, :, :2].masked_fill(inputs["attention_mask"][:, :, None] == 0, -torch.inf)
         return torch.cat([spans.transpose(1, 2), said[:, 0, 2:].unflatten(1, (2, -1))], 2)
 
@@ -61,7 +61,7 @@ class Answering:
 
     def model(self) -> Reader:
         encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)
-        check_loaded(self.folder, info["missing_keys"], "pooler.")
+        check_loaded(self.folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
         return Reader(encoder, len(self.spoken))
 
     def loss(self, model: Reader, rows: np.ndarray, place: torch.device) -> torch.Tensor:
@@ -92,8 +92,10 @@ class Answering:
         return scores, {f"{split}.json": official, f"{split}_nbest.json": told}
 
     def unreachable(self) -> dict[str, int]:
-        """By split, the questions that no window lets answer to the letter."""
-        return {split: reading.unreachable(self.windows[split], questions, self.choices) for split, questions in self.questions.items()}
+        """By split, the questions that cannot be answered to the letter."""
+        return {
+            split: reading.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices) for split, questions in self.questions.items()
+        }
 
     def parameters(self) -> int:
         return count_parameters(self.folder, 2)

@@ -1,5 +1,6 @@
 """Single texts and pairs with a label: BERT, dropout, one linear layer on the pooled output, as the authors had it."""
 
+import inspect
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,12 +32,12 @@ class Classification:
     def model(self):
         config = AutoConfig.from_pretrained(self.folder, num_labels=len(self.labels))
         model, info = AutoModelForSequenceClassification.from_pretrained(self.folder, config=config, dtype=torch.float32, output_loading_info=True)
-        check_loaded(self.folder, info["missing_keys"], "classifier.")
+        check_loaded(self.folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")])
         return model
 
     def loss(self, model, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         inputs, labels = collate(self.encoded["train"], rows, place)
-        return cross_entropy(model(**inputs).logits.float(), labels, reduction="sum")
+        return cross_entropy(model(**taken(model, inputs)).logits.float(), labels, reduction="sum")
 
     def score(self, model, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
         """{"accuracy": percent of the rows whose best class is their label}; the label of each row, in the file's order."""
@@ -44,7 +45,7 @@ class Classification:
         found = np.zeros(len(data.labels), np.int64)
         for rows in passes(self.lengths[split], positions):
             inputs, _ = collate(data, rows, place)
-            found[rows] = model(**inputs).logits.argmax(-1).cpu().numpy()
+            found[rows] = model(**taken(model, inputs)).logits.argmax(-1).cpu().numpy()
         return {"accuracy": round(100 * float((found == data.labels).mean()), 4)}, {f"{split}.json": [self.labels[label] for label in found]}
 
     def parameters(self) -> int:
@@ -58,11 +59,10 @@ def count_parameters(folder: Path, n_labels: int) -> int:
         return sum(parameter.numel() for parameter in AutoModelForSequenceClassification.from_config(config).parameters())
 
 
-def check_loaded(folder: Path, missing: list[str], head: str) -> None:
-    """Raises ValueError if anything but the head would be random."""
-    lacks = sorted(name for name in missing if not name.startswith(head))
-    if lacks:
-        raise ValueError(f"{folder} lacks {len(lacks)} tensors of its model, first {lacks[0]}; save it whole (BertForPreTraining)")
+def check_loaded(folder: Path, missing: list[str]) -> None:
+    """Raises ValueError if any tensor is `missing` from what a pre-trained model brings along; the head is new."""
+    if missing:
+        raise ValueError(f"{folder} lacks {len(missing)} tensors of its model, first {min(missing)}; save it whole (BertForPreTraining)")
 
 
 def encode(tokenizer: Tokenizer, examples: list, max_seq_length: int) -> Encoded:
@@ -76,6 +76,12 @@ def encode(tokenizer: Tokenizer, examples: list, max_seq_length: int) -> Encoded
 def collate(data: Encoded, rows: np.ndarray, place: torch.device) -> tuple[dict, torch.Tensor]:
     """Model inputs (rows, longest of them) and labels (rows,)."""
     return padded([data.ids[row] for row in rows], [data.types[row] for row in rows], place), torch.from_numpy(data.labels[rows]).to(place)
+
+
+def taken(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of the inputs that the model knows: DistilBERT has no segments."""
+    known = inspect.signature(model.forward).parameters
+    return {name: tensor for name, tensor in inputs.items() if name in known}
 
 
 def padded(ids: list[np.ndarray], types: list[np.ndarray], place: torch.device) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ def unknown_table(results: Results) -> Table:
 def unreachable_table(models: list[str], tasks: list[Task]) -> Table:
     columns = [(task, split) for task in tasks for split in task.scored]
     rows = [[model, *(unreachable(task, model, split) for task, split in columns)] for model in models]
-    caption = "Questions none of whose answers the model's windows and WordPieces can return to the letter."
+    caption = "Questions none of whose answers the model's windows, WordPieces and longest answer let it return to the letter."
     return Table("Answers out of reach, in percent", caption, ["model", *(f"{task.title} {split}" for task, split in columns)], rows, [])
 
 

@@ -23,9 +23,9 @@ def main(task: str) -> None:
             f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence: {table.licence}), and put its files into data/tasks/{task}"
         )
     out = Path("data/tasks", task)
-    with track.run("fetch", name=task, params={"source": source, "dataset": table.hub.name}, outs=[out]):
+    name = table.hub.name if source == "hub" else source
+    with track.run("fetch", name=task, params={"dataset": name}, outs=[out]):
         choices = "`hub`, a data set on the hub, or a folder in its layout"
-        name = table.hub.name if source == "hub" else source
         folder = hub.folder(name, f"fetch.tasks.{task}", list(table.hub.files.values()), choices, repo_type="dataset")
         found = {split: sorted(folder.glob(pattern)) for split, pattern in table.hub.files.items()}
         for split, parts in found.items():

@@ -6,7 +6,8 @@ from pathlib import Path
 def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: str = "model") -> Path:
     """`source` itself if it is a folder, else the files of NAME or NAME@REVISION on the hub that match `patterns`, downloaded.
 
-    REVISION is a commit, a branch or a tag; without one the newest commit is taken, and told. Raises ValueError that names the
+    REVISION is a commit, a branch or a tag; without one the newest commit is taken, or the newest that was
+    downloaded if the hub does not answer, and told. Raises ValueError that names the
     params `key` and the `choices` there are.
     """
     if Path(source).is_dir():
@@ -22,5 +23,5 @@ def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: 
         raise ValueError(f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use {choices}{mirror}") from None
     if found.name != revision:
         # The name of a snapshot's folder is its commit.
-        print(f"{key}: {source} is {name}@{found.name} today; name that to have the same files again", flush=True)
+        print(f"{key}: {source} is {name}@{found.name}; name that to have the same files again", flush=True)
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from wwm import files, hub
 
 PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
-TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "sentencepiece.bpe.model")
+TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model")
 
 
 def main(name: str) -> None:

@@ -1,11 +1,15 @@
 """BERT's AdamW and LAMB, and the schedule that both follow."""
 
+import re
+
 import torch
+
+NORM = re.compile("LayerNorm|layer_norm")
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     """Weights, which decay and which LAMB adapts, and biases and LayerNorm, which do neither (google-research/bert, optimization.py)."""
-    plain = [p for name, p in model.named_parameters() if p.requires_grad and (name.endswith(".bias") or "LayerNorm" in name)]
+    plain = [p for name, p in model.named_parameters() if p.requires_grad and (name.endswith(".bias") or NORM.search(name))]
     chosen = {id(p) for p in plain}
     weights = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     return [{"params": weights, "weight_decay": weight_decay, "adapt": True}, {"params": plain, "weight_decay": 0.0, "adapt": False}]

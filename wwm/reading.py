@@ -65,7 +65,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object") from None
     questions: dict[str, Question] = {}
-    counts, unusable, answered = dict.fromkeys(COUNTED, 0), [], False
+    counts, unusable, bare, answered = dict.fromkeys(COUNTED, 0), [], [], False
     for i, entry in enumerate(field(file, "data", list, f"{path}")):
         for j, paragraph in enumerate(field(entry, "paragraphs", list, f"{path}: data[{i}]")):
             where = f"{path}: data[{i}].paragraphs[{j}]"
@@ -76,6 +76,9 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                 if name in questions:
                     raise ValueError(f"{told} comes twice; ids must differ, for predictions are kept by them")
                 answers = []
+                if asked.get("answers") is None:
+                    bare.append(name)
+                    asked = asked | {"answers": []}
                 for given in field(asked, "answers", list, told):
                     answer, quirk = placed(field(given, "text", str, told), field(given, "answer_start", int, told), context, choices)
                     answers.append(answer)
@@ -91,6 +94,8 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                 questions[name] = question
     if not questions:
         raise ValueError(f"{path} has no questions")
+    if 0 < len(bare) < len(questions):
+        raise ValueError(f"{path}: question {bare[0]}: answers is missing, which other questions have; [] stands for none")
     if not answered:
         raise Unlabelled(f"{path}: none of its {len(questions):,} questions has an answer")
     if len(unusable) > len(questions) / 2:
@@ -179,11 +184,11 @@ def target(window: Window, answer: Answer) -> tuple[int, int]:
     return (window.first + int(pieces[0]), window.first + int(pieces[-1])) if len(pieces) else (0, 0)
 
 
-def unreachable(windows: Sequence[Window], questions: Sequence[Question], choices: tuple[str, ...] = ()) -> int:
-    """Questions none of whose answers `answers` can return to the letter, whatever the logits and however long it may be.
+def unreachable(windows: Sequence[Window], questions: Sequence[Question], max_answer_length: int, choices: tuple[str, ...] = ()) -> int:
+    """Questions none of whose answers `answers` can return to the letter, whatever the logits.
 
-    Such an answer is no choice, and no window in which its first piece has most context holds it whole, or what the
-    pieces cut out of the context is another text.
+    Such an answer is no choice, and it has more than `max_answer_length` pieces, or no window in which its first piece has
+    most context holds it whole, or what the pieces cut out of the context is another text.
     """
     reached = {number for number, question in enumerate(questions) if any(answer.text in choices for answer in question.answers)}
     for window in windows:
@@ -192,7 +197,12 @@ def unreachable(windows: Sequence[Window], questions: Sequence[Question], choice
         question = questions[window.question]
         for answer in question.answers:
             first, last = (position - window.first for position in target(window, answer))
-            if first >= 0 and window.best[first] and question.context[window.offsets[first, 0] : window.offsets[last, 1]] == answer.text:
+            if (
+                0 <= first
+                and last - first < max_answer_length
+                and window.best[first]
+                and question.context[window.offsets[first, 0] : window.offsets[last, 1]] == answer.text
+            ):
                 reached.add(window.question)
     return len(questions) - len(reached)
 

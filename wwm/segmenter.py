@@ -17,6 +17,8 @@ import numpy as np
 
 from wwm import files, hub, perceptron
 
+LTP_FILES = ["*.json", "*.bin", "*.txt", "*.safetensors"]
+
 
 def main() -> None:
     from wwm import params, track
@@ -33,8 +35,10 @@ def main() -> None:
                 origin = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
             else:
                 choices = "`train`, an LTP folder, or a hub name such as LTP/small"
-                source = hub.folder(segmenter.source, "segmenter.source", ["*.json", "*.bin", "*.txt", "*.safetensors"], choices)
-                shutil.copytree(source, folder, dirs_exist_ok=True)
+                source = hub.folder(segmenter.source, "segmenter.source", LTP_FILES, choices)
+                # What else lies there, such as a README that somebody downloaded once, must not make another segmenter of it.
+                for file in {file for pattern in LTP_FILES for file in source.glob(pattern)}:
+                    shutil.copy(file, folder)
                 origin = files.content_hash(folder)
             files.write_json(folder / "origin.json", {"source": segmenter.source, "sha256": origin})
             model = perceptron_file(folder, segmenter.source)
