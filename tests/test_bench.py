@@ -24,8 +24,8 @@ def bench(folder: Path, *arguments: str) -> list[list[str]]:
 @pytest.mark.parametrize("options", [[], ["--compile", "--full-rows"], ["--profile", "profile.txt"]], ids=lambda options: " ".join(options))
 def test_pretraining_is_measured_beside_its_peer(tmp_path, options):
     toy.model(tmp_path / "model")
-    toy.shards(tmp_path / "shards")
-    size = ["--length", "16" if "--full-rows" in options else "32", "--batch", "4", "--steps", "1", "--rounds", "1", "--layers", "1", "--hidden", "64"]
+    toy.shards(tmp_path / "shards", n_documents=200)
+    size = ["--length", "32", "--batch", "4", "--steps", "1", "--rounds", "1", "--layers", "1", "--hidden", "64"]
     rows = bench(tmp_path, "bench.pretrain", "shards", "--vocabulary", "model/vocab.txt", *size, *options)
     if "--profile" in options:
         assert (tmp_path / "profile.txt").stat().st_size
