@@ -1,4 +1,4 @@
-# make demo | test | test-slow | ui     each sets up .venv first; `make setup` does only that
+# make demo | test | test-slow | bench | ui     each sets up .venv first; `make setup` does only that
 # make test-tpu                         sets up .venv-tpu, for TPUs; `make setup-tpu` does only that
 # TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-slow test-tpu ui setup setup-tpu
+.PHONY: demo test test-slow test-tpu bench ui setup setup-tpu
 demo: setup
 	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
 
@@ -25,6 +25,11 @@ test: setup
 
 test-slow: setup
 	python -m pytest -m slow $(TWO)
+
+# On what make demo made; docs/performance.md has the commands of other sizes.
+bench: setup
+	python -m bench.pretrain data/mask/whole-word/64/train --length 64
+	python -m bench.finetune models/bert reviews --length 64
 
 test-tpu: setup-tpu
 	.venv-tpu/bin/python -m pytest tests/test_tpu.py

@@ -6,9 +6,8 @@ from pathlib import Path
 def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: str = "model") -> Path:
     """`source` itself if it is a folder, else the files of NAME or NAME@REVISION on the hub that match `patterns`, downloaded.
 
-    REVISION is a commit, a branch or a tag; without one the newest commit is taken, or the newest that was
-    downloaded if the hub does not answer, and told. Raises ValueError that names the
-    params `key` and the `choices` there are.
+    REVISION is a commit, a branch or a tag; without one the newest commit is taken, or the newest that was downloaded if the
+    hub does not answer, and told. Raises ValueError that names the params `key` and the `choices` there are.
     """
     if Path(source).is_dir():
         return Path(source)
