@@ -40,6 +40,8 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
     threads, precision, profile = rest["threads"], rest["precision"], rest["profile"]
     set_up(threads)
     place, micro_batch = device.pick(), min(micro_batch, batch)
+    if batch % micro_batch:
+        raise SystemExit(f"--batch {batch} is no multiple of --micro-batch {micro_batch}, and the peer would take less")
     print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}")
     with tempfile.TemporaryDirectory() as folder:

@@ -65,10 +65,11 @@ def test_lamb_ratio_is_one_for_a_weight_of_zeros():
 
 
 def test_biases_and_layer_norm_neither_decay_nor_adapt():
-    model = torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 2), "LayerNorm": torch.nn.LayerNorm(2)})
+    # BERT's, and DistilBERT's.
+    model = torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 2), "LayerNorm": torch.nn.LayerNorm(2), "sa_layer_norm": torch.nn.LayerNorm(2)})
     weights, plain = parameter_groups(model, 0.01)
     assert [p.shape for p in weights["params"]] == [(2, 2)] and weights["weight_decay"] == 0.01 and weights["adapt"]
-    assert len(plain["params"]) == 3 and plain["weight_decay"] == 0.0 and not plain["adapt"]
+    assert len(plain["params"]) == 5 and plain["weight_decay"] == 0.0 and not plain["adapt"]
 
 
 def test_schedule_is_google_berts():

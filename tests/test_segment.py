@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from ltp_core.models.utils import instantiate
+from ruamel.yaml import YAML
 
 from wwm import segment, segmenter, simplify, vocab
 
+ROOT = Path(__file__).parent.parent
 GOLD = [
     sentence.split()
     for sentence in (
@@ -170,6 +172,30 @@ def test_ltp_folder_without_its_model_file_is_named(tmp_path):
 def test_folder_that_is_no_ltp_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="my-ltp is no LTP model"):
         segmenter.perceptron_file(tmp_path, "my-ltp")
+
+
+@pytest.mark.parametrize("where", ["folder", "hub"])
+def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_own_files(trained, tmp_path, monkeypatch, where):
+    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    commit = "c" * 40
+    source = tmp_path / "my-ltp" if where == "folder" else tmp_path / "cache/models--org--ltp/snapshots" / commit
+    source.mkdir(parents=True)
+    name = "words.model" if where == "folder" else "cws_model.bin"
+    (source / name).write_bytes((trained / "cws_model.bin").read_bytes())
+    (source / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": name}}))
+    (source / "README.md").write_text("downloaded by somebody else")
+    Path("gold.txt").write_text("".join(" ".join(words) + "\n" for words in GOLD), encoding="utf-8")
+    values = YAML(typ="safe").load((ROOT / "presets/tiny.yaml").read_text(encoding="utf-8"))
+    values["segmenter"] |= {"source": "my-ltp" if where == "folder" else f"org/ltp@{commit}", "gold": "gold.txt", "heldout_share": 0.3}
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    segmenter.main()
+    assert segmenter.perceptron_file(Path("data/segmenter"), "") == f"data/segmenter/{name}"
+    assert Path("data/segmenter/README.md").exists() == (where == "folder")
+    assert json.loads(Path("data/segmenter/origin.json").read_text()).get("commit") == (None if where == "folder" else commit)
 
 
 @pytest.mark.parametrize("config", ["[1]", "{}", '{"nerual": "no"}', '{"nerual": false, "tasks": ["cws"]}', "{"])

@@ -21,6 +21,10 @@ def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: 
         mirror = ", or set HF_ENDPOINT to a mirror of the hub" if isinstance(error, errors.LocalEntryNotFoundError) else ""
         raise ValueError(f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use {choices}{mirror}") from None
     if found.name != revision:
-        # The name of a snapshot's folder is its commit.
         print(f"{key}: {source} is {name}@{found.name}; name that to have the same files again", flush=True)
     return found
+
+
+def origin(folder: Path) -> dict[str, str]:
+    """{"commit": COMMIT} of a folder that `folder` took from the hub, {} of any other."""
+    return {"commit": folder.name} if folder.parent.name == "snapshots" else {}

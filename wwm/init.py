@@ -25,19 +25,19 @@ def main(name: str) -> None:
     base, init = params.load("init")
     model = init.models[params.one_of("init NAME", name, init.models)]
     out, key, choices = Path("models", name), f"init.models.{name}.source", "`random`, a model folder or a hub name"
-    with track.run("init", name=name, params=model.model_dump(), outs=[out]) as run:
+    source = None if model.source == "random" else hub.folder(model.source, key, [*PATTERNS, *TOKENIZER], choices)
+    with track.run("init", name=name, params=model.model_dump() | (hub.origin(source) if source else {}), outs=[out]) as run:
         if model.own_vocabulary:
-            n_parameters = take_over(hub.folder(model.source, key, [*PATTERNS, *TOKENIZER], choices), f"{key}: {model.source}", out)
+            n_parameters = take_over(source, f"{key}: {model.source}", out)
             run.log({"parameters": n_parameters})
             print(f"init {name}: {n_parameters:,} parameters, with a vocabulary of its own")
             return
         vocabulary = list(files.lines("data/vocab/vocab.txt"))
         # Also what a loaded model lacks starts from this.
         torch.manual_seed(base.seed if model.seed is None else model.seed)
-        if model.source == "random":
+        if source is None:
             bert = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump()))
         else:
-            source = hub.folder(model.source, key, [*PATTERNS, "vocab.txt"], choices)
             try:
                 bert, loading = BertForPreTraining.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             except OSError as error:
@@ -65,7 +65,7 @@ def main(name: str) -> None:
             # transformers cuts a text to this length if asked to cut.
             tokenizer = folder / "tokenizer_config.json"
             files.write_json(tokenizer, files.read_json(tokenizer) | {"model_max_length": bert.config.max_position_embeddings})
-            if model.source == "random":
+            if source is None:
                 files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})

@@ -49,7 +49,7 @@ class Architecture(Section):
 
 class InitialModel(Section):
     source: str = Field(
-        description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit, branch or tag if it is to stay the same. A folder is copied when the stage runs."
+        description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if it is to stay the same. A folder is copied when the stage runs."
     )
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
     seed: Seed | None = Field(None, description="Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null.")
@@ -116,7 +116,7 @@ class Pretrain(Section):
     precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
     gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
     compile: bool = Field(
-        description="Each layer goes through torch.compile: faster steps for half a minute at the start; needs a C++ compiler. A TPU compiles by itself."
+        description="Each layer goes through torch.compile: on a GPU faster steps for half a minute at the start; on a CPU measure first. Needs a C++ compiler. A TPU compiles by itself."
     )
     loss_spike: Annotated[float, Field(gt=1)] | None = Field(
         description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."

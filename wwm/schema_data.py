@@ -67,7 +67,7 @@ class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
     source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small` or `LTP/small@main`. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
+        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`, with `@` and a commit if it is to stay the same. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
     )
     gold: str = Field(
         description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."

@@ -32,15 +32,18 @@ def main() -> None:
                 train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
                 # The trainer's own file differs from run to run, though not in what it cuts.
                 made_from = [files.content_hash(segmenter.gold), segmenter.heldout_share, segmenter.epochs, base.seed, version("ltp-extension")]
-                origin = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+                origin = {"sha256": hashlib.sha256(json.dumps(made_from).encode()).hexdigest()}
             else:
                 choices = "`train`, an LTP folder, or a hub name such as LTP/small"
                 source = hub.folder(segmenter.source, "segmenter.source", LTP_FILES, choices)
-                # What else lies there, such as a README that somebody downloaded once, must not make another segmenter of it.
-                for file in {file for pattern in LTP_FILES for file in source.glob(pattern)}:
-                    shutil.copy(file, folder)
-                origin = files.content_hash(folder)
-            files.write_json(folder / "origin.json", {"source": segmenter.source, "sha256": origin})
+                if hub.origin(source):
+                    # What else of it somebody downloaded lies there, too, and must not make another segmenter of it.
+                    for file in (file for pattern in LTP_FILES for file in source.glob(pattern)):
+                        shutil.copy(file, folder)
+                else:
+                    shutil.copytree(source, folder, dirs_exist_ok=True)
+                origin = {"sha256": files.content_hash(folder)} | hub.origin(source)
+            files.write_json(folder / "origin.json", {"source": segmenter.source} | origin)
             model = perceptron_file(folder, segmenter.source)
             scores = {"heldout_sentences": len(heldout), "train_sentences": len(train) if segmenter.source == "train" else 0}
             if model:
