@@ -47,8 +47,8 @@ def data_table(results: Results) -> Table:
             whole = "official" if task.name in authors.published().tasks else "n/a (not one of the authors' tasks)"
             rows.append([task.title, models, *counts, noted or "nothing", twice or "n/a", "; ".join(row["reduced"]) or whole])
     caption = (
-        "Examples of each split. Twice: texts of one split that stand in another, too, whatever their labels. Put right, in whole files: `moved` answers "
-        "that stood elsewhere in their text, `misaligned` ones that stand nowhere in it and only score, questions `lost` to training for having no other."
+        "Examples of each split. Twice: texts of one split that stand in another, too, whatever their labels. Put right, in whole files: moved are answers "
+        "that stood elsewhere in their text, misaligned ones that stand nowhere in it and only score, lost are questions that cannot be trained on for having no other."
     )
     header = ["task", "models", *splits, "left out or put right", "twice", "in what reduced or not official"]
     return Table("Data of the tasks", caption, header, rows, [])
