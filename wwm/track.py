@@ -168,6 +168,7 @@ def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) 
 
 
 def target() -> list[str]:
+    """Server and experiment."""
     return [tracking_uri(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")]
 
 
@@ -188,14 +189,13 @@ def open_run(opening: dict):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    uri = tracking_uri()
+    uri, name = target()
     file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     # two processes that create one SQLite database at once both fail half-way through its migrations
     with open(f"{file}.lock", "w") if file else nullcontext() as lock:
         if lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
         client = MlflowClient(uri)
-        _, name = target()
         experiment = client.get_experiment_by_name(name)
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
@@ -263,7 +263,7 @@ def send(client, run_id: str, messages: list[dict]) -> int:
         client.set_terminated(linked, "FINISHED", message["time"])
         register(client, maker.info.run_id if maker else linked)
     elif "model" in message:
-        if maker := links.find(client, run_id, {f"dvc.models/{message['model']}": message["hash"]}):
+        if maker := links.find(client, links.experiment(client, run_id), {f"dvc.models/{message['model']}": message["hash"]}):
             log(client, maker.info.run_id, metrics=message["scores"], tags={"model": message["model"]})
     else:
         log(client, run_id, tags=message["tags"])
