@@ -37,6 +37,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import artifacts
 from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
 from wwm import hashes, params, tasks, track
+from wwm.errors import UserError
 
 NOTHING = "Nothing to do: every stage is up to date."
 MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
@@ -45,7 +46,7 @@ MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
 def plan(targets: list[str] | None = None) -> networkx.DiGraph:
     """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
 
-    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises ValueError
+    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises UserError
     for an input that is missing and that no stage makes.
     """
     remove_stale_rwlock()
@@ -64,7 +65,7 @@ def plan(targets: list[str] | None = None) -> networkx.DiGraph:
 
 
 def check_inputs(stages: list, outs: set[Path]) -> None:
-    """Raises ValueError for the first dep that is not there and is in no stage's outs; DVC would only say that there is no such file."""
+    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is no such file."""
     keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
     for stage in stages:
         for dep in stage.deps:
@@ -75,7 +76,7 @@ def check_inputs(stages: list, outs: set[Path]) -> None:
                 remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
                 if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):
                     remedy += f": its home is {data.source} (licence: {data.licence})" + (f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else "")
-                raise ValueError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
+                raise UserError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
 
 
 def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
@@ -84,7 +85,7 @@ def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
 
 
 def check_params() -> None:
-    """Raises ValueError with our words for what DVC would only call a template that it cannot resolve."""
+    """Raises UserError with our words for what DVC would only call a template that it cannot resolve."""
     if Path("params.yaml").is_file():
         params.read()
 
@@ -184,7 +185,7 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
     try:
         check_params()
         graph = plan(targets)
-    except (DvcException, ValueError) as error:
+    except (DvcException, UserError) as error:
         sys.exit(f"error: {error}")
     if in_order(graph, True):
         state = pipeline(targets or None, concurrency, return_state=True)

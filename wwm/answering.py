@@ -10,6 +10,7 @@ from transformers import AutoModel
 
 from wwm import reading, reading_scores
 from wwm.classification import check_loaded, count_parameters, padded, taken
+from wwm.errors import UserError
 from wwm.tuning import passes
 
 N_BEST = 20
@@ -44,7 +45,7 @@ class Answering:
         # A question whose answers stand nowhere is scored and teaches nothing.
         train = [question for question in splits.get("train", []) if reading.taught(question, choices)]
         if not train:
-            raise ValueError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
+            raise UserError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
         self.questions = splits | {"train": train}
         self.windows = {
             split: reading.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from wwm.errors import UserError
 from wwm.tuning import passes
 
 
@@ -60,9 +61,9 @@ def count_parameters(folder: Path, n_labels: int) -> int:
 
 
 def check_loaded(folder: Path, missing: list[str]) -> None:
-    """Raises ValueError if any tensor is `missing` from what a pre-trained model brings along; the head is new."""
+    """Raises UserError if any tensor is `missing` from what a pre-trained model brings along; the head is new."""
     if missing:
-        raise ValueError(f"{folder} lacks {len(missing)} tensors of its model, first {min(missing)}; save it whole (BertForPreTraining)")
+        raise UserError(f"{folder} lacks {len(missing)} tensors of its model, first {min(missing)}; save it whole (BertForPreTraining)")
 
 
 def encode(tokenizer: Tokenizer, examples: list, max_seq_length: int) -> Encoded:

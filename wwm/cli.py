@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wwm import command
+from wwm.errors import UserError
 
 NGRAM_PROBS = [0.4, 0.3, 0.2, 0.1]  # MacBERT's
 
@@ -27,7 +28,7 @@ def masks(
     """Print words, WordPieces and units of TEXT, and several draws of each kind of masking."""
     for path, stage in ((vocab, "vocab"), (segmenter / "config.json", "segmenter")):
         if not path.exists():
-            raise ValueError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
+            raise UserError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
     import numpy as np
 
     from wwm import align, masking, segment
@@ -39,7 +40,7 @@ def masks(
     tokens, lower_case = load(str(vocab))
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
-        raise ValueError(f"{text!r} has no pieces to mask; give some text")
+        raise UserError(f"{text!r} has no pieces to mask; give some text")
     _, word_ends = segment.segment_texts([text], segment.on_simplified(segment.load_ltp(str(segmenter), [])))
     starts, ends = np.array(encoding.offsets).T
     continuation = np.array([token.startswith("##") for token in encoding.tokens])
@@ -84,7 +85,7 @@ def show(
     elif file.suffix == ".jsonl":
         lines = look.dropped(file, range(start, start + count))
     else:
-        raise ValueError(
+        raise UserError(
             f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or .jsonl file that a stage wrote"
         )
     print("\n".join(lines) or f"{file} has nothing from number {start} on")
@@ -132,7 +133,7 @@ def preset(
     names = sorted(presets)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        raise ValueError(
+        raise UserError(
             f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has {', '.join(names) or 'none here: run in the project folder'}"
         )
     source = Path("presets", f"{name}.yaml")

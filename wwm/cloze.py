@@ -22,6 +22,7 @@ from transformers import BertForPreTraining
 from transformers.utils import logging
 
 from wwm import device, files, tokenization
+from wwm.errors import UserError
 
 # What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as characters.
 CHINESE_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}")
@@ -57,15 +58,15 @@ def main(model: str) -> None:
     with track.run("cloze", name=model, params={"model": model, "sentences": cloze.sentences, "max_seq_length": cloze.max_seq_length}, outs=[out]) as run:
         bert = load(folder)
         if cloze.max_seq_length > bert.config.max_position_embeddings:
-            raise ValueError(f"cloze.max_seq_length {cloze.max_seq_length} is more than the {bert.config.max_position_embeddings} positions of {folder}")
+            raise UserError(f"cloze.max_seq_length {cloze.max_seq_length} is more than the {bert.config.max_position_embeddings} positions of {folder}")
         shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
         sources = sorted({source for shard in shards for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()})
         if len(sources) > cloze.sentences or not sources:
-            raise ValueError(f"cloze.sentences is {cloze.sentences} and data/segment/heldout has {len(sources)} sources; each needs at least one sentence")
+            raise UserError(f"cloze.sentences is {cloze.sentences} and data/segment/heldout has {len(sources)} sources; each needs at least one sentence")
         documents = (row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist())
         questions, left_out = draw(documents, sources, cloze.sentences // len(sources), cloze.max_seq_length - 2, np.random.default_rng(base.seed))
         if not questions:
-            raise ValueError("data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share")
+            raise UserError("data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share")
         answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
         result = {
             "model": model,
@@ -84,13 +85,13 @@ def main(model: str) -> None:
 
 
 def load(folder: Path) -> BertForPreTraining:
-    """Raises ValueError that names the missing tensors if the checkpoint has no MLM head of its own."""
+    """Raises UserError that names the missing tensors if the checkpoint has no MLM head of its own."""
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
+        raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
     model, info = BertForPreTraining.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     missing = sorted(name for name in info["missing_keys"] if name.startswith("cls.predictions."))
     if missing:
-        raise ValueError(f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head (BertForPreTraining)")
+        raise UserError(f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head (BertForPreTraining)")
     return model.eval()
 
 

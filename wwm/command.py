@@ -7,18 +7,15 @@ from pathlib import Path
 
 import typer
 
+from wwm.errors import UserError
+
 
 @contextmanager
 def user_errors():
-    """A ValueError that wwm itself raised is a message for the user; one from a library is a bug, and keeps its traceback."""
+    """Ends the process with the one line of a UserError, or of a full disk; whatever else is raised is a bug of ours, and keeps its traceback."""
     try:
         yield
-    except ValueError as error:
-        trace = error.__traceback__
-        while trace.tb_next:
-            trace = trace.tb_next
-        if Path(trace.tb_frame.f_code.co_filename).parent != Path(__file__).parent:
-            raise
+    except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from wwm import cleaning, duplicates, engine, files, sources, wikitext
+from wwm.errors import UserError
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
 BLOCK = pa.schema([("text", pa.string()), ("digest", pa.binary(32)), ("characters", pa.int64()), ("dropped", pa.uint8()), ("signature", pa.binary())])
@@ -59,7 +60,7 @@ def main() -> None:
         for name, own in counts.items():
             count(own, np.array([source == name for source in documents.sources])[documents.block], documents, parts)
             if not own["train_documents"] or not own["heldout_documents"]:
-                raise ValueError(
+                raise UserError(
                     f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left for training and {own['heldout_documents']} to measure on, "
                     f"dropped: {', '.join(f'{key[8:]} {own[key]}' for key in sorted(own) if key.startswith('dropped_')) or 'none'}; with corpus.heldout_share {corpus.heldout_share} "
                     f"and corpus.min_characters {corpus.min_characters} each needs one at least: separate documents by a blank line, change these keys, or give more text"

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from wwm import files
+from wwm.errors import UserError
 
 SENTENCE_END = "。！？；：…"
 CLAUSE_END = re.compile("[。！？!?；;，,]")
@@ -116,9 +117,9 @@ def pair_halves(reviews: list[str], rng: np.random.Generator) -> list[dict]:
 
 
 def split(items: list, counts: list[int], rng: np.random.Generator) -> dict[str, list]:
-    """Disjoint random train, dev and test parts of the given sizes, and the rest. Raises ValueError if there are too few."""
+    """Disjoint random train, dev and test parts of the given sizes, and the rest. Raises UserError if there are too few."""
     if sum(counts) > len(items):
-        raise ValueError(f"demo: train_examples + dev_examples + test_examples = {sum(counts)}, but there are only {len(items)}; lower one")
+        raise UserError(f"demo: train_examples + dev_examples + test_examples = {sum(counts)}, but there are only {len(items)}; lower one")
     shuffled = [items[i] for i in rng.permutation(len(items))]
     ends = np.cumsum(counts)
     return {"train": shuffled[: ends[0]], "dev": shuffled[ends[0] : ends[1]], "test": shuffled[ends[1] : ends[2]], "rest": shuffled[ends[2] :]}

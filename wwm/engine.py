@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from wwm import files
+from wwm.errors import UserError
 
 DONE = "done.json"
 # What else than code can change bytes: those that write shards, and what these are made with.
@@ -35,7 +36,7 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
     what: names the work, in scratch/ and in errors. function: one of a module's own, called as function(folder, *arguments)
     in the project's folder; it writes files into `folder` and returns counts that JSON can hold. shards: (key, arguments)
     each, taken as processes come free: what makes them may be a long stream.
-    Raises what `function` raises, and ValueError for a cluster that is not there or runs other code.
+    Raises what `function` raises, and UserError for a cluster that is not there or runs other code.
     """
     from wwm import params
 
@@ -95,7 +96,7 @@ def connected(engine):
         client = Client(engine.scheduler, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, TimeoutError) as error:
-        raise ValueError(f"engine.scheduler: no cluster with a worker answers at {engine.scheduler} ({error}); start one, or set the key to null") from None
+        raise UserError(f"engine.scheduler: no cluster with a worker answers at {engine.scheduler} ({error}); start one, or set the key to null") from None
     with client:
         yield client
 
@@ -108,7 +109,7 @@ def result(what: str, folder: Path, future) -> tuple[Path, dict]:
     try:
         return folder, future.result()
     except KilledWorker:
-        raise ValueError(
+        raise UserError(
             f"{what}: every process that worked on one of the shards was killed, most likely for lack of memory; lower engine.processes or corpus.characters_per_shard"
         ) from None
 
@@ -126,7 +127,7 @@ def done(folder: Path) -> dict | None:
 def finish(project: str, source: str, folder: str, function: Callable, *arguments) -> dict:
     """Makes one shard, whole or not at all; runs in a worker process, which may be on another machine."""
     if source != SOURCE or not Path(project).is_dir():
-        raise ValueError(
+        raise UserError(
             f"engine: a worker does not see {project}, or runs other code or packages; give all machines the same folder and .venv, and start the workers again"
         )
     # The folder that a process works in is one for all its threads.

@@ -6,9 +6,11 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from wwm.errors import UserError
+
 
 def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
-    """One line for each problem; `root` is what the whole file was checked against."""
+    """One line for each problem; `root` is what the whole file was checked against. Raises what a validator raised that is no UserError: a bug of ours."""
     lines = []
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"]))
@@ -19,6 +21,8 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
         elif problem["type"] == "value_error":
+            if not isinstance(problem["ctx"]["error"], UserError):
+                raise problem["ctx"]["error"]
             lines.append(f"{path}: {key + ': ' if key else ''}{problem['ctx']['error']}")
         else:
             lines.append(f"{path}: {key} is {problem['input']!r}: {problem['msg']}")

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from wwm import files, hub, tasks
+from wwm.errors import UserError
 
 
 def main(task: str) -> None:
@@ -19,7 +20,7 @@ def main(task: str) -> None:
     _, fetch = params.load("fetch")
     source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], tasks.named(task)
     if table.hub is None:
-        raise ValueError(
+        raise UserError(
             f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence: {table.licence}), and put its files into data/tasks/{task}"
         )
     out = Path("data/tasks", task)
@@ -30,7 +31,7 @@ def main(task: str) -> None:
         found = {split: sorted(folder.glob(pattern)) for split, pattern in table.hub.files.items()}
         for split, parts in found.items():
             if not parts:
-                raise ValueError(f"fetch.tasks.{task}: {name} has no {table.hub.files[split]}, where {split} is expected; use {choices}")
+                raise UserError(f"fetch.tasks.{task}: {name} has no {table.hub.files[split]}, where {split} is expected; use {choices}")
         made = {f"{split}-{n:05d}-of-{len(parts):05d}{part.suffix}": part for split, parts in found.items() for n, part in enumerate(parts)}
         # What else lies in the folder is the user's own, such as a test file that the hub does not have.
         for old in out.glob("*-[0-9]*-of-[0-9]*.*"):

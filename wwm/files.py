@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wwm.errors import UserError
+
 SCRATCH = Path("scratch")
 
 
@@ -67,7 +69,7 @@ def training_history(model: str | Path) -> dict:
 
 
 def lines(path: str | Path) -> Iterator[str]:
-    """Lines of a UTF-8 file without their ends. Raises ValueError that names the line that is not UTF-8."""
+    """Lines of a UTF-8 file without their ends. Raises UserError that names the line that is not UTF-8."""
     with open(path, "rb") as stream:
         yield from decoded(stream, path)
 
@@ -75,14 +77,14 @@ def lines(path: str | Path) -> Iterator[str]:
 def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
     """Lines of UTF-8 without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
 
-    A byte order mark is left out. Raises ValueError that names the line of `name` that is not UTF-8.
+    A byte order mark is left out. Raises UserError that names the line of `name` that is not UTF-8.
     """
     for number, raw in enumerate(stream, 1):
         try:
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             encoding = "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
-            raise ValueError(
+            raise UserError(
                 f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f {encoding} -t UTF-8`"
             ) from None
 

@@ -34,6 +34,7 @@ from wwm import (
     tokenization,
     tuning,
 )
+from wwm.errors import UserError
 
 
 class Cell(NamedTuple):
@@ -124,16 +125,16 @@ def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, t
 
 
 def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: bool) -> Cell:
-    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises ValueError for what is missing in either."""
+    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises UserError for what is missing in either."""
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
+        raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
     if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
-        raise ValueError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
+        raise UserError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
     config, tokenizer = AutoConfig.from_pretrained(folder), tokenization.load(folder)
     if (entries := tokenizer.get_vocab_size()) > config.vocab_size:
-        raise ValueError(f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its tokenizer.json is another model's")
+        raise UserError(f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its tokenizer.json is another model's")
     if (folder / "vocab.txt").is_file() and entries < (listed := len(list(files.lines(folder / "vocab.txt")))):
-        raise ValueError(f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's")
+        raise UserError(f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's")
     table = described(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = task_files.load(place, table, given.split_dev, given.train_examples, given.scored_examples)
@@ -176,10 +177,10 @@ def described(name: str, own) -> tasks.Task:
 
 
 def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: int) -> tuning.How:
-    """What params.yaml gives, and the table where it does not. Raises ValueError for what neither has, and for inputs longer than the model's `positions`."""
+    """What params.yaml gives, and the table where it does not. Raises UserError for what neither has, and for inputs longer than the model's `positions`."""
     key = f"finetune.tasks.{task}"
     if given.max_seq_length and given.max_seq_length > positions:
-        raise ValueError(f"{key}.max_seq_length {given.max_seq_length} is more than the {positions} positions of the model")
+        raise UserError(f"{key}.max_seq_length {given.max_seq_length} is more than the {positions} positions of the model")
     known = asdict(table.recipe) if table.recipe else {}
     rate = given.learning_rate or (given.sweep[0] if given.sweep else known.get("learning_rates", {}).get(kind))
     length = given.max_seq_length or (known and min(known["max_seq_length"], positions))
@@ -190,7 +191,7 @@ def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: 
         "max_seq_length": length,
     }
     if lacking := [name for name, value in values.items() if not value]:
-        raise ValueError(
+        raise UserError(
             f"{key}.{lacking[0]} is missing, and wwm/tasks.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
         )
     windows = {"stride": given.stride or length // 4, "max_query_length": given.max_query_length, "max_answer_length": given.max_answer_length}

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from wwm import files, hub
+from wwm.errors import UserError
 
 PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
 TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model")
@@ -41,10 +42,10 @@ def main(name: str) -> None:
             try:
                 bert, loading = BertForPreTraining.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             except OSError as error:
-                raise ValueError(f"{key}: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use {choices}") from None
+                raise UserError(f"{key}: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use {choices}") from None
             own = list(files.lines(source / "vocab.txt")) if (source / "vocab.txt").is_file() else None
             if bert.config.vocab_size != len(vocabulary) or own not in (None, vocabulary):
-                raise ValueError(
+                raise UserError(
                     f"{key}: {model.source} has a vocabulary of {bert.config.vocab_size} entries, data/vocab another one of {len(vocabulary)}; "
                     f"set vocab.source to {model.source} too"
                 )
@@ -75,7 +76,7 @@ def main(name: str) -> None:
 def take_over(source: Path, named: str, out: Path) -> int:
     """Copies a model of any architecture with its own tokenizer, for fine-tuning; its parameters.
 
-    Raises ValueError if the folder holds no model, no tokenizer that transformers can write as one file, or another vocabulary than the weights have.
+    Raises UserError if the folder holds no model, no tokenizer that transformers can write as one file, or another vocabulary than the weights have.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -83,16 +84,16 @@ def take_over(source: Path, named: str, out: Path) -> int:
         model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has config.json, model.safetensors and vocab.txt"
         ) from None
     missing = sorted(loading["missing_keys"])
     if lacks := [name for name in missing if "pooler" not in name]:
-        raise ValueError(f"{named} lacks {len(lacks)} tensors of its model, first {lacks[0]}; its weights and its config.json belong to different models")
+        raise UserError(f"{named} lacks {len(lacks)} tensors of its model, first {lacks[0]}; its weights and its config.json belong to different models")
     if lacking := [token for token in ("[CLS]", "[SEP]", "[UNK]") if token not in tokenizer.get_vocab()]:
-        raise ValueError(f"{named} has no {lacking[0]} in its vocabulary; models that are compared here have BERT's special tokens")
+        raise UserError(f"{named} has no {lacking[0]} in its vocabulary; models that are compared here have BERT's special tokens")
     if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(f"{named} has a vocabulary of {len(tokenizer)} entries and weights for {model.config.vocab_size}; its tokenizer is another model's")
+        raise UserError(f"{named} has a vocabulary of {len(tokenizer)} entries and weights for {model.config.vocab_size}; its tokenizer is another model's")
     if missing:
         print(f"{named} has no pooler ({', '.join(missing)}): it can be fine-tuned on reading, and not on classification")
     with files.new_folder(out) as folder:
@@ -102,7 +103,7 @@ def take_over(source: Path, named: str, out: Path) -> int:
         if (source / "training.json").is_file():
             shutil.copy(source / "training.json", folder)
         if not (folder / "tokenizer.json").is_file():
-            raise ValueError(f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a fast one")
+            raise UserError(f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a fast one")
     return sum(parameter.numel() for parameter in model.parameters())
 
 

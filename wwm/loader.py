@@ -10,6 +10,7 @@ import pyarrow as pa
 from numba import njit
 
 from wwm import files, masking
+from wwm.errors import UserError
 
 IGNORED = -100  # what torch's cross_entropy leaves out
 
@@ -29,18 +30,18 @@ class Batch(NamedTuple):
 
 
 def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
-    """The memory-mapped shards in and below a folder, by name, or one shard. Raises ValueError if there is none, or one is broken."""
+    """The memory-mapped shards in and below a folder, by name, or one shard. Raises UserError if there is none, or one is broken."""
     paths = sorted(Path(folder).rglob("*.arrow")) or [path for path in [Path(folder)] if path.is_file()]
     if not paths:
-        raise ValueError(f"{folder} has no *.arrow shard; run the stage mask")
+        raise UserError(f"{folder} has no *.arrow shard; run the stage mask")
     readers = {}
     for path in paths:
         try:
             readers[path] = pa.ipc.open_file(pa.memory_map(str(path)))
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
+            raise UserError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
         if b"settings" not in (readers[path].schema.metadata or {}):
-            raise ValueError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
+            raise UserError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
     return readers
 
 
@@ -57,13 +58,13 @@ class Examples:
     dynamic, seed and number determine its masks, where it is static the number's epoch changes nothing.
 
     folder: shards, or one of them; vocab: the vocab.txt they were made with; seed: of the order and of dynamic masks.
-    Raises ValueError if there is no shard, or if it was made with another vocabulary.
+    Raises UserError if there is no shard, or if it was made with another vocabulary.
     """
 
     def __init__(self, folder: str | Path, vocab: str | Path, seed: int):
         readers = shards(folder)
         if {header(reader)["vocab"] for reader in readers.values()} != {files.content_hash(vocab)}:
-            raise ValueError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
+            raise UserError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
         settings = header(next(iter(readers.values())))
         self.seed = seed
         self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
@@ -129,7 +130,7 @@ class Examples:
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
         if lengths.max() > max_seq_length:
-            raise ValueError(f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that its shards were made for")
+            raise UserError(f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that its shards were made for")
         width = max_seq_length if fixed else int(lengths.max())
         longest_first = np.argsort(-lengths, kind="stable")
         row_of = np.empty(len(lengths), np.int64)

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from wwm import align, engine, examples, files, masking, tokenization
+from wwm.errors import UserError
 
 
 class Pieces(NamedTuple):
@@ -67,7 +68,7 @@ def main(name: str) -> None:
             segmented = chosen.unit != "wordpiece" and pq.read_schema(shards[0]).metadata[b"segmenter"] != b"none"
             shares = {"joined_share": counts["joined"] / max(1, counts["characters"])} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
-                raise ValueError(
+                raise UserError(
                     f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
                     f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
                 )
@@ -127,7 +128,7 @@ def tokenize(documents: pa.Table, tokenizer: tokenization.CorpusTokenizer, token
     characters = np.cumsum([0, *map(len, texts)])
     ids, starts, ends = tokenizer.encode(texts)
     if not len(ids):
-        raise ValueError("mask: no piece is left of the segmented text; see data/corpus")
+        raise UserError("mask: no piece is left of the segmented text; see data/corpus")
     is_continuation = np.array([token.startswith("##") for token in tokens])
     word_ends, _ = flat_ends(documents["word_ends"], characters)
     begins, joined = align.units(starts, ends, is_continuation[ids], word_ends)
@@ -156,7 +157,7 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
     """One pass over the shard."""
     next_sentence_prediction = settings["next_sentence_prediction"]
     if next_sentence_prediction and len(pieces.document_ends) < 2:
-        raise ValueError(
+        raise UserError(
             "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus has only one; "
             "separate documents by a blank line, raise corpus.heldout_share, or set next_sentence_prediction to false"
         )

@@ -8,6 +8,7 @@ import torch
 from torch.distributed.fsdp import FSDPModule
 
 from wwm import device
+from wwm.errors import UserError
 from wwm.loader import Batch, Examples
 from wwm.model import on_device
 from wwm.step import Stepper
@@ -18,16 +19,16 @@ POSITIONS = 16_384  # of one forward pass of a CPU or a TPU core, where nobody s
 def rows_of(name: str, phase, stepper: Stepper, examples: Examples, saved: dict | None) -> int:
     """Rows of one forward pass of each process; saved: what an earlier run found, {"rows", "processes"}, kept by as many processes.
 
-    Raises ValueError where the processes do not divide the batch, devices not the rows, or one row does not fit.
+    Raises UserError where the processes do not divide the batch, devices not the rows, or one row does not fit.
     """
     processes, cores = stepper.processes, device.cores(stepper.processes.device)
     share, rest = divmod(phase.batch_size, processes.count)
     if rest:
         nearest = max(1, round(phase.batch_size / processes.count)) * processes.count
-        raise ValueError(f"pretrain.models.{name}: batch_size {phase.batch_size} is not divisible by {processes.count} processes; nearest is {nearest}")
+        raise UserError(f"pretrain.models.{name}: batch_size {phase.batch_size} is not divisible by {processes.count} processes; nearest is {nearest}")
     if (phase.micro_batch or 0) % cores:
         nearest = max(1, round(phase.micro_batch / cores)) * cores
-        raise ValueError(f"pretrain.models.{name}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is {nearest}")
+        raise UserError(f"pretrain.models.{name}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is {nearest}")
     if phase.micro_batch:
         return phase.micro_batch if cores > 1 else min(share, phase.micro_batch)
     if saved and saved["processes"] == processes.count and saved["rows"] % cores == 0:
@@ -36,7 +37,7 @@ def rows_of(name: str, phase, stepper: Stepper, examples: Examples, saved: dict 
     if processes.device.type == "cuda":
         if isinstance(stepper.plain, FSDPModule):
             # A pass that runs out of memory in one process leaves the others waiting for it.
-            raise ValueError(f"pretrain.models.{name}: micro_batch null cannot be found out with fsdp; set it to a number of rows that fits")
+            raise UserError(f"pretrain.models.{name}: micro_batch null cannot be found out with fsdp; set it to a number of rows that fits")
         found = min(processes.gathered(largest_that_fits(sizes, lambda rows: try_rows(stepper, rows, phase.max_seq_length, examples))))
         device.forget_peak_memory()
     else:
@@ -47,13 +48,13 @@ def rows_of(name: str, phase, stepper: Stepper, examples: Examples, saved: dict 
 
 
 def largest_that_fits(sizes: list[int], attempt: Callable[[int], None]) -> int:
-    """The first of `sizes`, largest first, with which `attempt` finds memory enough. Raises ValueError if it finds none."""
+    """The first of `sizes`, largest first, with which `attempt` finds memory enough. Raises UserError if it finds none."""
     for size in sizes:
         with suppress(torch.OutOfMemoryError):
             attempt(size)
             return size
         torch.cuda.empty_cache()
-    raise ValueError("pretrain: not even one row fits into the memory of this device; set gradient_checkpointing, or take a smaller model or max_seq_length")
+    raise UserError("pretrain: not even one row fits into the memory of this device; set gradient_checkpointing, or take a smaller model or max_seq_length")
 
 
 def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> None:

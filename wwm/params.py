@@ -11,36 +11,37 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wwm import files
+from wwm.errors import UserError
 from wwm.explain import explain
 from wwm.schema import Params
 from wwm.tasks import TASKS
 
 
 def load(section: str, path: str | Path = "params.yaml"):
-    """(base, the section of one stage) of `path`; the whole file is checked. Raises ValueError."""
+    """(base, the section of one stage) of `path`; the whole file is checked. Raises UserError."""
     params = read(path)
     return params.base, getattr(params, section)
 
 
 def read(path: str | Path = "params.yaml") -> Params:
-    """All of `path`, checked. Raises ValueError that names file, key, value and remedy."""
+    """All of `path`, checked. Raises UserError that names file, key, value and remedy."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} does not exist here; run in the project's folder, or write one by `wwm preset demo`")
+        raise UserError(f"{path} does not exist here; run in the project's folder, or write one by `wwm preset demo`")
     try:
         # DVC reads YAML 1.2, where 1e-4 is a number; PyYAML (1.1) would make it a string.
         values = YAML(typ="safe").load("\n".join(files.lines(path)))
     except YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+        raise UserError(f"{path} is not YAML: {error}") from None
     try:
         checked = Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(explain(path, error, Params)) from None
+        raise UserError(explain(path, error, Params)) from None
     try:
         check_names(checked)
         check_sizes(checked)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return checked
 
 
@@ -50,7 +51,7 @@ def check_names(values: Params) -> None:
     for stage in ("init", "pretrain", "truncate"):
         for name in getattr(values, stage).models:
             if name in seen:
-                raise ValueError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
+                raise UserError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
             seen[name] = stage
     compared_only = {name for name, model in values.init.models.items() if model.own_vocabulary}
     trainable = set(seen) - compared_only
@@ -66,9 +67,9 @@ def check_names(values: Params) -> None:
     finetune = values.finetune
     for name, task in finetune.tasks.items():
         if task.define is None and name not in TASKS:
-            raise ValueError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
+            raise UserError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
         if task.define is not None and name in TASKS:
-            raise ValueError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
+            raise UserError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
     lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
@@ -89,7 +90,7 @@ def check_sizes(values: Params) -> None:
     for name, model in values.truncate.models.items():
         last, layers = max(model.layers), size(values, model.source, "num_hidden_layers")
         if layers is not None and last >= layers:
-            raise ValueError(f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0")
+            raise UserError(f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0")
     for name in values.cloze.models:
         at_most("cloze.max_seq_length", values.cloze.max_seq_length, size(values, name, "max_position_embeddings"), f"positions of {name}")
     for name, task in product(values.finetune.models, values.finetune.tasks):
@@ -98,11 +99,11 @@ def check_sizes(values: Params) -> None:
 
 
 def size(values: Params, name: str, key: str) -> int | None:
-    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises ValueError for a circle."""
+    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises UserError for a circle."""
     passed = []
     while name not in values.init.models:
         if name in passed:
-            raise ValueError(f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models")
+            raise UserError(f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models")
         passed.append(name)
         if name in values.truncate.models:
             if key == "num_hidden_layers":
@@ -115,12 +116,12 @@ def size(values: Params, name: str, key: str) -> int | None:
 
 
 def one_of(key: str, value, allowed):
-    """`value`, if it is one of `allowed`; else a ValueError that names them."""
+    """`value`, if it is one of `allowed`; else a UserError that names them."""
     if value not in allowed:
-        raise ValueError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+        raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
     return value
 
 
 def at_most(what: str, value: int, limit: int | None, of: str) -> None:
     if limit is not None and value > limit:
-        raise ValueError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")
+        raise UserError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")

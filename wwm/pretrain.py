@@ -23,6 +23,7 @@ import torch
 
 from wwm import checkpoint, curve, device, dropout, files, loader, masking, micro_batch, optim, sharded, step, trainer
 from wwm import model as model_code
+from wwm.errors import UserError
 
 LAUNCHED = "WWM_LAUNCHED"
 HOW = ("checkpoint_every", "accelerate", "fsdp")  # keys that change no weight but by rounding
@@ -67,7 +68,7 @@ def main(name: str) -> None:
 def launch(name: str, config: str) -> None:
     """Starts this stage again in the processes that an accelerate config file describes, and ends with their exit status."""
     if not Path(config).is_file():
-        raise ValueError(f"pretrain.accelerate: {config} does not exist; write it by `accelerate config --config_file {config}`, or set the key to null")
+        raise UserError(f"pretrain.accelerate: {config} does not exist; write it by `accelerate config --config_file {config}`, or set the key to null")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "-m", "wwm.pretrain", name]
     process = subprocess.Popen(command, env=os.environ | {LAUNCHED: "1"}, preexec_fn=device.end_with_parent)
     stopped = []

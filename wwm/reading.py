@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
+from wwm.errors import UserError
+
 COUNTED = ("moved", "misaligned", "lost", "dropped")
 BEST_LOGITS = 20  # of a window's starts, and of its ends, as run_squad.py's n_best_size
 
 
-class Unlabelled(ValueError):
+class Unlabelled(UserError):
     """A file whose rows have no label, or questions no answer, as those of test sets whose answers are kept."""
 
 
@@ -54,16 +56,16 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     script reads it so, and never looks at `is_impossible`). Counts: answers that were `moved` to the only place where they
     stand, that are `misaligned` (start -1: they stand nowhere, or at several other places); questions `lost` to training,
     for all their answers are misaligned; questions `dropped` as they have no answer at all. What is misaligned or lost is
-    kept, as the official scores count it. Raises Unlabelled where no question at all has an answer, and ValueError that names the file,
+    kept, as the official scores count it. Raises Unlabelled where no question at all has an answer, and UserError that names the file,
     and line and column, entry or question, of broken JSON, a missing field, an id that comes twice, no questions, or more than
     half of the questions lost or dropped.
     """
     if not text.strip("\ufeff \t\r\n"):
-        raise ValueError(f"{path} is empty; expected one SQuAD-style object")
+        raise UserError(f"{path} is empty; expected one SQuAD-style object")
     try:
         file = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object") from None
+        raise UserError(f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object") from None
     questions: dict[str, Question] = {}
     counts, unusable, bare, answered = dict.fromkeys(COUNTED, 0), [], [], False
     for i, entry in enumerate(field(file, "data", list, f"{path}")):
@@ -74,7 +76,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                 name = field(asked, "id", str, f"{where}.qas[{k}]")
                 told = f"{path}: question {name}"
                 if name in questions:
-                    raise ValueError(f"{told} comes twice; ids must differ, for predictions are kept by them")
+                    raise UserError(f"{told} comes twice; ids must differ, for predictions are kept by them")
                 answers = []
                 if asked.get("answers") is None:
                     bare.append(name)
@@ -93,13 +95,13 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
                     unusable.append(name)
                 questions[name] = question
     if not questions:
-        raise ValueError(f"{path} has no questions")
+        raise UserError(f"{path} has no questions")
     if 0 < len(bare) < len(questions):
-        raise ValueError(f"{path}: question {bare[0]}: answers is missing, which other questions have; [] stands for none")
+        raise UserError(f"{path}: question {bare[0]}: answers is missing, which other questions have; [] stands for none")
     if not answered:
         raise Unlabelled(f"{path}: none of its {len(questions):,} questions has an answer")
     if len(unusable) > len(questions) / 2:
-        raise ValueError(
+        raise UserError(
             f"{path}: {len(unusable)} of {len(questions)} questions have no answer that stands in their context, the first is {unusable[0]}; is it another file's?"
         )
     return [question for question in questions.values() if question.answers], counts
@@ -107,7 +109,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
 
 def field(values, key: str, kind: type, where: str):
     if not isinstance(values, dict) or not isinstance(values.get(key), kind):
-        raise ValueError(f"{where}: {key} is missing or no {kind.__name__}")
+        raise UserError(f"{where}: {key} is missing or no {kind.__name__}")
     return values[key]
 
 
@@ -131,7 +133,7 @@ def taught(question: Question, choices: tuple[str, ...] = ()) -> Answer | None:
 def windows(tokenizer: Tokenizer, questions: Sequence[Question], max_seq_length: int, stride: int, max_query_length: int) -> list[Window]:
     """The windows of all questions, in their order; one begins `stride` pieces after another until the context ends.
 
-    A context without pieces has one window. Raises ValueError if a question leaves no room for its context.
+    A context without pieces has one window. Raises UserError if a question leaves no room for its context.
     """
     cls_id, sep_id = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     queries = encoded(tokenizer, [question.question for question in questions])
@@ -142,7 +144,7 @@ def windows(tokenizer: Tokenizer, questions: Sequence[Question], max_seq_length:
         ids, offsets = contexts[question.context]
         room = max_seq_length - len(query) - 3
         if room < 1 or stride < 1:
-            raise ValueError(
+            raise UserError(
                 f"question {question.id} takes {len(query)} pieces of max_seq_length {max_seq_length} at stride {stride}: no room for its context; "
                 "make max_seq_length longer or max_query_length shorter, and stride 1 or more"
             )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from wwm.errors import UserError
 from wwm.schema_data import Corpus, Demo, Mask, Segment, Segmenter, Vocab
 from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Seed, Share, distinct
 
@@ -43,7 +44,7 @@ class Architecture(Section):
     def heads_divide(self):
         if self.hidden_size % self.num_attention_heads:
             heads = min((n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0), key=lambda n: abs(n - self.num_attention_heads))
-            raise ValueError(f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}; nearest is {heads}")
+            raise UserError(f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}; nearest is {heads}")
         return self
 
 
@@ -61,9 +62,9 @@ class InitialModel(Section):
     @model_validator(mode="after")
     def architecture_goes_with_random(self):
         if (self.source == "random") != (self.architecture is not None):
-            raise ValueError("architecture is given for source `random` and null for any other; set one of the two")
+            raise UserError("architecture is given for source `random` and null for any other; set one of the two")
         if self.source == "random" and self.own_vocabulary:
-            raise ValueError("own_vocabulary is for a model that is loaded; remove it")
+            raise UserError("own_vocabulary is for a model that is loaded; remove it")
         return self
 
 
@@ -92,7 +93,7 @@ class Phase(Section):
     @model_validator(mode="after")
     def warmup_fits(self):
         if self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}")
+            raise UserError(f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}")
         return self
 
 
@@ -136,10 +137,10 @@ class Pretrain(Section):
     @model_validator(mode="after")
     def settings_go_together(self):
         if self.fsdp and self.compile:
-            raise ValueError("fsdp and compile do not go together here; set one of them to false")
+            raise UserError("fsdp and compile do not go together here; set one of them to false")
         if self.evaluate_every % self.log_every:
             nearest = max(1, round(self.evaluate_every / self.log_every)) * self.log_every
-            raise ValueError(f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is {nearest}")
+            raise UserError(f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is {nearest}")
         return self
 
 
@@ -186,7 +187,7 @@ class OwnTask(Section):
     @model_validator(mode="after")
     def labels_fit_the_kind(self):
         if self.kind != "reading" and len(self.labels) < 2:
-            raise ValueError(f"labels {self.labels} are fewer than two; name what the files call them")
+            raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
         return self
 
 
@@ -221,7 +222,7 @@ class TaskRun(Section):
     @model_validator(mode="after")
     def one_way_to_the_rate(self):
         if self.learning_rate and self.sweep:
-            raise ValueError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
+            raise UserError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
         return self
 
 
@@ -250,7 +251,7 @@ class Pairs(Section):
     @model_validator(mode="after")
     def pairs_are_whole(self):
         if len(self.models) != len(self.against):
-            raise ValueError(f"{len(self.models)} models against {len(self.against)}; name one for each")
+            raise UserError(f"{len(self.models)} models against {len(self.against)}; name one for each")
         return self
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from wwm.errors import UserError
 from wwm.schema_types import Name, Positive, Section, Share, distinct, sum_to_one
 
 
@@ -40,7 +41,7 @@ class Source(Section):
     @model_validator(mode="after")
     def fields_go_with_the_format(self):
         if (self.format in ("jsonl", "parquet")) != (self.fields is not None):
-            raise ValueError(f"`fields` is needed with the formats jsonl and parquet and null with any other, this is {self.format}")
+            raise UserError(f"`fields` is needed with the formats jsonl and parquet and null with any other, this is {self.format}")
         return self
 
 

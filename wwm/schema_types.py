@@ -4,19 +4,21 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from wwm.errors import UserError
+
 
 def distinct(values: list) -> list:
-    """Raises ValueError that names what stands twice."""
+    """Raises UserError that names what stands twice."""
     for i, value in enumerate(values):
         if value in values[:i]:
-            raise ValueError(f"{value!r} stands twice; remove one")
+            raise UserError(f"{value!r} stands twice; remove one")
     return values
 
 
 def sum_to_one(shares: list[float]) -> list[float]:
-    """Raises ValueError that names the sum."""
+    """Raises UserError that names the sum."""
     if abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"{shares} sum to {sum(shares):g}; they must sum to 1")
+        raise UserError(f"{shares} sum to {sum(shares):g}; they must sum to 1")
     return shares
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from wwm import engine, files, perceptron, simplify
+from wwm.errors import UserError
 from wwm.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
@@ -84,15 +85,15 @@ def cutter(segmenter: str, dictionary: str | None, simplify: bool):
 
 
 def read_dictionary(path: str | None) -> list[str]:
-    """A word a line. Raises ValueError for a missing file and for a line with white space within."""
+    """A word a line. Raises UserError for a missing file and for a line with white space within."""
     if path is None:
         return []
     if not Path(path).is_file():
-        raise ValueError(f"segment.dictionary: {path} does not exist; it is a text file with a word a line")
+        raise UserError(f"segment.dictionary: {path} does not exist; it is a text file with a word a line")
     words = []
     for number, line in enumerate(files.lines(path), 1):
         if len(line.split()) > 1:
-            raise ValueError(f"{path}, line {number}: {line!r} is more than a word; a dictionary has a word a line")
+            raise UserError(f"{path}, line {number}: {line!r} is more than a word; a dictionary has a word a line")
         words += line.split()
     return words
 
@@ -113,7 +114,7 @@ def load_ltp(folder: str, dictionary: list[str]):
 
     # LTP loads what fits and leaves the rest random.
     if missing := model.model.state_dict().keys() - torch.load(Path(folder, "pytorch_model.bin"), map_location="cpu", weights_only=True).keys():
-        raise ValueError(f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy the whole LTP folder")
+        raise UserError(f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy the whole LTP folder")
     # LTP's neural models call what transformers 5 has dropped.
     model.tokenizer.batch_encode_plus = model.tokenizer.__call__
     if torch.cuda.is_available():
@@ -185,12 +186,12 @@ def spaced(character: str) -> bool:
 
 
 def refuse_foreign_code(config, folder: str) -> None:
-    """Raises ValueError if an LTP config names code that is not LTP's own: LTP calls whatever stands there."""
+    """Raises UserError if an LTP config names code that is not LTP's own: LTP calls whatever stands there."""
     if isinstance(config, dict):
         target = config.get("_ltp_target_", "ltp_core.")
         # By attributes of its modules any module that they import is reached, so only plain names are let through.
         if not re.fullmatch(r"ltp_core\.(models\.(ltp_model|processor|components\.\w+|utils\.transformer)\.\w+)?", str(target)):
-            raise ValueError(f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP itself")
+            raise UserError(f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP itself")
         for value in config.values():
             refuse_foreign_code(value, folder)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from wwm import files, hub, perceptron
+from wwm.errors import UserError
 
 LTP_FILES = ["*.json", "*.bin", "*.txt", "*.safetensors"]
 
@@ -54,23 +55,23 @@ def main() -> None:
 
 
 def read_gold(path: Path) -> list[list[str]]:
-    """Sentences as lists of words. Raises ValueError for a missing, empty or undecodable file."""
+    """Sentences as lists of words. Raises UserError for a missing, empty or undecodable file."""
     if not path.is_file():
-        raise ValueError(f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one space")
+        raise UserError(f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one space")
     sentences = [line.split() for line in files.lines(path) if line.strip()]
     if not sentences:
-        raise ValueError(f"{path}: no sentence in it")
+        raise UserError(f"{path}: no sentence in it")
     return sentences
 
 
 def split(sentences: list[list[str]], heldout_share: float) -> tuple[list, list]:
-    """(train, held-out) by the hash of the sentence, so that a repeated sentence stands on one side only. Raises ValueError if one is empty."""
+    """(train, held-out) by the hash of the sentence, so that a repeated sentence stands on one side only. Raises UserError if one is empty."""
     parts: tuple[list, list] = ([], [])
     for words in sentences:
         hashed = int.from_bytes(hashlib.sha256("".join(words).encode()).digest()[:8], "big")
         parts[hashed < heldout_share * 2**64].append(words)
     if not all(parts):
-        raise ValueError(f"segmenter.heldout_share {heldout_share} splits {len(sentences)} gold sentences into {len(parts[0])} and {len(parts[1])}; change it")
+        raise UserError(f"segmenter.heldout_share {heldout_share} splits {len(sentences)} gold sentences into {len(parts[0])} and {len(parts[1])}; change it")
     return parts
 
 
@@ -82,22 +83,22 @@ def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: i
 
 
 def perceptron_file(folder: Path, source: str) -> str | None:
-    """Path of the perceptron's word model, None for a neural LTP model. Raises ValueError for a folder LTP could not load."""
+    """Path of the perceptron's word model, None for a neural LTP model. Raises UserError for a folder LTP could not load."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
+        raise UserError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
     # LTP spells it so.
     if not isinstance(config, dict) or not isinstance(config.get("nerual"), bool):
-        raise ValueError(f"segmenter.source: {source} is no LTP model: its config.json does not say `nerual` true or false")
+        raise UserError(f"segmenter.source: {source} is no LTP model: its config.json does not say `nerual` true or false")
     if config["nerual"]:
         if not (folder / "pytorch_model.bin").is_file():
-            raise ValueError(f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the whole LTP folder")
+            raise UserError(f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the whole LTP folder")
         return None
     tasks = config.get("tasks")
     name = tasks.get("cws") if isinstance(tasks, dict) else None
     if not name or not (folder / name).is_file():
-        raise ValueError(f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy the whole LTP folder")
+        raise UserError(f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy the whole LTP folder")
     return str(folder / name)
 
 

@@ -22,6 +22,7 @@ from fsspec.compression import compr
 from fsspec.utils import infer_compression
 
 from wwm import files, hub
+from wwm.errors import UserError
 
 # JSON lines of brightmart/nlp_chinese_corpus: the fields that make a document, a paragraph each.
 LAYOUTS = {
@@ -91,17 +92,17 @@ class Zstandard(io.RawIOBase):
 
 
 def find(folder: Path, key: str, source) -> list[Place]:
-    """The files of one source, sorted. Raises ValueError, which names `key`, when there is none."""
+    """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
     if urlsplit(source.files).scheme in ("http", "https"):
         return [Place(source.files, size_at(source.files))]
     if Path(source.files).is_absolute() or ".." in Path(source.files).parts:
-        raise ValueError(f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file or glob in it")
+        raise UserError(f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file or glob in it")
     if source.dataset:
         folder = hub.folder(source.dataset, key, [source.files], "a folder in the layout of a hub data set, or a hub name", repo_type="dataset")
     found = sorted(path for path in folder.glob(source.files) if path.is_file())
     if not found:
         remedy = "see which files the data set has" if source.dataset else "set corpus.folder to the folder of your text and this key to a file or glob in it"
-        raise ValueError(f"{key}: no file matches {source.dataset or folder}/{source.files}; {remedy}")
+        raise UserError(f"{key}: no file matches {source.dataset or folder}/{source.files}; {remedy}")
     return [Place(str(path), path.stat().st_size) for path in found]
 
 
@@ -109,13 +110,13 @@ def size_at(address: str) -> int:
     try:
         return fsspec.open(address).fs.size(address) or 0
     except OSError as error:
-        raise ValueError(f"{address} cannot be read, {type(error).__name__}: {error}") from None
+        raise UserError(f"{address} cannot be read, {type(error).__name__}: {error}") from None
 
 
 def documents(place: Place, source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
     """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as they are read.
 
-    Raises ValueError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text.
+    Raises UserError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text.
     """
     empty = True
     try:
@@ -125,9 +126,9 @@ def documents(place: Place, source, progress: Callable[[int], object] = lambda c
     except Exception as error:
         if not isinstance(error, BROKEN) and type(error).__module__.partition(".")[0] != "aiohttp":
             raise
-        raise ValueError(f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again") from None
+        raise UserError(f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again") from None
     if empty:
-        raise ValueError(f"{place.path}: no text in it; remove it or fill it")
+        raise UserError(f"{place.path}: no text in it; remove it or fill it")
 
 
 def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[str]:
@@ -177,9 +178,9 @@ def parsed(line: str, path: str, number: int) -> dict:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{path}, line {number}: no JSON ({error}); each line is an object of its own") from None
+        raise UserError(f"{path}, line {number}: no JSON ({error}); each line is an object of its own") from None
     if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number}: {line[:40]} is no JSON object; each line is an object of its own")
+        raise UserError(f"{path}, line {number}: {line[:40]} is no JSON object; each line is an object of its own")
     return row
 
 
@@ -188,10 +189,10 @@ def joined(row: dict, fields: list[str], where: str) -> str:
     parts: list[str] = []
     for field in fields:
         if field not in row:
-            raise ValueError(f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`")
+            raise UserError(f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`")
         values = row[field] if isinstance(row[field], list) else [row[field]]
         if not all(isinstance(value, str | int | float | None) for value in values):
-            raise ValueError(
+            raise UserError(
                 f"{where}: field {field!r} holds {type(row[field]).__name__} {str(row[field])[:40]}; a document is made of text, set the source's `fields`"
             )
         # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
@@ -216,7 +217,7 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
             # Finished pages would stay in memory.
             root.clear()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
+        raise UserError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
 
 
 def local(element) -> str:

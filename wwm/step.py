@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from wwm import device
 from wwm.curve import Sums
+from wwm.errors import UserError
 from wwm.loader import IGNORED, Batch, Examples, empty
 from wwm.model import Pretraining, on_device
 
@@ -47,7 +48,7 @@ class Stepper:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
 
         Returns its tokens, and whether a process was asked to stop. The loss is the mean over all masked positions of the global
-        batch plus the mean over its examples, never a mean of means. Raises ValueError as `read` does, before the weights change
+        batch plus the mean over its examples, never a mean of means. Raises UserError as `read` does, before the weights change
         but on XLA, where reading is left to the caller.
         """
         lengths = np.concatenate([batch.lengths for batch in batches])
@@ -97,14 +98,14 @@ class Stepper:
         return nullcontext()
 
     def read(self, examples: Examples, max_seq_length: int) -> Sums:
-        """Sums of the steps that are not read yet. Raises ValueError where a gradient is not finite or a loss has jumped, and names the worst example."""
+        """Sums of the steps that are not read yet. Raises UserError where a gradient is not finite or a loss has jumped, and names the worst example."""
         total, unread, self.unread = Sums(), self.unread, []
         for measured, values in zip(unread, torch.stack([m.values for m in unread]).tolist() if unread else []):
             *own, self.norm = values
             sums = Sums(**dict(zip(("mlm", "mlm_correct", "nsp", "nsp_correct"), self.processes.total(own))), **measured.counts)
             loss = sums.mlm / max(1, sums.masked)
             if what := self.gone_wrong(loss):
-                raise ValueError(
+                raise UserError(
                     f"pretrain.models.{self.name}: at step {measured.step} {what}; {self.worst(examples, measured.numbers, max_seq_length)}; "
                     "lower learning_rate, raise warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wwm import files
+from wwm.errors import UserError
 from wwm.task_rows import Example, Split, Unlabelled, read, read_questions
 from wwm.tasks import Task
 
@@ -35,7 +36,7 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
     """All splits of a task.
 
     split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test; train_examples,
-    scored_examples: at most so many of train and of each scored split, chosen by hash. Raises ValueError that names file, line
+    scored_examples: at most so many of train and of each scored split, chosen by hash. Raises UserError that names file, line
     and remedy.
     """
     own_labels = task.kind != "reading" and (folder / CLASSES).is_file()
@@ -60,15 +61,15 @@ def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, 
         splits |= divided(splits["dev"], parts)
         reduced.append(f"{', '.join(parts[:-1])} and {parts[-1]} are parts of the dev set, by hash")
     if "train" not in splits:
-        raise ValueError(
+        raise UserError(
             f"{folder} has no train file; get it from {task.source} (licence: {task.licence}), "
             f"or set finetune.tasks.{task.name}.split_dev to true to train on a part of dev, which no published score is compared with"
         )
     if "dev" not in splits:
-        raise ValueError(f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or put a part of train aside")
+        raise UserError(f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or put a part of train aside")
     for split, found in splits.items():
         if not found.examples:
-            raise ValueError(f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split} file of its own")
+            raise UserError(f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split} file of its own")
     for split, limit in ((split, train_examples if split == "train" else scored_examples) for split in list(splits)):
         if limit and len(splits[split].examples) > limit:
             reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
@@ -118,11 +119,11 @@ def chosen(examples: list, count: int, split: str) -> list:
 
 
 def find(folder: Path, task: Task) -> dict[str, list[Path]]:
-    """The files of each split that is there (several are the parts of one). Raises ValueError where a split has two candidates, or nothing is there."""
+    """The files of each split that is there (several are the parts of one). Raises UserError where a split has two candidates, or nothing is there."""
     where = f"task {task.name}: its home is {task.source} (licence: {task.licence})"
     if not folder.is_dir():
         remedy = f", or fetch them by fetch.tasks.{task.name}" if task.hub else ""
-        raise ValueError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
+        raise UserError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
     found: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."):
         if split := split_of(path.name):
@@ -130,10 +131,10 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
     for split, paths in found.items():
         # As in train-00000-of-00002.parquet.
         if len({re.sub(r"\d{5}-of-\d{5}", "", path.name) for path in paths}) > 1:
-            raise ValueError(f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one")
+            raise UserError(f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one")
     if not found:
         has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        raise ValueError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
+        raise UserError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
     return found
 
 
@@ -147,7 +148,7 @@ def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
     for label, name in enumerate(names):
         texts = sorted((folder / name).glob("*.txt"), key=lambda path: share(path.name))
         if not texts:
-            raise ValueError(f"{folder / name} has no texts; task needs a folder for each of {', '.join(names)}")
+            raise UserError(f"{folder / name} has no texts; task needs a folder for each of {', '.join(names)}")
         begin = 0
         for split, count in BY_LABEL.items():
             # A small sample keeps the proportions.
@@ -160,7 +161,7 @@ def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
 def article(path: Path) -> str:
     text = "\n".join(files.lines(path)).strip()
     if not text:
-        raise ValueError(f"{path} is empty; remove it")
+        raise UserError(f"{path} is empty; remove it")
     return text
 
 

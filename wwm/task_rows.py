@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from wwm import files, reading
+from wwm.errors import UserError
 from wwm.reading import Unlabelled
 from wwm.tasks import COLUMNS, TEXTS, Task
 
@@ -46,7 +47,7 @@ class Split(NamedTuple):
 def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool) -> Split:
     """All rows of one split; names: the labels; by_number: the files may give a label by its place among them.
 
-    Raises ValueError that names file and line of a row that lacks a text or has an unknown label, or an empty split;
+    Raises UserError that names file and line of a row that lacks a text or has an unknown label, or an empty split;
     Unlabelled where the first row has no label, or all rows have ignored ones.
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
@@ -66,27 +67,27 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
                 raise Unlabelled(f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give every row one")
             if label not in spelling:
                 names_row = "; if this is a line of names, tell them by define.columns" if where.endswith(":1") else ""
-                raise ValueError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}{names_row}")
+                raise UserError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}{names_row}")
             texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
             for field, text in zip(TEXTS[task.kind], texts):
                 if not text:
-                    raise ValueError(f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}")
+                    raise UserError(f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}")
             if task.segmented:
                 texts = tuple(BETWEEN_HAN.sub("", text) for text in texts)
             examples.append(Example(texts, names.index(spelling[label])))
     if counts["ignored_labels"] and not examples:
         raise Unlabelled(f"{paths[0]}: all its labels are among those left out, {', '.join(task.ignored_labels)}")
     if not examples:
-        raise ValueError(f"{paths[0]} has no examples; task {task.name} needs some in each of its files")
+        raise UserError(f"{paths[0]} has no examples; task {task.name} needs some in each of its files")
     return Split(examples, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
 
 
 def read_questions(paths: list[Path], task: Task) -> Split:
-    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises ValueError as reading.parse does."""
+    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError as reading.parse does."""
     if paths[0].suffix.lower() == ".parquet":
         text = json.dumps(squad(row for path in paths for row in parquet(path)), ensure_ascii=False)
     elif len(paths) > 1 or paths[0].suffix.lower() != ".json":
-        raise ValueError(f"{paths[0]}: a reading task has one SQuAD-style .json file for each split, or .parquet")
+        raise UserError(f"{paths[0]}: a reading task has one SQuAD-style .json file for each split, or .parquet")
     else:
         text = "\n".join(files.lines(paths[0]))
     questions, counts = reading.parse(text, paths[0], task.labels)
@@ -126,7 +127,7 @@ def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> I
         return
     for where, values in objects:
         if not isinstance(values, dict):
-            raise ValueError(f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with {', '.join((*TEXTS[task.kind], 'label'))}")
+            raise UserError(f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with {', '.join((*TEXTS[task.kind], 'label'))}")
         values = {name.lower(): value for name, value in values.items()}
         yield where, {field: values[name.lower()] for field, names in known.items() for name in names[::-1] if name.lower() in values}
 
@@ -135,7 +136,7 @@ def parquet(path: Path) -> Iterator[dict]:
     try:
         table = pq.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no Parquet file ({error}); fetch it anew") from None
+        raise UserError(f"{path} is no Parquet file ({error}); fetch it anew") from None
     for batch in table.iter_batches():
         yield from batch.to_pylist()
 
@@ -159,8 +160,8 @@ def parsed(text: str, path: Path, line: int):
         return json.loads(text)
     except json.JSONDecodeError as error:
         if text.strip() == "{":
-            raise ValueError(f"{path} is one object over several lines, as of a reading task; this task has one object a line, or one list") from None
-        raise ValueError(f"{path}:{line + error.lineno - 1} is not JSON ({error.msg}, column {error.colno}); one object a line, or one list") from None
+            raise UserError(f"{path} is one object over several lines, as of a reading task; this task has one object a line, or one list") from None
+        raise UserError(f"{path}:{line + error.lineno - 1} is not JSON ({error.msg}, column {error.colno}); one object a line, or one list") from None
 
 
 def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
@@ -179,19 +180,19 @@ def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str
                 absent = [field for field in known if field not in fields and field != "language"]
                 if absent:
                     told = f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for: {', '.join(dict.fromkeys(known[absent[0]]))})"
-                    raise Unlabelled(told) if absent == ["label"] else ValueError(f"{told}; name it by finetune.tasks.NAME.define.columns")
+                    raise Unlabelled(told) if absent == ["label"] else UserError(f"{told}; name it by finetune.tasks.NAME.define.columns")
                 continue
             extra = len(unquoted(row, len(fields))) - len(fields)
             if extra == -1:
                 raise Unlabelled(f"{path}:{number}: there is no label beside {', '.join(field for field in fields if field.startswith('text'))}")
             if extra > 0:
-                raise ValueError(
+                raise UserError(
                     f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or {REMEDY[ending]}"
                 )
         row = fitted(row, fields)
         if len(row) != len(fields):
             shown = [field or "(other)" for field in fields]
-            raise ValueError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; {REMEDY[ending]}")
+            raise UserError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; {REMEDY[ending]}")
         yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
 
 
@@ -204,7 +205,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise ValueError(f"{path}:{line} is not CSV ({error}); write a quote in a field twice") from None
+            raise UserError(f"{path}:{line} is not CSV ({error}); write a quote in a field twice") from None
 
 
 def layout(row: list[str], known: dict[str, tuple[str, ...]], spelling: dict[str, str]) -> tuple[list[str | None], bool]:

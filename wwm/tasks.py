@@ -6,6 +6,8 @@ A task of a user's own is described in params.yaml (`finetune.tasks.NAME.define`
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wwm.errors import UserError
+
 Kind = Literal["single", "pair", "reading"]
 TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
 
@@ -56,9 +58,9 @@ class Task:
 
 
 def named(name: str) -> Task:
-    """The task `name` of the table. Raises ValueError that lists the known ones."""
+    """The task `name` of the table. Raises UserError that lists the known ones."""
     if name not in TASKS:
-        raise ValueError(f"unknown task {name}; wwm/tasks.py has {', '.join(TASKS)}, and finetune.tasks.{name}.define can describe one of your own")
+        raise UserError(f"unknown task {name}; wwm/tasks.py has {', '.join(TASKS)}, and finetune.tasks.{name}.define can describe one of your own")
     return TASKS[name]
 
 

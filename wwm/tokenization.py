@@ -6,14 +6,16 @@ import numpy as np
 from numba import njit
 from tokenizers import Tokenizer
 
+from wwm.errors import UserError
+
 UNSEEN, RUN, NOTHING = -3, -2, -1
 
 
 def load(folder: str | Path) -> Tokenizer:
-    """A literal [MASK] or [SEP] in a text is text; nothing is cut or padded. Raises ValueError if there is no tokenizer.json."""
+    """A literal [MASK] or [SEP] in a text is text; nothing is cut or padded. Raises UserError if there is no tokenizer.json."""
     path = Path(folder, "tokenizer.json")
     if not path.is_file():
-        raise ValueError(f"{path} is not there; vocab writes it, and every model's folder has a copy")
+        raise UserError(f"{path} is not there; vocab writes it, and every model's folder has a copy")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()

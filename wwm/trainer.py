@@ -17,6 +17,7 @@ from transformers.utils import logging
 from wwm import checkpoint, curve, device, files, micro_batch, sharded
 from wwm import model as model_code
 from wwm.curve import Sums
+from wwm.errors import UserError
 from wwm.loader import Batch, Examples
 from wwm.model import Pretraining, choose_trained
 from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
@@ -44,7 +45,7 @@ class Trainer:
                     layer._gradient_checkpointing_func = device.xla_checkpoint()
         longest, limit = max(phase.max_seq_length for phase in self.phases), self.model.config.max_position_embeddings
         if longest > limit:
-            raise ValueError(
+            raise UserError(
                 f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins"
             )
         self.before = files.training_history(init)

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from wwm import files
+from wwm.errors import UserError
 
 LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
 
@@ -27,7 +28,7 @@ def main(name: str) -> None:
         config = files.read_json(source / "config.json")
         for layer in model.layers:
             if layer >= config["num_hidden_layers"]:
-                raise ValueError(f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has {config['num_hidden_layers']}, numbered from 0")
+                raise UserError(f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has {config['num_hidden_layers']}, numbered from 0")
         with files.new_folder(out) as folder:
             with safe_open(source / "model.safetensors", "numpy") as weights:
                 kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from wwm import device, dropout, optim
+from wwm.errors import UserError
 
 WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0
@@ -17,7 +18,7 @@ ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "correct_bias"
 POSITIONS = {"cpu": 2_048, "cuda": 65_536}
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """A loss that is not finite."""
 
 

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tqdm import tqdm
 
 from wwm import files, hub
+from wwm.errors import UserError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -38,7 +39,7 @@ def main() -> None:
         tokenizer = build(tokens, lower_case)
         counts = {"size": len(tokens)} | unknown_share(tokenizer, texts(shards("heldout")))
         if counts["unknown_share"] > vocab.unknown_share_limit:
-            raise ValueError(
+            raise UserError(
                 f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
                 "take a vocabulary of this script, or a larger vocab.size, or raise the limit"
             )
@@ -86,7 +87,7 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     alphabet = sorted(character for character, count in characters.items() if count >= min_frequency)
     within = sorted(later.keys() & {f"##{character}" for character in alphabet})
     if len(SPECIAL) + len(alphabet) + len(within) > size:
-        raise ValueError(
+        raise UserError(
             f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
             f"raise it, or vocab.min_frequency {min_frequency}"
         )
@@ -99,7 +100,7 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
 
 
 def load(source: str) -> tuple[list[str], bool]:
-    """(entries in id order, lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none.
+    """(entries in id order, lower-casing) of a file, a folder or a hub name. Raises UserError if there is none.
 
     Text is lower-cased where the vocabulary has no capitals, whatever the folder says: bert-base-chinese's own says
     `do_lower_case: false`, which would make [UNK] of every capital (issue 121 of the authors' repository).
@@ -111,30 +112,30 @@ def load(source: str) -> tuple[list[str], bool]:
 
 
 def find(source: str) -> tuple[Path, bool]:
-    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises ValueError if there is none."""
+    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises UserError if there is none."""
     path = Path(source)
     if path.is_file():
         return path, False
     choices = "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
     path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], choices)
     if not (path / "vocab.txt").is_file():
-        raise ValueError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
+        raise UserError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
     return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else False
 
 
 def read_vocab(path: Path) -> list[str]:
-    """Entries in id order. Raises ValueError for a missing special token, a repeated or an empty entry."""
+    """Entries in id order. Raises UserError for a missing special token, a repeated or an empty entry."""
     tokens = list(files.lines(path))
     first: dict[str, int] = {}
     for line, token in enumerate(tokens, 1):
         if not token:
-            raise ValueError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
+            raise UserError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
         if first.setdefault(token, line) != line:
-            raise ValueError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
+            raise UserError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
     missing = [token for token in SPECIAL if token not in first]
     if missing:
-        raise ValueError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
+        raise UserError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
     return tokens
 
 
