@@ -1,4 +1,4 @@
-"""Writes what is generated of the documentation: stage tables and scores of README.md and README_ZH.md, docs/params.md and docs/tasks/.
+"""Writes what follows from the code: deps and params in dvc.yaml, tables of README.md and README_ZH.md, docs/params.md and docs/tasks/.
 
 By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
         python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its tables over
@@ -6,13 +6,15 @@ By hand python docs/generate.py (tests/test_readme.py fails when something is st
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from wwm import params
+from wwm import code, params
+from wwm.schema_types import Changes, is_map
 from wwm.tasks import TASKS, Task
 
 CHINESE = {
@@ -41,6 +43,43 @@ def stage_table(chinese: bool) -> str:
         shown = ", ".join("`" + re.sub(r"\$\{(item\.)?(\w+)\}", lambda m: {"key": "NAME", "item": "NAME"}.get(m[2], m[2].upper()), out) + "`" for out in outs)
         rows.append(f"| `{name}` | {CHINESE[name] if chinese else body['desc']} | {shown} |")
     return "\n".join(rows)
+
+
+def dvc_yaml(text: str) -> str:
+    """`text` with the code in every stage's `deps:` that can change its bytes, and in `params:` the keys that can; its other deps stay."""
+    stages = YAML(typ="safe").load(text)["stages"]
+    head, *parts = re.split(r"^(?=  \w+:$)", text, flags=re.M)
+    return head + "".join(stage_block(part, *stage) for part, stage in zip(parts, stages.items()))
+
+
+def stage_block(text: str, name: str, stage: dict) -> str:
+    deps = stage.get("do", stage)["deps"]
+    own = [str(path.relative_to(code.PACKAGE.parent)) for path in code.changing(name)]
+    text = with_list(text, "deps", [*own, *(f'"{dep}"' if "$" in dep else dep for dep in deps if not dep.startswith("wwm/"))])
+    return with_list(text, "params", params_of(name, stage))
+
+
+def with_list(text: str, key: str, values: list[str]) -> str:
+    """`text` with other values in its one list `key: [...]`, over several lines where they do not fit into one."""
+    indent = re.search(rf"^( +){key}: \[", text, re.M)[1]
+    line = f"{indent}{key}: [{', '.join(values)}]"
+    if len(line) > 120:
+        lines = textwrap.wrap(", ".join(values), 118 - len(indent), break_long_words=False, break_on_hyphens=False)
+        line = "\n".join([f"{indent}{key}: [", *(f"{indent}  {part}" for part in lines), f"{indent}]"])
+    return re.sub(rf"^ +{key}: \[.*?\]$", lambda _: line, text, count=1, flags=re.M | re.S)
+
+
+def params_of(name: str, stage: dict) -> list[str]:
+    """A whole section, or for a stage of many items the keys that all of them share and the item's own."""
+    items = {match[1]: "key" for match in re.finditer(rf"\$\{{{name}\.(\w+)\}}", str(stage.get("foreach", "")))}
+    items |= {match[1]: f"item.{variable}" for variable, of in stage.get("matrix", {}).items() if (match := re.match(rf"\$\{{{name}\.(\w+)\}}", of))}
+    section = params.Params.model_fields[name].annotation
+    if not items:
+        return ["base", name]
+    # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change nothing.
+    shared = [f"{name}.{key}" for key in section.own_keys(Changes.NOTHING) if section.model_fields[key].is_required()]
+    own = [f'"{name}.{key}.${{{place}}}"' for key, place in items.items() if is_map(section.model_fields[key].annotation)]
+    return ["base", *shared, *own]
 
 
 def params_reference() -> str:
@@ -152,7 +191,12 @@ def generated(scores: str | None = None) -> dict[str, str]:
     if scores:
         results = between("demo", results, demo_record(scores))
     record = re.search(r"<!-- demo -->\n(.*?)\n<!-- /demo -->", results, re.S)[1]
-    made = {"docs/params.md": params_reference(), "docs/results.md": results, "docs/tasks/README.md": task_index()}
+    made = {
+        "dvc.yaml": dvc_yaml(Path("dvc.yaml").read_text(encoding="utf-8")),
+        "docs/params.md": params_reference(),
+        "docs/results.md": results,
+        "docs/tasks/README.md": task_index(),
+    }
     made |= {f"docs/tasks/{name}.md": task_page(task) for name, task in TASKS.items()}
     for name, chinese in (("README.md", False), ("README_ZH.md", True)):
         made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))

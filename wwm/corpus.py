@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import cleaning, duplicates, engine, files, sources, wikitext
+from wwm import cleaning, code, duplicates, engine, files, sources, wikitext
 from wwm.errors import UserError
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
@@ -52,10 +52,9 @@ def main() -> None:
 
     base, corpus = params.load("corpus")
     outs = [Path("data/corpus"), Path("results/corpus.json")]
-    code = files.code(cleaning, duplicates, wikitext) + files.content_hash(__file__)
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
         counts: dict[str, Counter] = {name: Counter() for name in corpus.sources}
-        documents = read(corpus, base.seed, code, counts)
+        documents = read(corpus, base.seed, counts)
         parts = split(documents, corpus.heldout_share)
         for name, own in counts.items():
             count(own, np.array([source == name for source in documents.sources])[documents.block], documents, parts)
@@ -68,7 +67,7 @@ def main() -> None:
         with files.new_folder(outs[0]) as folder:
             files.write_text(folder / "dropped.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped_sample(documents)))
             shards = {
-                f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies, code)
+                f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies)
                 for part, copies in parts.items()
                 for number, rows in enumerate(cut_shards(documents, copies, corpus.characters_per_shard))
             }
@@ -79,7 +78,7 @@ def main() -> None:
         run.log(total)
 
 
-def read(corpus, seed: int, code: str, counts: dict[str, Counter]) -> Documents:
+def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
     """All documents of all sources, cleaned in blocks, with what refused or repeats; adds to the counts of each source."""
     found = {name: sources.find(Path(corpus.folder), f"corpus.sources.{name}", source) for name, source in corpus.sources.items()}
     rules = corpus.model_dump(include={"min_characters", "max_characters", "min_letter_share", "near_duplicate_similarity"}) | {"seed": seed}
@@ -91,7 +90,7 @@ def read(corpus, seed: int, code: str, counts: dict[str, Counter]) -> Documents:
             for block, digest in cut_blocks(text for place in places for text in sources.documents(place, source, bar.update)):
                 names.append(name)
                 settings = rules | {"format": source.format}
-                yield files.hash_of([digest, settings, code]), (block, settings)
+                yield files.hash_of([digest, settings, code.key("corpus")]), (block, settings)
 
     paths, columns = [], []
     size = sum(place.size for places in found.values() for place in places)
@@ -198,9 +197,9 @@ def split(documents: Documents, heldout_share: float) -> dict[str, np.ndarray]:
 
 def count(own: Counter, mine: np.ndarray, documents: Documents, parts: dict[str, np.ndarray]) -> None:
     """Adds the counts of one source, whose documents are `mine`."""
-    for code, rule in enumerate(RULES[1:], 1):
-        if number := int((documents.dropped[mine] == code).sum()):
-            own[f"dropped_{rule}"] = number
+    for number, rule in enumerate(RULES[1:], 1):
+        if dropped := int((documents.dropped[mine] == number).sum()):
+            own[f"dropped_{rule}"] = dropped
     for part, copies in parts.items():
         own[f"{part}_documents"] = int(copies[mine].sum())
         own[f"{part}_characters"] = int((copies[mine] * documents.characters[mine]).sum())
@@ -209,7 +208,7 @@ def count(own: Counter, mine: np.ndarray, documents: Documents, parts: dict[str,
 def dropped_sample(documents: Documents) -> Iterator[dict]:
     """The first few documents that each rule dropped of each source."""
     source = np.unique(documents.sources, return_inverse=True)[1][documents.block]
-    wanted = [np.flatnonzero((documents.dropped == code) & (source == s))[:SAMPLE] for code in range(1, len(RULES)) for s in range(source.max() + 1)]
+    wanted = [np.flatnonzero((documents.dropped == number) & (source == s))[:SAMPLE] for number in range(1, len(RULES)) for s in range(source.max() + 1)]
     chosen = np.sort(np.concatenate(wanted))
     for block in np.unique(documents.block[chosen]):
         texts = pq.read_table(documents.blocks[block], columns=["text"])["text"]
@@ -231,13 +230,17 @@ def cut_shards(documents: Documents, copies: np.ndarray, characters_per_shard: i
     return [chosen[start:end] for start, end in zip(starts, [*starts[1:], len(chosen)])]
 
 
-def shard_work(documents: Documents, rows: np.ndarray, copies: np.ndarray, code: str) -> tuple[str, tuple]:
+def shard_work(documents: Documents, rows: np.ndarray, copies: np.ndarray) -> tuple[str, tuple]:
     """(key, arguments of write_shard): rows of blocks, each as often as it is to stand."""
     parts = []
     for block in np.unique(documents.block[rows]):
         mine = rows[documents.block[rows] == block]
         parts.append((str(documents.blocks[block]), documents.sources[block], np.repeat(documents.row[mine], copies[mine])))
-    key = [hashlib.sha256(documents.digests[rows].tobytes() + copies[rows].tobytes()).hexdigest(), [(source, len(taken)) for _, source, taken in parts], code]
+    key = [
+        hashlib.sha256(documents.digests[rows].tobytes() + copies[rows].tobytes()).hexdigest(),
+        [(source, len(taken)) for _, source, taken in parts],
+        code.key("corpus"),
+    ]
     return files.hash_of(key), (parts,)
 
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from wwm import files
+from wwm import code, files
 from wwm.errors import UserError
 
 DONE = "done.json"
@@ -23,7 +23,7 @@ DONE = "done.json"
 PACKAGES = ["numba", "numpy", "opencc", "pyarrow", "rensa", "mwparserfromhell", "ltp", "ltp-extension", "tokenizers"]
 VERSIONS = {name: version(name) for name in PACKAGES} | {"unicode": unicodedata.unidata_version}
 # Of the code that this process runs, whatever becomes of its files.
-SOURCE = files.hash_of([VERSIONS, [files.content_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]])
+SOURCE = files.hash_of([VERSIONS, code.everything()])
 ONE_AT_A_TIME = threading.Lock()
 # Shards handed out for each process: one at work, one waiting.
 AHEAD = 2

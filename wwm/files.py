@@ -142,11 +142,6 @@ def hash_of(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def code(*modules) -> str:
-    """sha256 of the source of these modules."""
-    return hash_of([content_hash(module.__file__) for module in modules])
-
-
 def link(source: Path, target: Path) -> None:
     """`target` becomes the same file as `source`, or a copy where they are on different disks."""
     target.parent.mkdir(parents=True, exist_ok=True)

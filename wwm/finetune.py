@@ -17,23 +17,7 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 
-from wwm import (
-    answering,
-    classification,
-    device,
-    dropout,
-    files,
-    optim,
-    reading,
-    reading_scores,
-    seeds,
-    simplify,
-    task_files,
-    task_rows,
-    tasks,
-    tokenization,
-    tuning,
-)
+from wwm import answering, classification, code, files, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning
 from wwm.errors import UserError
 
 
@@ -62,23 +46,7 @@ def main(model: str, task: str) -> None:
     cell = prepare(folder, place, given, finetune, options.learning_rates, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
-    code = files.content_hash(__file__) + files.code(
-        answering,
-        classification,
-        device,
-        dropout,
-        optim,
-        reading,
-        reading_scores,
-        seeds,
-        simplify,
-        task_files,
-        task_rows,
-        tasks,
-        tokenization,
-        tuning,
-    )
-    with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code}) as work:
+    with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import align, engine, examples, files, masking, tokenization
+from wwm import align, code, engine, examples, files, masking, tokenization
 from wwm.errors import UserError
 
 
@@ -42,19 +42,20 @@ class Pieces(NamedTuple):
 
 def main(name: str) -> None:
     from wwm import params, track
+    from wwm.schema_types import Changes
 
     base, mask = params.load("mask")
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
-    settings = {"seed": base.seed, "set": name} | mask.model_dump(exclude={"sets", "joined_share_limit"}) | chosen.model_dump(exclude={"lengths"})
+    settings = {"seed": base.seed, "set": name} | mask.own_values(Changes.MEASURES) | chosen.model_dump(exclude={"lengths"})
     lengths = [length.model_dump() for length in chosen.lengths]
-    code = files.code(align, examples, masking, tokenization) + files.content_hash(__file__)
     with track.run("mask", name=name, params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths}, outs=outs) as run:
         vocab = files.content_hash("data/vocab/vocab.txt")
         tokenizer = files.content_hash("data/vocab")
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
         work = (
-            (files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code]), (shard, vocab, tokenizer, settings, lengths)) for shard in shards
+            (files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code.key("mask")]), (shard, vocab, tokenizer, settings, lengths))
+            for shard in shards
         )
         counts: Counter = Counter()
         total = sum(pq.read_metadata(shard).num_rows for shard in shards)

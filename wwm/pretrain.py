@@ -21,17 +21,16 @@ from pathlib import Path
 
 import torch
 
-from wwm import checkpoint, curve, device, dropout, files, loader, masking, micro_batch, optim, sharded, step, trainer
+from wwm import code, curve, device, files, loader, trainer
 from wwm import model as model_code
 from wwm.errors import UserError
 
 LAUNCHED = "WWM_LAUNCHED"
-HOW = ("checkpoint_every", "accelerate", "fsdp")  # keys that change no weight but by rounding
-LOOKS = ("loss_spike", "log_every", "evaluate_every")  # keys that change what is seen of a training, which goes on with others
 
 
 def main(name: str) -> None:
     from wwm import params, track
+    from wwm.schema_types import Changes
 
     base, pretrain = params.load("pretrain")
     model = pretrain.models[params.one_of("pretrain NAME", name, pretrain.models)]
@@ -39,11 +38,9 @@ def main(name: str) -> None:
         launch(name, pretrain.accelerate)
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
-    settings = {"base": base.model_dump(), "pretrain": pretrain.model_dump(exclude={"models", *HOW}), "model": model.model_dump()}
-    changing = settings | {"pretrain": pretrain.model_dump(exclude={"models", *HOW, *LOOKS})}
-    code = files.content_hash(__file__) + files.code(
-        checkpoint, curve, device, dropout, loader, masking, micro_batch, model_code, optim, sharded, step, trainer
-    )
+    settings = {"base": base.model_dump(), "pretrain": pretrain.own_values(Changes.NOTHING), "model": model.model_dump()}
+    # A training that was stopped goes on where the rest is different.
+    making = settings | {"pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES), "code": code.key("pretrain")}
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -51,7 +48,7 @@ def main(name: str) -> None:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples], changing | {"code": code}))
+            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples], making))
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""

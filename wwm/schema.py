@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wwm.errors import UserError
 from wwm.schema_data import Corpus, Demo, Mask, Segment, Segmenter, Vocab
-from wwm.schema_types import Beta, Count, Name, Names, Positive, Section, Seed, Share, distinct
+from wwm.schema_types import Beta, Changes, Count, Name, Names, Positive, Section, Seed, Share, distinct
 
 
 class Base(Section):
@@ -119,19 +119,19 @@ class Pretrain(Section):
     compile: bool = Field(
         description="Each layer goes through torch.compile: on a GPU faster steps for half a minute at the start; on a CPU measure first. Needs a C++ compiler. A TPU compiles by itself."
     )
-    loss_spike: Annotated[float, Field(gt=1)] | None = Field(
+    loss_spike: Annotated[Annotated[float, Field(gt=1)] | None, Changes.NOTHING] = Field(
         description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."
     )
-    accelerate: str | None = Field(
+    accelerate: Annotated[str | None, Changes.NOTHING] = Field(
         description="An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null for one process."
     )
-    fsdp: bool = Field(
+    fsdp: Annotated[bool, Changes.NOTHING] = Field(
         description="Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); needs a number as `micro_batch`, and not with `compile`."
     )
-    log_every: Positive = Field(description="Steps between two points of the loss curve.")
-    evaluate_every: Positive = Field(description="Steps between two held-out measurements.")
+    log_every: Annotated[Positive, Changes.MEASURES] = Field(description="Steps between two points of the loss curve.")
+    evaluate_every: Annotated[Positive, Changes.MEASURES] = Field(description="Steps between two held-out measurements.")
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
-    checkpoint_every: Positive = Field(description="Steps between two checkpoints: what a kill can cost at most.")
+    checkpoint_every: Annotated[Positive, Changes.NOTHING] = Field(description="Steps between two checkpoints: what a kill can cost at most.")
     models: dict[Name, PretrainedModel] = Field(description="Models to train, by name.")
 
     @model_validator(mode="after")
@@ -158,7 +158,7 @@ class Truncate(Section):
 class Cloze(Section):
     """Fill-mask accuracy on held-out text."""
 
-    models: Annotated[list[Name], AfterValidator(distinct)] = Field(description="Models to measure.")
+    models: Annotated[list[Name], AfterValidator(distinct), Changes.NOTHING] = Field(description="Models to measure.")
     sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
 

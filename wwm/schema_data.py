@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.errors import UserError
-from wwm.schema_types import Name, Positive, Section, Share, distinct, sum_to_one
+from wwm.schema_types import Changes, Name, Positive, Section, Share, distinct, sum_to_one
 
 
 class Demo(Section):
@@ -135,5 +135,7 @@ class Mask(Section):
     ngram_probs: Annotated[list[Share], Field(min_length=1), AfterValidator(sum_to_one)] = Field(
         description="Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
     )
-    joined_share_limit: Share = Field(description="The stage fails above this share of characters in words that pieces join to their neighbours.")
+    joined_share_limit: Annotated[Share, Changes.MEASURES] = Field(
+        description="The stage fails above this share of characters in words that pieces join to their neighbours."
+    )
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")

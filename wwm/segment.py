@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import engine, files, perceptron, simplify
+from wwm import code, engine, files, perceptron
 from wwm.errors import UserError
 from wwm.simplify import simplified
 
@@ -36,7 +36,6 @@ def main() -> None:
 
     base, segment = params.load("segment")
     outs = [Path("data/segment"), Path("results/segment.json")]
-    code = files.code(perceptron, simplify) + files.content_hash(__file__)
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend
         if segment.backend == "ltp":
@@ -44,7 +43,7 @@ def main() -> None:
             segmenter = files.hash_of(made_from)
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
         settings = {"threads": base.threads} | segment.model_dump()
-        work = ((files.hash_of([files.content_hash(shard), segmenter, settings, code]), (shard, segmenter, settings)) for shard in shards)
+        work = ((files.hash_of([files.content_hash(shard), segmenter, settings, code.key("segment")]), (shard, segmenter, settings)) for shard in shards)
         counts: Counter = Counter()
         total = sum(pq.read_metadata(shard).num_rows for shard in shards)
         with files.new_folder(outs[0]) as folder, tqdm(total=total, desc="segment", unit=" documents", mininterval=1) as bar:
