@@ -25,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 
 from bench import stages
-from wwm import mask, perceptron, segment, segmenter, sources, tokenization, vocab
+from wwm import mask, segment, segmenter, vocab
+from wwm.text import perceptron, sources, tokenization
 
 WORK = Path("scratch/bench")
 PEER = "transformers==4.50.3"

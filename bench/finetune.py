@@ -22,7 +22,12 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 from transformers import Trainer as PeerTrainer
 
 from bench.pretrain import set_up
-from wwm import classification, device, task_files, tasks, tokenization, tuning
+from wwm.tasks import classifier as classification
+from wwm.tasks import splits as task_files
+from wwm.tasks import table as tasks
+from wwm.tasks import tuning
+from wwm.text import tokenization
+from wwm.training import device
 
 PEER = "peer: transformers' Trainer, padded to the length"
 

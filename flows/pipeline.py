@@ -36,8 +36,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
-from wwm import hashes, params, tasks, track
-from wwm.errors import UserError
+from wwm import params, track
+from wwm.common.errors import UserError
+from wwm.tasks import table as tasks
+from wwm.track import hashes
 
 NOTHING = "Nothing to do: every stage is up to date."
 MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory

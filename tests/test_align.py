@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wwm import align
+from wwm.masks import align
 from wwm.vocab import SPECIAL, build
 
 VOCAB = [

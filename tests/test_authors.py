@@ -3,7 +3,8 @@
 import finetuned
 import pytest
 
-from wwm import authors, averages, measured
+from wwm.report import authors, averages
+from wwm.report import results as measured
 
 TASKS = ["cmrc2018", "drcd", "xnli", "chnsenticorp", "lcqmc", "bq"]
 # As published: CMRC EM and F1, DRCD EM and F1, XNLI, ChnSentiCorp, LCQMC, BQ; average; parameters in millions and their share.

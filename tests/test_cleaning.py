@@ -2,7 +2,7 @@
 
 import pytest
 
-from wwm import cleaning
+from wwm.text import cleaning
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
-from wwm import cloze, tokenization
+from wwm import cloze
+from wwm.text import tokenization
 
 ROOT = Path(__file__).parent.parent
 NEWS = [["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "probability", "。"], ["社会主义核心", "，", "１９９８ ", "年", " 新年", "！"]]

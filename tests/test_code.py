@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wwm import code
+from wwm.common import code
 
 TOY = {
     "__init__.py": '"""A docstring changes nothing."""',
@@ -13,13 +13,13 @@ TOY = {
     "other.py": "from wwm import stage\n",
     "room/__init__.py": "",
     "room/two.py": "from wwm.room.three import name\nfrom wwm import stage\n",
-    "room/three.py": "from wwm import hub\n\nname = 1\n",
+    "room/three.py": "from wwm.common import hub\n\nname = 1\n",
     "room/four.py": "number = 4\n",
-    "hub.py": "number = 5\n",
+    "common/hub.py": "number = 5\n",
     "table.csv": "a,b\n",
     "unnamed.csv": "a,b\n",
-    "track/__init__.py": "from wwm import errors, other\n",
-    "errors.py": "number = 6\n",
+    "track/__init__.py": "from wwm import other\nfrom wwm.common import errors\n",
+    "common/errors.py": "number = 6\n",
 }
 
 
@@ -53,7 +53,7 @@ def changes_the_key(file: Path) -> bool:
 
 
 def test_imports_are_followed_into_functions_and_packages_to_the_files_that_modules_name(toy):
-    assert found(toy) == {"stage.py", "one.py", "room/two.py", "room/three.py", "hub.py", "table.csv"}
+    assert found(toy) == {"stage.py", "one.py", "room/two.py", "room/three.py", "common/hub.py", "table.csv"}
 
 
 def test_package_counts_once_it_has_code(toy):
@@ -63,4 +63,4 @@ def test_package_counts_once_it_has_code(toy):
 
 def test_scratch_is_keyed_by_the_code_that_makes_what_lies_there(toy):
     assert changes_the_key(toy / "room/three.py") and changes_the_key(toy / "stage.py")
-    assert not any(changes_the_key(toy / name) for name in ("other.py", "room/four.py", "track/__init__.py", "errors.py", "hub.py"))
+    assert not any(changes_the_key(toy / name) for name in ("other.py", "room/four.py", "track/__init__.py", "common/errors.py", "common/hub.py"))

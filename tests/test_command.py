@@ -5,8 +5,11 @@ import traceback
 import pytest
 from pydantic import ValidationError, field_validator
 
-from wwm import command, explain, masking, params
-from wwm.schema_types import Section
+from wwm import params
+from wwm.common import command
+from wwm.masks import masking
+from wwm.params.explain import explain
+from wwm.params.schema_types import Section
 
 
 def test_mistake_of_the_user_is_one_line():
@@ -33,4 +36,4 @@ def test_bug_in_a_check_of_params_keeps_its_traceback(tmp_path):
     with pytest.raises(ValidationError) as found:
         Broken.model_validate({"seed": 1})
     with pytest.raises(ValueError, match="invalid literal for int"), command.user_errors():
-        explain.explain(tmp_path, found.value, Broken)
+        explain(tmp_path, found.value, Broken)

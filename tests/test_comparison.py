@@ -5,7 +5,8 @@ from pathlib import Path
 import finetuned
 import pytest
 
-from wwm import comparison, measured
+from wwm.report import comparison
+from wwm.report import results as measured
 
 
 @pytest.fixture(autouse=True)

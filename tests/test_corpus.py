@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wwm import cleaning, corpus, sources
+from wwm import corpus
+from wwm.text import cleaning, sources
 
 ROOT = str(Path.cwd())
 
@@ -206,7 +207,7 @@ def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
     def run(limit: int) -> subprocess.CompletedProcess:
         # A file that may not grow fails as one does on a full disk.
         command = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        command += "from wwm import command, corpus; command.run(corpus.main)"
+        command += "from wwm import corpus; from wwm.common import command; command.run(corpus.main)"
         return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ROOT})
 
     failed = run(100_000)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from wwm import curve, device, model
+from wwm.training import curve, device, model
 
 BASE = BertConfig(vocab_size=21128)
 

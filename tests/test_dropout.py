@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from wwm import dropout
+from wwm.training import dropout
 
 
 def test_a_share_p_is_dropped_and_the_rest_scaled_so_that_the_mean_stays():

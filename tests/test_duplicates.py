@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wwm import duplicates
+from wwm.text import duplicates
 
 
 def jaccard(one: str, other: str) -> float:

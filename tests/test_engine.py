@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wwm import corpus, engine, files, mask, segment, segmenter, vocab
+from wwm import corpus, engine, mask, segment, segmenter, vocab
+from wwm.common import files
 
 GOLD = [line.split() for line in ("我们 研究 语言 模型 。", "他們 喜歡 讀 這 本 書 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 。")] * 5
 WORDS = np.array(

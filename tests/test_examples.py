@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wwm.examples import full_sentences, sentence_pairs, write
-from wwm.masking import Masking, mask_examples
+from wwm.masks.examples import full_sentences, sentence_pairs, write
+from wwm.masks.masking import Masking, mask_examples
 
 CLS, SEP, MASK = 1, 2, 3
 

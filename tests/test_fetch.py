@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import fetch, task_files
-from wwm.tasks import TASKS
+from wwm import fetch
+from wwm.tasks import splits as task_files
+from wwm.tasks.table import TASKS
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,8 +14,12 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, BertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, ErnieConfig
 
-from wwm import classification, device, finetune, tokenization, tuning
-from wwm.task_rows import Example
+from wwm import finetune
+from wwm.tasks import classifier as classification
+from wwm.tasks import tuning
+from wwm.tasks.rows import Example
+from wwm.text import tokenization
+from wwm.training import device
 
 ROOT = Path(__file__).parent.parent
 GOOD = ["房间很干净，服务也好。", "性价比高，值得推荐！", "书写得真好，孩子喜欢", "送货快，质量不错", "早餐豐富，下次還來", "T恤很好看👍"]
@@ -275,7 +279,7 @@ def test_a_pass_that_does_not_fit_is_cut_until_it_does_and_one_row_that_does_not
 @pytest.mark.slow
 def test_a_stage_that_is_told_to_stop_stops_its_seeds_on_other_devices(project):
     change(task={"epochs": 200}, seeds=4)
-    body = "import torch\nfrom wwm import device, finetune, command\ndevice.places = lambda: [torch.device('cpu')] * 2\nif __name__ == '__main__': command.run(finetune.main)"
+    body = "import torch\nfrom wwm import finetune\nfrom wwm.common import command\nfrom wwm.training import device\ndevice.places = lambda: [torch.device('cpu')] * 2\nif __name__ == '__main__': command.run(finetune.main)"
     Path("two.py").write_text(body, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen([sys.executable, "two.py", "bert", "reviews"], env=environment, stderr=subprocess.DEVNULL)
@@ -375,7 +379,7 @@ def test_text_is_simplified_for_a_model_that_asks_for_it(project):
 
 def test_what_params_and_the_table_both_lack_is_named(project):
     change(task={"epochs": None})
-    with pytest.raises(ValueError, match="finetune.tasks.reviews.epochs is missing, and wwm/tasks.py has none for reviews; set it"):
+    with pytest.raises(ValueError, match="finetune.tasks.reviews.epochs is missing, and wwm/tasks/table.py has none for reviews; set it"):
         finetune.main("bert", "reviews")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wwm import hub
+from wwm.common import hub
 
 OLD, NEW = "a" * 40, "b" * 40
 

@@ -8,7 +8,9 @@ import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
-from wwm import classification, init, tokenization
+from wwm import init
+from wwm.tasks import classifier as classification
+from wwm.text import tokenization
 
 ROOT = Path(__file__).parent.parent
 

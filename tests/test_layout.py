@@ -8,21 +8,33 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from wwm import code
+from wwm.common import code
 from wwm.params import Params
-from wwm.schema_types import Changes
+from wwm.params.schema_types import Changes
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Where each of these may be imported.
 ONLY = {
     "mlflow": {"wwm.track"},
     "ltp": {"wwm.segment"},
-    "ltp_extension": {"wwm.perceptron"},
-    "torch_xla": {"wwm.device"},
+    "ltp_extension": {"wwm.text.perceptron"},
+    "torch_xla": {"wwm.training.device"},
     "dask": {"wwm.engine"},
     "tensorflow": {"wwm.export"},
-    "dvc": {"flows.stage", "flows.pipeline", "wwm.hashes"},  # the last asks it for hashes, where it is installed
+    "dvc": {"flows.stage", "flows.pipeline", "wwm.track.hashes"},  # the last asks it for hashes, where it is installed
 }
+# Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may import any.
+ROOMS = {
+    "common": set(),
+    "masks": set(),
+    "text": {"common"},
+    "track": {"common"},
+    "report": {"common"},
+    "training": {"common", "masks"},
+    "tasks": {"common", "training"},
+    "params": {"common", "tasks"},
+}
+TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks"}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {"torch", "transformers", "accelerate", "numpy", "pyarrow", "numba", "tqdm", "safetensors", "tokenizers"}
@@ -31,29 +43,34 @@ TRAINING = {"pretrain", "finetune", "cloze"}
 
 def imports(module: str, top_level_only: bool = False) -> set[str]:
     """Dotted names that a module of the project imports anywhere, or when it is imported itself."""
-    tree = ast.parse(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8"))
+    tree = ast.parse(code.path_of(module).read_text(encoding="utf-8"))
     nodes = tree.body if top_level_only else ast.walk(tree)
     names = set()
     for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" if node.module in ("wwm", "flows") else node.module for alias in node.names}
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
 @cache
 def reached_at_once(module: str) -> frozenset[str]:
-    """wwm modules that are imported when `wwm.<module>` is, itself included."""
+    """Modules of wwm that are imported when `wwm.<module>` is, itself included."""
     found, new = set(), {f"wwm.{module}"}
     while new:
         found |= new
-        new = {name for one in new for name in imports(one, top_level_only=True) if name.startswith("wwm.")} - found
+        named = {name for one in new for name in imports(one, top_level_only=True) if name.startswith("wwm.")}
+        new = {name for name in named if code.path_of(name).is_file()} - found
     return frozenset(found)
 
 
+def packages(names) -> set[str]:
+    return {name.split(".")[0] for module in names for name in imports(module)}
+
+
 def modules(package: str) -> list[str]:
-    return [f"{package}.{path.stem}" for path in sorted(Path(package).glob("*.py")) if path.stem != "__init__"]
+    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in sorted(Path(package).rglob("*.py"))]
 
 
 def body(stage: str) -> dict:
@@ -67,9 +84,27 @@ def test_wwm_knows_no_prefect_and_no_flows(module):
 
 @pytest.mark.parametrize("module", modules("flows"))
 def test_flows_know_no_torch_and_no_stage(module):
-    names = imports(module)
-    assert not {name.split(".")[0] for name in names} & {"torch", "transformers"}
-    assert not {name.split(".")[1] for name in names if name.startswith("wwm.")} & set(STAGES)
+    assert not packages([module]) & {"torch", "transformers"}
+    assert not imports(module) & {f"wwm.{stage}" for stage in STAGES}
+
+
+@pytest.mark.parametrize("module", [module for module in modules("wwm") if module.split(".")[1:2] and module.split(".")[1] in ROOMS])
+def test_room_is_imported_by_those_above_it_alone(module):
+    room = module.split(".")[1]
+    found = {name.split(".")[1] for name in imports(module) if name.startswith("wwm.")}
+    assert found <= ROOMS[room] | {room}
+    assert room not in TORCHLESS_ROOMS or not packages([module]) & {"torch", "transformers"}
+
+
+def test_every_folder_of_wwm_is_a_room():
+    assert {path.name for path in Path("wwm").iterdir() if [*path.glob("*.py")]} == set(ROOMS)
+
+
+def test_rooms_import_each_other_in_no_circle():
+    above = {room: ROOMS[room] for room in ROOMS}
+    while free := {room for room in above if not above[room] & set(above)}:
+        above = {room: others for room, others in above.items() if room not in free}
+    assert not above
 
 
 @pytest.mark.parametrize("module", modules("wwm") + modules("flows"))
@@ -86,7 +121,7 @@ def test_stage_imports_no_other_stage(stage):
 
 @pytest.mark.parametrize("stage", sorted(TORCHLESS))
 def test_stage_that_needs_no_torch_imports_none(stage):
-    assert not {name.split(".")[0] for module in code.reached(f"wwm.{stage}") for name in imports(module)} & {"torch", "transformers", "ltp"}
+    assert not packages(code.reached(f"wwm.{stage}")) & {"torch", "transformers", "ltp"}
 
 
 @pytest.mark.parametrize("stage", sorted(TRAINING))
@@ -100,14 +135,16 @@ def test_training_code_imports_where_only_torch_and_its_like_are_installed(stage
 @pytest.mark.parametrize("module", modules("wwm") + modules("flows"))
 def test_what_a_user_can_mend_is_raised_as_such(module):
     """A ValueError would be taken for a bug of ours, and its remedy be lost below a traceback."""
-    tree = ast.parse(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8"))
+    tree = ast.parse(code.path_of(module).read_text(encoding="utf-8"))
     raised = {ast.unparse(node.exc.func) for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)}
     assert "ValueError" not in raised
 
 
-@pytest.mark.parametrize("module", ["align", "masking", "examples", "tasks", "reading", "reading_scores"])
+@pytest.mark.parametrize(
+    "module", [*(module for module in modules("wwm") if module.startswith("wwm.masks.")), "wwm.tasks.table", "wwm.tasks.spans", "wwm.tasks.span_scores"]
+)
 def test_pure_modules_know_no_torch_no_params_and_no_paths(module):
-    assert not imports(f"wwm.{module}") & {"torch", "pathlib", "os", "wwm.params", "wwm.track", "wwm.files"}
+    assert not imports(module) & {"torch", "pathlib", "os", "wwm.params", "wwm.track", "wwm.common.files"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -143,8 +180,4 @@ def test_dvc_reads_the_whole_graph():
 
 
 def test_modules_stay_small():
-    assert not [
-        module
-        for module in modules("wwm") + modules("flows")
-        if len(Path(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8").splitlines()) > 300
-    ]
+    assert not [module for module in modules("wwm") + modules("flows") if len(code.path_of(module).read_text(encoding="utf-8").splitlines()) > 300]

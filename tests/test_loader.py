@@ -6,8 +6,8 @@ import pytest
 import torch
 import toy
 
-from wwm.loader import IGNORED, Examples, first_fit
-from wwm.model import Pretraining, on_device
+from wwm.training.loader import IGNORED, Examples, first_fit
+from wwm.training.model import Pretraining, on_device
 
 
 def load(folder, seed=1, **kind):

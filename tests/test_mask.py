@@ -11,7 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wwm import align, files, loader, mask, segment, tokenization, vocab
+from wwm import mask, segment, vocab
+from wwm.common import files
+from wwm.masks import align
+from wwm.text import tokenization
+from wwm.training import loader
 
 ENGLISH = ["The unbelievable probability of rain.", "Masking whole words is harder.", "An unbelievable winter, she said.", "Whole probability again."]
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wwm.masking import choose_units, predictions, replace, replacement_ids
+from wwm.masks.masking import choose_units, predictions, replace, replacement_ids
 
 WORDS = np.array([1.0])  # no n-grams
 MACBERT = np.array([0.4, 0.7, 0.9, 1.0])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wwm.optim import AdamW, Lamb, linear_schedule, parameter_groups
+from wwm.training.optim import AdamW, Lamb, linear_schedule, parameter_groups
 
 
 def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:

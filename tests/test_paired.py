@@ -2,7 +2,7 @@
 
 import pytest
 
-from wwm import paired
+from wwm.report import paired
 
 
 def test_difference_interval_and_p_are_those_of_the_paired_t_test():

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from wwm import cli, params
-from wwm.schema import ModelOptions, TaskRun
-from wwm.tasks import TASKS
+from wwm.params.schema import ModelOptions, TaskRun
+from wwm.tasks.table import TASKS
 
 BASE, LARGE = (12, 768, 12), (24, 1024, 16)
 GOOGLE, ROBERTA, ROBERTA_LARGE = "google-bert/bert-base-chinese", "hfl/chinese-roberta-wwm-ext", "hfl/chinese-roberta-wwm-ext-large"

@@ -18,7 +18,8 @@ import toy
 from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
-from wwm import checkpoint, micro_batch, pretrain, truncate
+from wwm import pretrain, truncate
+from wwm.training import checkpoint, micro_batch
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard
 
 
 def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch):
-    monkeypatch.setattr("wwm.step.SPIKE_WINDOW", 3)
+    monkeypatch.setattr("wwm.training.step.SPIKE_WINDOW", 3)
     # From the fourth step on the rate is far too high.
     set_params(learning_rate=300.0, loss_spike=1.5, warmup_steps=2, max_grad_norm=1e9)
     with pytest.raises(
@@ -227,7 +228,7 @@ def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch)
 
 
 def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_the_limit_is_raised(project, monkeypatch, capsys):
-    monkeypatch.setattr("wwm.step.SPIKE_WINDOW", 3)
+    monkeypatch.setattr("wwm.training.step.SPIKE_WINDOW", 3)
     set_params(loss_spike=1.0001, learning_rate=0.03, checkpoint_every=1)
     with pytest.raises(ValueError, match="raise pretrain.loss_spike"):
         pretrain.main("bert")

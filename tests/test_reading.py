@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wwm import reading, reading_scores, vocab
-from wwm.reading import Answer, Question, Window
+from wwm import vocab
+from wwm.tasks import span_scores as reading_scores
+from wwm.tasks import spans as reading
+from wwm.tasks.spans import Answer, Question, Window
 
 DATA = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 CHOICES = ("YES", "NO", "")

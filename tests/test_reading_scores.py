@@ -2,8 +2,8 @@
 
 import pytest
 
-from wwm.reading import Answer, Question
-from wwm.reading_scores import cjrc, cmrc, score, segments
+from wwm.tasks.span_scores import cjrc, cmrc, score, segments
+from wwm.tasks.spans import Answer, Question
 
 
 @pytest.mark.parametrize(

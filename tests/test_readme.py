@@ -17,7 +17,10 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from wwm import files, mask, params, segmenter, task_files, tasks, vocab
+from wwm import mask, params, segmenter, vocab
+from wwm.common import files
+from wwm.tasks import splits as task_files
+from wwm.tasks import table as tasks
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]

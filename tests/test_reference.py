@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import reference
 
-from wwm import examples, masking, vocab
+from wwm import vocab
+from wwm.masks import examples, masking
 
 PASSES = 24
 SETTINGS = {

@@ -7,7 +7,10 @@ import finetuned
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import averages, comparison, conditions, measured, score_tables, scores
+from wwm import scores
+from wwm.report import averages, comparison, conditions
+from wwm.report import results as measured
+from wwm.report import task_tables as score_tables
 
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ltp_core.models.utils import instantiate
 from ruamel.yaml import YAML
 
-from wwm import segment, segmenter, simplify, vocab
+from wwm import segment, segmenter, vocab
+from wwm.text import simplify
 
 ROOT = Path(__file__).parent.parent
 GOLD = [

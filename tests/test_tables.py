@@ -1,6 +1,6 @@
 """Where footnotes go."""
 
-from wwm.tables import Cell, Column, Note, plain, table
+from wwm.report.tables import Cell, Column, Note, plain, table
 
 FEW, OTHER = Note("‡", "XNLI (3)"), Note("‡", "XNLI (5)")
 REDUCED = Note("†", "XNLI (a part)")

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wwm import task_files
-from wwm.task_rows import Example
-from wwm.tasks import TASKS, Task
+from wwm.tasks import splits as task_files
+from wwm.tasks.rows import Example
+from wwm.tasks.table import TASKS, Task
 
 OWN = Task("own", "own", "pair", ("no", "yes"), "accuracy", "here", "none", "1", "", ignored_labels=("-",))
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wwm import tokenization, vocab
+from wwm import vocab
+from wwm.text import tokenization
 
 VOCABULARY = [
     *vocab.SPECIAL,

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import hashes, sender, track, untracked
+from wwm import track
+from wwm.track import hashes, sender, untracked
 
 ROOT = Path(__file__).parent.parent
 

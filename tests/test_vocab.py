@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wwm import tokenization, vocab
+from wwm import vocab
+from wwm.text import tokenization
 
 TASKS = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wwm import sources, wikitext
+from wwm.text import sources, wikitext
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="zh">
   <siteinfo><sitename>Wikipedia</sitename></siteinfo>

@@ -9,10 +9,11 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from wwm import files, vocab
-from wwm.examples import full_sentences, sentence_pairs, write
+from wwm import vocab
+from wwm.common import files
 from wwm.mask import schema
-from wwm.masking import mask_examples, of_set
+from wwm.masks.examples import full_sentences, sentence_pairs, write
+from wwm.masks.masking import mask_examples, of_set
 
 CHARACTERS = "".join(chr(0x4E00 + i) for i in range(95))
 VOCAB_SIZE = len(vocab.SPECIAL) + len(CHARACTERS)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wwm import command
-from wwm.errors import UserError
+from wwm.common import command
+from wwm.common.errors import UserError
 
 NGRAM_PROBS = [0.4, 0.3, 0.2, 0.1]  # MacBERT's
 
@@ -31,8 +31,9 @@ def masks(
             raise UserError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
     import numpy as np
 
-    from wwm import align, masking, segment
+    from wwm import segment
     from wwm import show as look
+    from wwm.masks import align, masking
     from wwm.segmenter import perceptron_file
     from wwm.vocab import build, load
 
@@ -127,7 +128,8 @@ def preset(
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
 ) -> None:
     """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak, .bak2 and so on."""
-    from wwm import files, params
+    from wwm import params
+    from wwm.common import files
 
     presets = {path.stem: path.read_bytes() for path in Path("presets").glob("*.yaml")}
     names = sorted(presets)

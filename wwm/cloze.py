@@ -21,8 +21,10 @@ from tqdm import tqdm
 from transformers import BertForPreTraining
 from transformers.utils import logging
 
-from wwm import device, files, tokenization
-from wwm.errors import UserError
+from wwm.common import files
+from wwm.common.errors import UserError
+from wwm.text import tokenization
+from wwm.training import device
 
 # What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as characters.
 CHINESE_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}")
@@ -194,6 +196,6 @@ def percent(outcomes: list[bool]) -> float | None:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -22,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import cleaning, code, duplicates, engine, files, sources, wikitext
-from wwm.errors import UserError
+from wwm import engine
+from wwm.common import code, files
+from wwm.common.errors import UserError
+from wwm.text import cleaning, duplicates, sources, wikitext
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
 BLOCK = pa.schema([("text", pa.string()), ("digest", pa.binary(32)), ("characters", pa.int64()), ("dropped", pa.uint8()), ("signature", pa.binary())])
@@ -255,6 +257,7 @@ def write_shard(folder: Path, parts: list[tuple[str, str, np.ndarray]]) -> dict:
 
 
 if __name__ == "__main__":
-    from wwm import command, corpus
+    from wwm import corpus
+    from wwm.common import command
 
     command.run(corpus.main)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wwm import files
-from wwm.errors import UserError
+from wwm.common import files
+from wwm.common.errors import UserError
 
 SENTENCE_END = "。！？；：…"
 CLAUSE_END = re.compile("[。！？!?；;，,]")
@@ -147,6 +147,6 @@ def write_task(name: str, parts: dict[str, list[dict]]) -> None:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from wwm import code, files
-from wwm.errors import UserError
+from wwm.common import code, files
+from wwm.common.errors import UserError
 
 DONE = "done.json"
 # What else than code can change bytes: those that write shards, and what these are made with.

@@ -1,6 +1,6 @@
 """The data of a task, fetched from the hub.
 
-Reads   the data set that wwm/tasks.py names, or another one or a folder in its layout
+Reads   the data set that wwm/tasks/table.py names, or another one or a folder in its layout
 Writes  data/tasks/TASK/: its files, named by split
 By hand python -m wwm.fetch TASK
 
@@ -10,8 +10,9 @@ Files that somebody has already need no stage: they are put into data/tasks/TASK
 import shutil
 from pathlib import Path
 
-from wwm import files, hub, tasks
-from wwm.errors import UserError
+from wwm.common import files, hub
+from wwm.common.errors import UserError
+from wwm.tasks import table as tasks
 
 
 def main(task: str) -> None:
@@ -44,6 +45,6 @@ def main(task: str) -> None:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -17,8 +17,15 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 
-from wwm import answering, classification, code, files, seeds, simplify, task_files, task_rows, tasks, tokenization, tuning
-from wwm.errors import UserError
+from wwm.common import code, files
+from wwm.common.errors import UserError
+from wwm.tasks import classifier as classification
+from wwm.tasks import reader as answering
+from wwm.tasks import rows as task_rows
+from wwm.tasks import seeds, tuning
+from wwm.tasks import splits as task_files
+from wwm.tasks import table as tasks
+from wwm.text import simplify, tokenization
 
 
 class Cell(NamedTuple):
@@ -160,7 +167,7 @@ def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: 
     }
     if lacking := [name for name, value in values.items() if not value]:
         raise UserError(
-            f"{key}.{lacking[0]} is missing, and wwm/tasks.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
+            f"{key}.{lacking[0]} is missing, and wwm/tasks/table.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
         )
     windows = {"stride": given.stride or length // 4, "max_query_length": given.max_query_length, "max_answer_length": given.max_answer_length}
     return tuning.How(**values, **windows, precision=finetune.precision, select=finetune.select, splits=())
@@ -183,6 +190,6 @@ def unknown_share(tokenizer: Tokenizer, texts: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -8,8 +8,8 @@ By hand python -m wwm.init NAME
 import shutil
 from pathlib import Path
 
-from wwm import files, hub
-from wwm.errors import UserError
+from wwm.common import files, hub
+from wwm.common.errors import UserError
 
 PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
 TOKENIZER = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model")
@@ -117,6 +117,6 @@ def untrained_head(bert) -> list[str]:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -7,7 +7,7 @@ Writes  data/mask/SET/LENGTH/{train,heldout}/NNNNN.arrow (Arrow IPC files) with 
 By hand python -m wwm.mask SET; `wwm show data/mask/SET/LENGTH/train/00000.arrow` prints examples
 
 Static masks are written here, once per pass over the corpus (`dupe_factor` passes). Shards of dynamic masks lack the two
-masked_lm columns: wwm/loader.py draws masks when it loads an example. A shard's schema says in its metadata how it was
+masked_lm columns: wwm/training/loader.py draws masks when it loads an example. A shard's schema says in its metadata how it was
 made: `vocab` and `segmenter` (sha256), `settings` (JSON) and their sha256, `params`.
 """
 
@@ -25,8 +25,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import align, code, engine, examples, files, masking, tokenization
-from wwm.errors import UserError
+from wwm import engine
+from wwm.common import code, files
+from wwm.common.errors import UserError
+from wwm.masks import align, examples, masking
+from wwm.text import tokenization
 
 
 class Pieces(NamedTuple):
@@ -42,7 +45,7 @@ class Pieces(NamedTuple):
 
 def main(name: str) -> None:
     from wwm import params, track
-    from wwm.schema_types import Changes
+    from wwm.params.schema_types import Changes
 
     base, mask = params.load("mask")
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
@@ -197,6 +200,7 @@ def summary(counts: Counter, length: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    from wwm import command, mask
+    from wwm import mask
+    from wwm.common import command
 
     command.run(mask.main)

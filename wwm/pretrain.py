@@ -21,16 +21,17 @@ from pathlib import Path
 
 import torch
 
-from wwm import code, curve, device, files, loader, trainer
-from wwm import model as model_code
-from wwm.errors import UserError
+from wwm.common import code, files
+from wwm.common.errors import UserError
+from wwm.training import curve, device, loader, trainer
+from wwm.training import model as model_code
 
 LAUNCHED = "WWM_LAUNCHED"
 
 
 def main(name: str) -> None:
     from wwm import params, track
-    from wwm.schema_types import Changes
+    from wwm.params.schema_types import Changes
 
     base, pretrain = params.load("pretrain")
     model = pretrain.models[params.one_of("pretrain NAME", name, pretrain.models)]
@@ -107,6 +108,6 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

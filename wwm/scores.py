@@ -9,10 +9,14 @@ What was not run is `n/a` with the reason. Which models were trained, cut or nev
 
 from pathlib import Path
 
-from wwm import authors, averages, comparison, conditions, files, measured, report, score_tables
-from wwm.measured import LABELS, Results, mean
-from wwm.score_tables import CLOZE
-from wwm.tables import Table
+from wwm.common import files
+from wwm.report import authors, averages, comparison, conditions
+from wwm.report import page as report
+from wwm.report import results as measured
+from wwm.report import task_tables as score_tables
+from wwm.report.results import LABELS, Results, mean
+from wwm.report.tables import Table
+from wwm.report.task_tables import CLOZE
 
 # The authors' own scale, which no figure here is to be taken for (base models).
 AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
@@ -110,6 +114,6 @@ def plots(results: Results) -> list:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

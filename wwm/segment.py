@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import code, engine, files, perceptron
-from wwm.errors import UserError
-from wwm.simplify import simplified
+from wwm import engine
+from wwm.common import code, files
+from wwm.common.errors import UserError
+from wwm.text import perceptron
+from wwm.text.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
 NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
@@ -261,6 +263,7 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
 
 
 if __name__ == "__main__":
-    from wwm import command, segment
+    from wwm import segment
+    from wwm.common import command
 
     command.run(segment.main)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wwm import files, hub, perceptron
-from wwm.errors import UserError
+from wwm.common import files, hub
+from wwm.common.errors import UserError
+from wwm.text import perceptron
 
 LTP_FILES = ["*.json", "*.bin", "*.txt", "*.safetensors"]
 
@@ -122,6 +123,6 @@ def spans(words: list[str]) -> set[tuple[int, int]]:
 if __name__ == "__main__":
     # LTP's Rust threads make the perceptron's result depend on their timing.
     os.environ["RAYON_NUM_THREADS"] = "1"
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from wwm import files, loader
+from wwm.common import files
+from wwm.training import loader
 
 
 def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from wwm import files
-from wwm.errors import UserError
+from wwm.common import files
+from wwm.common.errors import UserError
 
 LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
 
@@ -51,6 +51,6 @@ def new_names(key: str, layers: list[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

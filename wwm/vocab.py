@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tqdm import tqdm
 
-from wwm import files, hub
-from wwm.errors import UserError
+from wwm.common import files, hub
+from wwm.common.errors import UserError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -185,6 +185,6 @@ def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path
 
 
 if __name__ == "__main__":
-    from wwm import command
+    from wwm.common import command
 
     command.run(main)

@@ -1,0 +1,78 @@
+"""Which code a stage's bytes come from, by following imports: the one list behind the `deps:` of dvc.yaml and the keys of scratch/."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from wwm.common import files
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# A log format, how params.yaml is checked or how an error is worded must not retrain a model.
+CHANGES_NOTHING = {"wwm.common.code", "wwm.common.command", "wwm.common.errors", "wwm.params", "wwm.track"}
+# They read, write and hand on; what they read is in the keys of scratch/ itself.
+HANDS_ON = {"wwm.common.files", "wwm.common.hub", "wwm.engine", "wwm.text.sources"}
+
+
+def changing(stage: str) -> list[Path]:
+    """The files of wwm that can change what a stage writes, sorted: its module, all that this imports, and the files beside them that they name."""
+    return sorted(file for module in reached(f"wwm.{stage}") for file in (path_of(module), *named(module)))
+
+
+@cache
+def key(stage: str) -> str:
+    """sha256 of the code that makes what a stage keeps in scratch/."""
+    return files.hash_of([files.content_hash(path_of(module)) for module in sorted(reached(f"wwm.{stage}") - HANDS_ON)])
+
+
+def everything() -> str:
+    """sha256 of all of wwm."""
+    return files.hash_of([files.content_hash(path) for path in sorted(PACKAGE.rglob("*.py"))])
+
+
+@cache
+def reached(module: str) -> frozenset[str]:
+    """Modules of wwm that `module` imports anywhere, directly or not, itself included, without those that change no byte."""
+    found: set[str] = set()
+    new = {module}
+    while new:
+        found |= new
+        new = {name for one in new for name in imported(one) if not exempt(name)} - found
+    return frozenset(found)
+
+
+def exempt(module: str) -> bool:
+    parts = module.split(".")
+    return any(".".join(parts[:count]) in CHANGES_NOTHING for count in range(1, len(parts) + 1))
+
+
+@cache
+def source(module: str) -> ast.Module:
+    return ast.parse(path_of(module).read_text(encoding="utf-8"))
+
+
+def imported(module: str) -> set[str]:
+    """Modules of wwm that one of them names in its import statements, within functions too, with the packages that they lie in."""
+    names: set[str] = set()
+    for node in ast.walk(source(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.split(".")[0] == "wwm" and path_of(name).is_file() and does_something(name)}
+
+
+def does_something(module: str) -> bool:
+    """Not so an empty `__init__.py`, or one that holds a docstring alone."""
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in source(module).body)
+
+
+def path_of(module: str) -> Path:
+    """Where the source of `wwm.x.y` lies, or would lie."""
+    place = PACKAGE.parent.joinpath(*module.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def named(module: str) -> set[Path]:
+    """Files beside a module whose names it has in its code: tables and templates."""
+    texts = {node.value for node in ast.walk(source(module)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {path for path in path_of(module).parent.iterdir() if path.name in texts and path.is_file()}

@@ -1,0 +1,151 @@
+"""Outputs appear whole or not at all; long work keeps its state in a locked scratch folder."""
+
+import codecs
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wwm.common.errors import UserError
+
+SCRATCH = Path("scratch")
+
+
+@contextmanager
+def new_folder(path: str | Path):
+    """Yields a temporary folder beside `path`, renamed to `path` if the block ends well, removed if it raises.
+
+    What a killed run left under the temporary name is thrown away at the next start.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def new_file(path: str | Path):
+    """Yields a temporary path beside `path`, renamed to `path` if the block ends well, removed if it raises."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    os.replace(temporary, path)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: str | Path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def training_history(model: str | Path) -> dict:
+    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does not say."""
+    path = Path(model, "training.json")
+    return read_json(path) if path.exists() else {"steps": None, "tokens": None}
+
+
+def lines(path: str | Path) -> Iterator[str]:
+    """Lines of a UTF-8 file without their ends. Raises UserError that names the line that is not UTF-8."""
+    with open(path, "rb") as stream:
+        yield from decoded(stream, path)
+
+
+def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
+    """Lines of UTF-8 without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
+
+    A byte order mark is left out. Raises UserError that names the line of `name` that is not UTF-8.
+    """
+    for number, raw in enumerate(stream, 1):
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            encoding = "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
+            raise UserError(
+                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f {encoding} -t UTF-8`"
+            ) from None
+
+
+def content_hash(path: str | Path) -> str:
+    """sha256 of a file's bytes, or of a folder's file names and bytes."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file()):
+        digest.update(f"{file.relative_to(path)}\n".encode())
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def scratch(stage: str, inputs: list[str | Path], settings: dict):
+    """Yields the folder `scratch/<stage>-<hash of inputs and settings>`, held by one process at a time.
+
+    It outlives a kill (DVC deletes outs before a re-run, this it does not know), so that the next run of the same work
+    goes on from what lies there; other inputs or settings give another folder. The caller removes it when the work is done.
+    """
+    key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
+    digest = hash_of(key)[:16]
+    folder = SCRATCH / f"{stage}-{digest}"
+    if not folder.exists():
+        for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
+            print(f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to those to go on from it", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        folder.mkdir(exist_ok=True)
+        yield folder
+
+
+@contextmanager
+def locked(folder: Path):
+    """Holds `folder`.lock: one process at a time works on what the folder is for, others wait and say so."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    print(f"{folder} is in use: another process does this very work; waiting for it", flush=True)
+                waiting = True
+                time.sleep(1)
+        yield
+
+
+def hash_of(value) -> str:
+    """sha256 of a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def link(source: Path, target: Path) -> None:
+    """`target` becomes the same file as `source`, or a copy where they are on different disks."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,56 @@
+"""What the sections of params.yaml are made of."""
+
+from enum import Enum
+from typing import Annotated, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from wwm.common.errors import UserError
+
+
+def distinct(values: list) -> list:
+    """Raises UserError that names what stands twice."""
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise UserError(f"{value!r} stands twice; remove one")
+    return values
+
+
+def sum_to_one(shares: list[float]) -> list[float]:
+    """Raises UserError that names the sum."""
+    if abs(sum(shares) - 1) > 1e-6:
+        raise UserError(f"{shares} sum to {sum(shares):g}; they must sum to 1")
+    return shares
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Changes(Enum):
+    """The most that a key of params.yaml can change, told by `Annotated[..., Changes.X]` on its field; without it, what is made."""
+
+    MEASURES = "what is measured or let pass, and not what is made"
+    NOTHING = "how the work is done, but for rounding, or which items there are"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def own_values(self, *without: Changes) -> dict:
+        """Plain values of the keys, without maps of items, which have values of their own, and without keys that change no more than these."""
+        return self.model_dump(include=set(self.own_keys(*without)))
+
+    @classmethod
+    def own_keys(cls, *without: Changes) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if not is_map(field.annotation) and not set(without) & set(field.metadata)]
+
+
+def is_map(annotation) -> bool:
+    """Whether a field has items by name, each a section or what stands for one."""
+    return get_origin(annotation) is dict and get_args(annotation)[0] == Name

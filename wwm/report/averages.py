@@ -1,0 +1,152 @@
+"""The best test scores of each model with their average, and the same relative to a baseline, in the form of the authors' tables of small models.
+
+Where the data are the official ones, the same two tables of the authors' own figures follow.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+from wwm.report import authors
+from wwm.report import results as measured
+from wwm.report.results import Results, Task, mean
+from wwm.report.tables import Cell, Column, Note, Table, plain, table
+from wwm.report.task_tables import marks
+
+LACKS = "n/a (a score is missing)"
+
+
+class Figures(NamedTuple):
+    """Scores that are averaged; a model may lack some."""
+
+    heads: dict[str, list[str]]  # column head -> its keys: one, or two for EM / F1
+    classification: list[str]  # keys
+    rows: dict[str, dict[str, float]]  # by model, then by key; percent
+    parameters: dict[str, int]  # by model
+    notes: dict[tuple[str, str], tuple[Note, ...]]  # by model and column head
+
+
+def average_tables(results: Results, baseline: str) -> list[Table]:
+    """Two of the tasks that are the authors', two of the authors' figures on these, and two of other tasks; those that have a column."""
+    theirs = [task for task in results.tasks if task.name in authors.published().tasks]
+    others = [task for task in results.tasks if task not in theirs]
+    small = [task for task in theirs if task.name in authors.SMALL] or theirs
+    left_out = [f"{task.title} (as in the authors' table)" for task in theirs if task not in small]
+    left_out += [f"{task.title} (no test scores)" for task in small if "test" not in task.scored]
+    small = [task for task in small if "test" in task.scored]
+    official = [task for task in small if not any(row["reduced"] for row in task.rows.values())]
+    made = []
+    if small:
+        caption = f" Left out: {', '.join(left_out)}." if left_out else ""
+        made += two_tables(ours(results, small), baseline, ("Best test scores, in percent", "Relative to the baseline, in percent"), caption)
+    if official:
+        published = reference(official)
+        known = authors.named(baseline) if authors.named(baseline) in published.rows else authors.BASELINE
+        which = "the tasks above" if official == small else "those tasks above whose data are the official ones"
+        footnotes = "".join(f" {task.footnote}" for task in official if task.footnote)
+        caption = f" As the authors published them, of {which}; parameters rounded to millions.{footnotes}"
+        titles = ("Reference: the authors' best test scores, in percent", "Reference: the authors' scores relative to a baseline, in percent")
+        made += two_tables(published, known, titles, caption)
+    if others:
+        own = " on other tasks" if theirs else ""
+        made += two_tables(ours(results, others), baseline, (f"Best scores{own}, in percent", f"Relative to the baseline{own}, in percent"), "")
+    return made
+
+
+def ours(results: Results, tasks: list[Task]) -> Figures:
+    """Of the models compared, on the split that claims are made on."""
+    heads = {head(task): keys(task) for task in tasks}
+    rows: dict[str, dict[str, float]] = {model: {} for model in results.models}
+    for model, task in product(results.models, tasks):
+        for key, measure in zip(keys(task), task.measures):
+            if found := task.values(model, task.last, measure):
+                rows[model][key] = max(found)
+    sizes = {model: size for model in results.models if (size := measured.parameters(results, model))}
+    return Figures(heads, classification(tasks), rows, sizes, {(model, head(task)): marks(task, model) for model, task in product(results.models, tasks)})
+
+
+def reference(tasks: list[Task]) -> Figures:
+    """Of the authors' models that have all of these tasks."""
+    rows = {}
+    for model, figures in authors.published().figures.items():
+        found = {key: figures.get((task.name, "test", measure)) for task in tasks for key, measure in zip(keys(task), task.measures)}
+        if all(found.values()):
+            rows[model] = {key: figure.best for key, figure in found.items()}
+    return Figures({head(task): keys(task) for task in tasks}, classification(tasks), rows, authors.published().parameters, {})
+
+
+def head(task: Task) -> str:
+    return task.title if task.last == "test" else f"{task.title} {task.last}"
+
+
+def keys(task: Task) -> list[str]:
+    return [f"{task.name} {measure}" for measure in task.measures]
+
+
+def classification(tasks: list[Task]) -> list[str]:
+    return [key for task in tasks if task.kind != "reading" for key in keys(task)]
+
+
+def two_tables(figures: Figures, baseline: str, titles: tuple[str, str], caption: str) -> list[Table]:
+    """The scores with their average, and both relative to `baseline`."""
+    count = sum(map(len, figures.heads.values()))
+    forms = "Reading: EM / F1, a figure each. " if count > len(figures.heads) else ""
+    best = f"{forms}Best of the seeds. Average: of the {count} figures of a row; parameters: with their share of {baseline}'s.{caption}"
+    relation = f"{forms}Best of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages.{caption}"
+    return [average_table(figures, baseline, titles[0], best), relative_table(figures, baseline, titles[1], relation)]
+
+
+def average_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
+    count = sum(map(len, figures.heads.values()))
+    averages = [f"{mean(list(row.values())):.2f}" if len(row) == count else LACKS for row in figures.rows.values()]
+    sizes = []
+    for model in figures.rows:
+        percent = share(figures, model, baseline)
+        sizes.append(f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else "n/a (not counted)")
+    return table(title, caption, [*columns(figures, figures.rows), plain("average", averages), plain("parameters", sizes)])
+
+
+def relative_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
+    percents = relative(figures.rows, baseline, figures.classification)
+    sizes = [f"{percent:.1f}" if (percent := share(figures, model, baseline)) else "n/a (not counted)" for model in figures.rows]
+    model, *tasks = columns(figures, percents)
+    means = [
+        plain(name, [f"{row[name]:.1f}" if name in row else LACKS for row in percents.values()])
+        for name in ("overall", "classification")
+        if name == "overall" or figures.classification
+    ]
+    return table(title, caption, [model, plain("parameters", sizes), *tasks, *means])
+
+
+def columns(figures: Figures, rows: dict[str, dict[str, float]]) -> list[Column]:
+    """The models' names and, of `rows`, the figures of each column; marked as `figures` has it."""
+    made = [plain("model", list(rows))]
+    for head, keys in figures.heads.items():
+        cells = [
+            Cell(" / ".join(f"{row[key]:.1f}" for key in keys), figures.notes.get((model, head), ())) if all(key in row for key in keys) else Cell(LACKS, None)
+            for model, row in rows.items()
+        ]
+        made.append(Column(Cell(head), cells))
+    return made
+
+
+def share(figures: Figures, model: str, baseline: str) -> float | None:
+    """Parameters in percent of the baseline's."""
+    sizes = figures.parameters
+    return 100 * sizes[model] / sizes[baseline] if model in sizes and baseline in sizes else None
+
+
+def relative(figures: dict[str, dict[str, float]], baseline: str, classification: list[str]) -> dict[str, dict[str, float]]:
+    """Percent of `baseline` for each model and column, as the authors compute them.
+
+    `overall` is the ratio of the two averages over all columns, `classification` the mean of the percentages of those columns;
+    both only for a model that has every column.
+    """
+    base, every = figures.get(baseline, {}), {column for row in figures.values() for column in row}
+    percents = {}
+    for model, row in figures.items():
+        percents[model] = {column: 100 * value / base[column] for column, value in row.items() if base.get(column)}
+        if base and len(percents[model]) == len(every):
+            percents[model]["overall"] = 100 * mean(list(row.values())) / mean(list(base.values()))
+            if classification:
+                percents[model]["classification"] = mean([percents[model][column] for column in classification])
+    return percents

@@ -1,0 +1,107 @@
+"""What the stages measured, as `scores` compares it. All that it says of a task comes from the task's result files."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from wwm.common import files
+
+MEASURES = {"single": ("accuracy",), "pair": ("accuracy",), "reading": ("em", "f1")}
+LABELS = {"accuracy": "", "em": " EM", "f1": " F1"}
+
+
+class Task(NamedTuple):
+    """A task, and the results of the models that were fine-tuned on it: results/finetune/TASK/MODEL.json by model, one at least."""
+
+    name: str
+    title: str
+    kind: str
+    remark: str
+    footnote: str  # of the authors' figures
+    splits: list[str]  # that the task reports
+    rows: dict[str, dict]
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those of the tables; the first one is what claims are made on."""
+        return MEASURES[self.kind]
+
+    @property
+    def scored(self) -> list[str]:
+        """Splits that a model has scores of."""
+        return [split for split in self.splits if any(split in seed["scores"] for row in self.rows.values() for seed in row["seeds"])]
+
+    @property
+    def last(self) -> str:
+        """The split that claims are made on."""
+        return "test" if "test" in self.scored else "dev"
+
+    def by_seed(self, model: str, split: str, measure: str) -> dict[int, float]:
+        """Percent by seed; {} where the model has no such score."""
+        seeds = self.rows.get(model, {"seeds": []})["seeds"]
+        return {seed["seed"]: seed["scores"][split][measure] for seed in seeds if split in seed["scores"]}
+
+    def values(self, model: str, split: str, measure: str) -> list[float]:
+        """Percent, one for each seed."""
+        return list(self.by_seed(model, split, measure).values())
+
+
+class Results(NamedTuple):
+    """What the stages measured; a model that was not measured has no entry."""
+
+    models: list[str]
+    pretrain: dict[str, dict]
+    curves: dict[str, list[tuple[int, float]]]  # (step, training MLM loss in nats)
+    cloze: dict[str, dict]
+    tasks: list[Task]
+    unmeasured: list[str]  # tasks that no model was fine-tuned on
+
+
+def read(folder: Path, models: list[str], names: list[str]) -> Results:
+    """The results of `models` under `folder`, of the tasks `names`."""
+
+    def found(stage: str) -> dict[str, dict]:
+        return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
+
+    curves = {}
+    for model in models:
+        if (path := folder / f"pretrain/{model}.csv").exists():
+            with open(path, encoding="utf-8", newline="") as rows:
+                curves[model] = [(int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]]
+    finetuned = {name: found(f"finetune/{name}") for name in names}
+    tasks = [task(name, rows) for name, rows in finetuned.items() if rows]
+    # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a name now.
+    seen = {model: row["training"] for each in tasks for model, row in each.rows.items()}
+    pretrain = {model: row for model, row in found("pretrain").items() if same(row, seen.get(model))}
+    cloze = {model: row for model, row in found("cloze").items() if same(row["training"], seen.get(model))}
+    curves = {model: points for model, points in curves.items() if model in pretrain}
+    return Results(models, pretrain, curves, cloze, tasks, [name for name, rows in finetuned.items() if not rows])
+
+
+def same(one: dict, other: dict | None) -> bool:
+    """Whether two records of training can be one model's; True where there is no other."""
+    return other is None or all(one.get(key) == other.get(key) for key in ("steps", "tokens"))
+
+
+def task(name: str, rows: dict[str, dict]) -> Task:
+    first = next(iter(rows.values()))
+    return Task(name, first["title"], first["kind"], first["remark"], first["footnote"], first["scored"], rows)
+
+
+def mean(numbers: list[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def of(results: Results, model: str) -> list[dict]:
+    return [rows[model] for rows in (results.cloze, *(task.rows for task in results.tasks)) if model in rows]
+
+
+def training(results: Results, model: str) -> dict:
+    """{"steps", "tokens"} that the model has seen since random weights (None: its folder does not say), "cut_from" of a truncated one; {} of one that was not measured."""
+    return next((row["training"] for row in of(results, model)), {})
+
+
+def parameters(results: Results, model: str) -> int | None:
+    """Of the XNLI classifier, as the authors count, or of another one where there is none; heads differ by a few thousand."""
+    order = sorted(results.tasks, key=lambda task: (task.name != "xnli", task.kind == "reading"))
+    return next((task.rows[model]["parameters"] for task in order if model in task.rows), None)

@@ -1,0 +1,113 @@
+"""The models' scores on their tasks, as `max (mean)` over seeds beside the authors' figures, and on cloze."""
+
+from wwm.report import authors
+from wwm.report import page as report
+from wwm.report import results as measured
+from wwm.report.results import Results, Task
+from wwm.report.tables import Cell, Column, Note, Table, plain, table
+
+CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
+NOT_FINE_TUNED = Cell("n/a (not fine-tuned)", None)
+
+
+def task_tables(results: Results) -> list[Table]:
+    """One for reading and one for classification, each where there are such tasks; without any task the second one has none."""
+    reading = [task for task in results.tasks if task.kind == "reading"]
+    others = [task for task in results.tasks if task.kind != "reading"]
+    made = []
+    if reading:
+        caption = "EM and F1 each have their own best seed (the authors do not say whether theirs have one in common)."
+        made.append(task_table(results, reading, "Reading tasks: EM / F1, each max (mean) over seeds, in percent", caption))
+    if others or not reading:
+        made.append(task_table(results, others, "Tasks: max (mean) accuracy over seeds, in percent", ""))
+    return made
+
+
+def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> Table:
+    columns = [column for task in tasks for column in task_columns(results.models, task)]
+    told = [f"{task.title} ({' or '.join(runs(task))}){f': {task.remark}' if task.remark else '.'}" for task in tasks]
+    told += [remark, "Steps and tokens are all that a model has seen, its starting points' included."]
+    if any(column.head.text.startswith("authors") for column in columns):
+        told.append("Columns of the authors: what they published for the model of that name; – for a model that is none of theirs.")
+    return table(title, " ".join(filter(None, told)), [*size_columns(results), *columns])
+
+
+def runs(task: Task) -> list[str]:
+    """How many seeds and training examples; more than one entry where the models differ."""
+    found = {(len(row["seeds"]), row["examples"]["train"]) for row in task.rows.values()}
+    return [f"seeds: {seeds}, training examples: {examples:,}" for seeds, examples in sorted(found)]
+
+
+def size_columns(results: Results) -> list[Column]:
+    """Model, parameters, steps and tokens."""
+    rows = []
+    for model in results.models:
+        seen, size = measured.training(results, model), measured.parameters(results, model)
+        reason = "n/a (not trained here)" if measured.of(results, model) else "n/a (not measured)"
+        # A model from elsewhere does not say what it saw before.
+        own = {key: f"{report.amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
+        spent = [own.get(key, reason) if seen.get(key) is None else report.amount(seen[key]) for key in ("steps", "tokens")]
+        rows.append([model, f"{size / 1e6:.1f}M" if size else NOT_FINE_TUNED.text, *spent])
+    return [plain(head, list(texts)) for head, texts in zip(("model", "parameters", "steps", "tokens"), zip(*rows))]
+
+
+def task_columns(models: list[str], task: Task) -> list[Column]:
+    """One for each split, and beside it the authors' where data are the official ones and a model is theirs."""
+    columns = []
+    for split in task.splits:
+        columns.append(Column(Cell(f"{task.title} {split}"), [score(task, model, split) for model in models]))
+        theirs = [published(task, model, split) for model in models]
+        if any(theirs) and not any(row["reduced"] for row in task.rows.values()):
+            notes = (Note("", task.footnote),) if task.footnote else ()
+            columns.append(Column(Cell(f"authors: {task.title} {split}", notes), [Cell(text or "–") for text in theirs]))
+    return columns
+
+
+def score(task: Task, model: str, split: str) -> Cell:
+    if model not in task.rows:
+        return NOT_FINE_TUNED
+    found = [task.values(model, split, measure) for measure in task.measures]
+    if not all(found):
+        return Cell("n/a", (Note("", f"{task.title} {split}: {task.rows[model]['missing'].get(split, 'not scored')}."),))
+    return Cell(" / ".join(max_mean(max(values), measured.mean(values)) for values in found), marks(task, model))
+
+
+def marks(task: Task, model: str) -> tuple[Note, ...]:
+    """What keeps a figure from being one that the authors could have published; nothing of tasks that are not theirs."""
+    if task.name not in authors.published().tasks or model not in task.rows:
+        return ()
+    row = task.rows[model]
+    reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
+    few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
+    unlike = [f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value]
+    return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())
+
+
+def published(task: Task, model: str, split: str) -> str:
+    """The authors' figure; "" where they have none."""
+    found = [authors.figure(model, task.name, split, measure) for measure in task.measures]
+    return " / ".join(max_mean(*figure) for figure in found) if all(found) else ""
+
+
+def max_mean(best: float, mean: float | None) -> str:
+    return f"{best:.1f}" if mean is None else f"{best:.1f} ({mean:.1f})"
+
+
+def cloze_table(results: Results) -> Table:
+    lengths, sources = (sorted({key for row in results.cloze.values() for key in row[part]}) for part in ("by_length", "by_source"))
+    parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
+    rows = []
+    for model in results.models:
+        if model in results.cloze:
+            row = results.cloze[model]
+            cells = [row[key] for key in CLOZE] + [row[part].get(name, {}).get("word_accuracy") for part, name in parts]
+            rows.append([model, *("n/a (no such word)" if cell is None else f"{cell:.1f}" for cell in cells)])
+        else:
+            rows.append([model, *["n/a (not measured)"] * (len(CLOZE) + len(parts))])
+    words = {row["words"] for row in results.cloze.values()}
+    caption = (
+        f"One whole word of 1 to 4 Chinese characters of each of {' or '.join(f'{n:,}' for n in sorted(words)) or 'no'} held-out sentences is masked; "
+        "all its pieces are guessed at once. From the fifth column on: whole words, by characters in the word and by source."
+    )
+    header = ["model", *CLOZE.values(), *(f"{n} character{'s' if n > '1' else ''}" for n in lengths), *sources]
+    return Table("Cloze: accuracy on held-out text, in percent", caption, header, rows, [])

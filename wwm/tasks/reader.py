@@ -1,0 +1,103 @@
+"""Questions on texts: BERT and one linear layer on every position, which says where an answer begins and ends."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.nn.functional import cross_entropy
+from transformers import AutoModel
+
+from wwm.common.errors import UserError
+from wwm.tasks import span_scores as reading_scores
+from wwm.tasks import spans as reading
+from wwm.tasks.classifier import check_loaded, count_parameters, padded, taken
+from wwm.tasks.tuning import passes
+
+N_BEST = 20
+
+
+class Reader(torch.nn.Module):
+    """Positions of a row compete with the answers that are no span, YES and NO, whose logits are read at [CLS]; [CLS] itself stands for none."""
+
+    def __init__(self, encoder: torch.nn.Module, n_choices: int):
+        super().__init__()
+        self.encoder = encoder
+        self.outputs = torch.nn.Linear(encoder.config.hidden_size, 2 * (1 + n_choices))
+        torch.nn.init.normal_(self.outputs.weight, std=encoder.config.initializer_range)
+        torch.nn.init.zeros_(self.outputs.bias)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(R, 2, L + choices) logits of start and end over positions, then choices; float32, -inf at padding."""
+        said = self.outputs(self.encoder(**taken(self.encoder, inputs)).last_hidden_state).float()
+        spans = said[:, :, :2].masked_fill(inputs["attention_mask"][:, :, None] == 0, -torch.inf)
+        return torch.cat([spans.transpose(1, 2), said[:, 0, 2:].unflatten(1, (2, -1))], 2)
+
+
+class Answering:
+    """A wwm.tasks.tuning.Job. splits: questions; choices: answers that are no span, "" for none; metric: of wwm/tasks/span_scores.py.
+
+    A window that does not hold the answer, and a question without one, point to [CLS].
+    """
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], choices: tuple[str, ...], metric: str, how):
+        self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
+        self.spoken = [choice for choice in choices if choice]  # those with logits of their own
+        # A question whose answers stand nowhere is scored and teaches nothing.
+        train = [question for question in splits.get("train", []) if reading.taught(question, choices)]
+        if not train:
+            raise UserError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
+        self.questions = splits | {"train": train}
+        self.windows = {
+            split: reading.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()
+        }
+        self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
+        answers = [reading.taught(train[window.question], choices) for window in self.windows["train"]]
+        # Targets: a position, or -1 - the number of a choice.
+        self.targets = np.array(
+            [
+                (-1 - self.spoken.index(a.text),) * 2 if a.start < 0 and a.text else reading.target(w, a) if a.start >= 0 else (0, 0)
+                for w, a in zip(self.windows["train"], answers)
+            ]
+        )
+
+    def model(self) -> Reader:
+        encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)
+        check_loaded(self.folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
+        return Reader(encoder, len(self.spoken))
+
+    def loss(self, model: Reader, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+        said = model(self.inputs("train", rows, place))
+        targets, length = self.targets[rows], max(self.lengths["train"][rows])
+        wanted = torch.from_numpy(np.where(targets < 0, length - 1 - targets, targets)).to(place)
+        return cross_entropy(said.flatten(0, 1), wanted.flatten(), reduction="sum") / 2
+
+    def inputs(self, split: str, rows: np.ndarray, place: torch.device) -> dict[str, torch.Tensor]:
+        windows = [self.windows[split][row] for row in rows]
+        return padded([window.ids for window in windows], [window.types for window in windows], place)
+
+    def score(self, model: Reader, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
+        """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with their scores."""
+        windows, questions = self.windows[split], self.questions[split]
+        starts, ends, said_at_cls = ([None] * len(windows) for _ in range(3))
+        for rows in passes(self.lengths[split], positions):
+            said = model(self.inputs(split, rows, place)).cpu().numpy()
+            length = max(self.lengths[split][rows])
+            for row, logits in zip(rows, said):
+                starts[row], ends[row] = logits[0, :length], logits[1, :length]
+                said_at_cls[row] = np.array([logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
+        n_best = reading.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
+        best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
+        scores = {name: round(value, 4) for name, value in reading_scores.score(questions, best, self.metric).items()}
+        official = [{"id": number, "answer": text} for number, text in best.items()] if self.metric == "cjrc" else best
+        told = {question.id: [[text, round(score, 4)] for text, score in found] for question, found in zip(questions, n_best)}
+        return scores, {f"{split}.json": official, f"{split}_nbest.json": told}
+
+    def unreachable(self) -> dict[str, int]:
+        """By split, the questions that cannot be answered to the letter."""
+        return {
+            split: reading.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices) for split, questions in self.questions.items()
+        }
+
+    def parameters(self) -> int:
+        return count_parameters(self.folder, 2)

@@ -1,0 +1,77 @@
+"""The seeds of one model on one task: finished ones are kept, the others run one after the other, or one on each GPU."""
+
+import multiprocessing
+import pickle
+import queue
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from tqdm import tqdm
+from transformers.utils import logging
+
+from wwm.common import files
+from wwm.tasks import tuning
+from wwm.training import device
+
+LOOK_SECONDS = 0.5
+theirs: dict = {}  # what a process that takes seeds over was given: job, place, threads, steps
+
+
+def run(job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads: int, title: str) -> list[dict]:
+    """What tuning.train returns for each (how, seed); it is kept in `work` as soon as it is there, and taken from there the next time."""
+    kept = [work / f"{sha256(repr(one).encode()).hexdigest()[:16]}.json" for one in runs]
+    left = [(how, seed, path) for (how, seed), path in zip(runs, kept) if not path.exists()]
+    steps = [how.epochs * -(-len(job.lengths["train"]) // how.batch_size) for how, _ in runs]
+    begun = sum(count for count, path in zip(steps, kept) if path.exists())
+    places = device.places()
+    with tqdm(total=sum(steps), initial=begun, desc=title, unit=" steps", mininterval=1) as bar:
+        if min(len(places), len(left)) > 1:
+            side_by_side(job, left, places, threads, bar)
+        else:
+            for how, seed, path in left:
+                one(job, how, seed, path, places[0], threads, bar.update)
+    return [files.read_json(path) for path in kept]
+
+
+def one(job: tuning.Job, how: tuning.How, seed: int, path: Path, place, threads: int, done) -> None:
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # else each seed prints a table of the heads that are left out
+    files.write_json(path, tuning.train(job, how, seed, place, threads, done))
+
+
+def side_by_side(job: tuning.Job, left: list, places: list, threads: int, bar: tqdm) -> None:
+    """One process for each place, which takes one seed after the other. Raises what a seed raised, once the others are through."""
+    context = multiprocessing.get_context("spawn")
+    steps, free = context.Queue(), context.Queue()
+    for place in places:
+        free.put(place)
+    packed = left[0][2].with_name("job.pickle")
+    # Through a file: a pipe would hold up one process after the other until each has imported what it needs.
+    with files.new_file(packed) as written:
+        written.write_bytes(pickle.dumps(job))
+    with ProcessPoolExecutor(len(places), context, begin, (packed, threads, steps, free)) as pool:
+        futures = [pool.submit(in_other_process, *how_seed_path) for how_seed_path in left]
+        try:
+            while not all(future.done() for future in futures):
+                with suppress(queue.Empty):
+                    bar.update(steps.get(timeout=LOOK_SECONDS))
+            for future in futures:
+                future.result()
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def begin(packed: Path, threads: int, steps, free) -> None:
+    device.end_with_parent()
+    # Nobody may be left to read when a stage is told to stop.
+    steps.cancel_join_thread()
+    theirs.update(job=pickle.loads(packed.read_bytes()), threads=threads, steps=steps, place=free.get())
+
+
+def in_other_process(how: tuning.How, seed: int, path: Path) -> None:
+    one(theirs["job"], how, seed, path, theirs["place"], theirs["threads"], lambda: theirs["steps"].put(1))

@@ -1,0 +1,58 @@
+"""The points of the loss curve: what is summed over steps, and what the sums come to."""
+
+from typing import NamedTuple
+
+from transformers import BertConfig
+
+from wwm.training import device, model
+
+COLUMNS = [
+    "step",
+    "phase",
+    "mlm_loss",
+    "mlm_accuracy",
+    "nsp_loss",
+    "nsp_accuracy",
+    "learning_rate",
+    "grad_norm",
+    "tokens",
+    "tokens_per_second",
+    "fill",
+    "mfu",
+    "memory_gib",
+    "compilations",
+    "heldout_mlm_loss",
+    "heldout_mlm_accuracy",
+]
+
+
+class Sums(NamedTuple):
+    """Over the global batches of some steps."""
+
+    mlm: float = 0.0  # cross-entropy in nats
+    mlm_correct: float = 0.0
+    masked: float = 0.0  # masked positions
+    nsp: float = 0.0  # cross-entropy in nats
+    nsp_correct: float = 0.0
+    pairs: float = 0.0  # examples with a next sentence label
+    tokens: float = 0.0  # positions that are no padding
+    positions: float = 0.0
+    squares: float = 0.0  # of the examples' lengths, which attention costs
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(a + b for a, b in zip(self, other)))
+
+
+def point(sums: Sums, tokens_per_second: float, config: BertConfig, peak_flops: float | None) -> dict[str, float | None]:
+    """The columns that follow from sums; peak_flops: of all devices together, None where it is not known."""
+    flops_per_token = model.training_flops(config, sums.tokens, sums.squares, sums.masked) / sums.tokens
+    return dict.fromkeys(COLUMNS) | {
+        "mlm_loss": sums.mlm / max(1, sums.masked),
+        "mlm_accuracy": sums.mlm_correct / max(1, sums.masked),
+        "nsp_loss": sums.nsp / sums.pairs if sums.pairs else None,
+        "nsp_accuracy": sums.nsp_correct / sums.pairs if sums.pairs else None,
+        "tokens_per_second": tokens_per_second,
+        "fill": sums.tokens / sums.positions,
+        "mfu": tokens_per_second * flops_per_token / peak_flops if peak_flops else None,
+        "memory_gib": device.peak_memory() / 2**30,
+    }

@@ -1,0 +1,203 @@
+"""Masked examples in an order that a step number alone determines, packed into rows without padding between them."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from wwm.common import files
+from wwm.common.errors import UserError
+from wwm.masks import masking
+
+IGNORED = -100  # what torch's cross_entropy leaves out
+
+
+class Batch(NamedTuple):
+    """Packed rows: R rows of length L hold B examples with M masked positions in all."""
+
+    input_ids: np.ndarray  # (R, L) int64
+    token_type_ids: np.ndarray  # (R, L) int64
+    position_ids: np.ndarray  # (R, L) int64, restarted at every example
+    example: np.ndarray  # (R, L) int64: which example of its row a position belongs to, from 1; 0 is padding
+    cls_positions: np.ndarray  # (B,) int64, into R * L: the [CLS] of each example
+    lengths: np.ndarray  # (B,) int64, positions of each example; 0 where there is none
+    masked_positions: np.ndarray  # (M,) int64, into R * L
+    masked_ids: np.ndarray  # (M,) int64, or IGNORED where a batch is padded to a fixed shape
+    next_sentence_labels: np.ndarray  # (B,) int64, or (0,) without next sentence prediction; IGNORED as above
+
+
+def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
+    """The memory-mapped shards in and below a folder, by name, or one shard. Raises UserError if there is none, or one is broken."""
+    paths = sorted(Path(folder).rglob("*.arrow")) or [path for path in [Path(folder)] if path.is_file()]
+    if not paths:
+        raise UserError(f"{folder} has no *.arrow shard; run the stage mask")
+    readers = {}
+    for path in paths:
+        try:
+            readers[path] = pa.ipc.open_file(pa.memory_map(str(path)))
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
+        if b"settings" not in (readers[path].schema.metadata or {}):
+            raise UserError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
+    return readers
+
+
+def header(shard: pa.RecordBatchFileReader) -> dict:
+    """How a shard's examples were made: `vocab`, `segmenter` and `params` (sha256), and the settings themselves."""
+    values = {key.decode(): value.decode() for key, value in shard.schema.metadata.items()}
+    return json.loads(values.pop("settings")) | values
+
+
+class Examples:
+    """The examples of a folder of Arrow shards, memory-mapped.
+
+    An example is called by its place in the shards, plus `len(self)` for each epoch that has gone by: where masking is
+    dynamic, seed and number determine its masks, where it is static the number's epoch changes nothing.
+
+    folder: shards, or one of them; vocab: the vocab.txt they were made with; seed: of the order and of dynamic masks.
+    Raises UserError if there is no shard, or if it was made with another vocabulary.
+    """
+
+    def __init__(self, folder: str | Path, vocab: str | Path, seed: int):
+        readers = shards(folder)
+        if {header(reader)["vocab"] for reader in readers.values()} != {files.content_hash(vocab)}:
+            raise UserError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
+        settings = header(next(iter(readers.values())))
+        self.seed = seed
+        self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
+        self.masked_lm_prob: float = settings["masked_lm_prob"]
+        self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
+        self.paths = [path for path, reader in readers.items() for _ in range(reader.num_record_batches)]
+        batches = [reader.get_batch(i) for reader in readers.values() for i in range(reader.num_record_batches)]
+        self.first = np.cumsum([0, *(len(batch) for batch in batches)])
+        names = ["input_ids", "token_type_ids", *([] if self.dynamic else ["masked_lm_positions", "masked_lm_ids"])]
+        self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]
+        self.unit_begins = [batch.column("unit_begins") for batch in batches]
+        self.next_sentence = [None if labels.null_count else labels.to_numpy() for labels in (batch.column("next_sentence_label") for batch in batches)]
+        self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def numbers(self, start: int, count: int) -> np.ndarray:
+        """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each epoch."""
+        epochs, within = np.divmod(np.arange(start, start + count), len(self))
+        return np.concatenate([epoch * len(self) + self._order(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self))
+            # A batch touches two epochs at most, unless the whole set is smaller than the batch.
+            while len(self._orders) > 2:
+                self._orders.popitem(last=False)
+        return self._orders[epoch]
+
+    def place(self, number: int) -> tuple[Path, int]:
+        """The shard that holds an example, and its row there."""
+        index = number % len(self)
+        path = self.paths[int(np.searchsorted(self.first, index, side="right")) - 1]
+        return path, int(index - self.first[self.paths.index(path)])
+
+    def example(self, number: int) -> dict[str, np.ndarray]:
+        """The columns of one example; `next_sentence_label` is None without next sentence prediction."""
+        index = number % len(self)
+        shard = int(np.searchsorted(self.first, index, side="right")) - 1
+        row = int(index - self.first[shard])
+        values = {name: flat[offsets[row] : offsets[row + 1]] for name, (offsets, flat) in self.columns[shard].items()}
+        labels = self.next_sentence[shard]
+        values |= {
+            "unit_begins": self.unit_begins[shard][row].values.to_numpy(zero_copy_only=False),
+            "next_sentence_label": None if labels is None else labels[row],
+        }
+        if self.dynamic:
+            values["input_ids"] = values["input_ids"].copy()
+            ends = np.array([0, len(values["input_ids"])], np.int32)
+            rng = np.random.default_rng([self.seed, int(number)])
+            positions, ids, _ = masking.mask_examples(values["input_ids"], values["unit_begins"], ends, self.dynamic, rng)
+            values |= {"masked_lm_positions": positions, "masked_lm_ids": ids}
+        return values
+
+    def batches(self, numbers: np.ndarray, max_seq_length: int, rows: int, fixed: bool = False) -> list[Batch]:
+        """The examples of these numbers packed into rows, and the rows shared out among as few batches as hold them.
+
+        A batch has at most as many positions as `rows` rows of `max_seq_length`. Its rows are as long as the longest example, for
+        attention costs the square of a row. `fixed` ones are `max_seq_length` long, as many as `rows`, and their other dimensions
+        are multiples of a part of that, so that the batches of a whole training have few different shapes.
+        """
+        examples = [self.example(number) for number in numbers]
+        lengths = np.array([len(example["input_ids"]) for example in examples])
+        if lengths.max() > max_seq_length:
+            raise UserError(f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that its shards were made for")
+        width = max_seq_length if fixed else int(lengths.max())
+        longest_first = np.argsort(-lengths, kind="stable")
+        row_of = np.empty(len(lengths), np.int64)
+        row_of[longest_first] = first_fit(lengths[longest_first], width)
+        by_row = longest_first[np.argsort(row_of[longest_first], kind="stable")]
+        count = int(row_of.max()) + 1
+        parts = np.array_split(np.arange(count), -(-count // (rows * max_seq_length // width)))
+        edges = np.searchsorted(row_of[by_row], [0, *(part[-1] + 1 for part in parts)])
+        batches = [pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], width) for a, b in zip(edges, edges[1:])]
+        return [padded(batch, rows) for batch in batches] if fixed else batches
+
+
+@njit(cache=True)
+def first_fit(lengths, capacity):
+    """(n,) int64: the row of each example, the first that has room for it in the order given."""
+    row_of, room, used = np.empty(len(lengths), np.int64), np.full(len(lengths), capacity), 0
+    for i in range(len(lengths)):
+        row = 0
+        while room[row] < lengths[i]:
+            row += 1
+        row_of[i], used = row, max(used, row + 1)
+        room[row] -= lengths[i]
+    return row_of
+
+
+def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int) -> Batch:
+    """One batch of examples that are sorted by the row (n,) they go to; width: of its rows."""
+    lengths = np.array([len(example["input_ids"]) for example in examples])
+    row = rows - rows[0]
+    before = np.cumsum(lengths) - lengths
+    first = np.searchsorted(row, row)
+    start = before - before[first]
+    shape = (int(row[-1]) + 1, width)
+    cls = row * shape[1] + start
+    within = np.arange(lengths.sum()) - np.repeat(before, lengths)
+    place = np.repeat(cls, lengths) + within
+    packed = np.zeros((4, shape[0] * shape[1]), np.int64)
+    packed[:, place] = (
+        np.concatenate([example["input_ids"] for example in examples]),
+        np.concatenate([example["token_type_ids"] for example in examples]),
+        within,
+        np.repeat(np.arange(len(examples)) - first + 1, lengths),
+    )
+    masked = np.concatenate([begin + example["masked_lm_positions"].astype(np.int64) for begin, example in zip(cls, examples)])
+    labels = np.concatenate([example["masked_lm_ids"] for example in examples]).astype(np.int64)
+    next_labels = [int(label) for example in examples if (label := example["next_sentence_label"]) is not None]
+    return Batch(*packed.reshape(4, *shape), cls, lengths, masked, labels, np.array(next_labels, np.int64))
+
+
+def empty() -> Batch:
+    """A batch of nothing but padding: its losses are 0, and so are their gradients."""
+    return Batch(*np.zeros((4, 1, 8), np.int64), *np.zeros((5, 0), np.int64))
+
+
+def padded(batch: Batch, rows: int) -> Batch:
+    """The same batch in a shape that recurs: `rows` rows, examples a multiple of `rows`, masked positions of a 32nd of all positions."""
+    positions = rows * batch.input_ids.shape[1]
+
+    def extended(array: np.ndarray, unit: int, value: int) -> np.ndarray:
+        return np.pad(array, (0, -len(array) % unit), constant_values=value)
+
+    return Batch(
+        *(np.pad(array, ((0, rows - len(array)), (0, 0))) for array in batch[:4]),
+        extended(batch.cls_positions, rows, 0),
+        extended(batch.lengths, rows, 0),
+        extended(batch.masked_positions, max(1, positions // 32), 0),
+        extended(batch.masked_ids, max(1, positions // 32), IGNORED),
+        extended(batch.next_sentence_labels, rows, IGNORED),
+    )
