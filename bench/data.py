@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from bench import stages
 from wwm import mask, segment, segmenter, vocab
-from wwm.text import perceptron, sources, tokenization
+from wwm.text import boundaries, perceptron, sources, tokenization
 
 WORK = Path("scratch/bench")
 PEER = "transformers==4.50.3"
@@ -53,21 +53,21 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
     print(f"{size:.1f} MB, {len(texts):,} documents\n")
     model = segmenter.perceptron_file(segmenter_folder, str(segmenter_folder))
     cut = segment.load_ltp(str(segmenter_folder), [])
-    sentence_ends, word_ends = segment.segment_texts(texts, cut)
+    sentence_ends, word_ends = boundaries.segment_texts(texts, cut)
     sentences = [text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]
     raw = perceptron.load(model, [], parallel=False)
-    whole = segment.on_simplified(cut)
+    whole = boundaries.on_simplified(cut)
     segmenting = in_turn(
         repeats,
         {
-            "segment": lambda: segment.segment_texts(texts, whole),
-            "segment, no conversion": lambda: segment.segment_texts(texts, cut),
+            "segment": lambda: boundaries.segment_texts(texts, whole),
+            "segment, no conversion": lambda: boundaries.segment_texts(texts, cut),
             "peer: ltp_extension batch_predict of the same sentences": lambda: raw(sentences),
         },
     )
 
     tokens, lower_case = vocab.load(str(vocabulary))
-    tokenizer = vocab.build(tokens, lower_case)
+    tokenizer = vocabulary.build(tokens, lower_case)
     lists = pa.list_(pa.int32())
     table = pa.table({"text": texts, "sentence_ends": pa.array(sentence_ends, lists), "word_ends": pa.array(word_ends, lists)})
     mask.tokenize(table.slice(0, 2), tokenization.CorpusTokenizer(tokenizer), tokens, "whole_word")  # compiles

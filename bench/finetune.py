@@ -22,10 +22,7 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 from transformers import Trainer as PeerTrainer
 
 from bench.pretrain import set_up
-from wwm.tasks import classifier as classification
-from wwm.tasks import splits as task_files
-from wwm.tasks import table as tasks
-from wwm.tasks import tuning
+from wwm.tasks import classifier, splits, table, tuning
 from wwm.text import tokenization
 from wwm.training import device
 
@@ -33,9 +30,9 @@ PEER = "peer: transformers' Trainer, padded to the length"
 
 
 def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int, examples: int, scored: int, epochs: int, batch: int, **rest) -> None:
-    found = task_files.load(data or Path("data/tasks", task), tasks.named(task), split_dev, examples, scored)
-    splits = {split: found.splits[split].examples for split in ("train", "dev")}
-    job = classification.Classification(model, tokenization.load(model), splits, found.labels, length)
+    found = splits.load_task(data or Path("data/tasks", task), table.named_task(task), split_dev, examples, scored)
+    parts = {split: found.splits[split].examples for split in ("train", "dev")}
+    job = classifier.Classification(model, tokenization.load(model), parts, found.labels, length)
     how = tuning.How(rest["learning_rate"], epochs, batch, length, 0, 0, 0, rest["precision"], "last", ("dev",))
     place = device.pick()
     threads = rest["threads"]
@@ -99,7 +96,7 @@ def peer(job, how, seed: int) -> tuple[float, float]:
     return seconds, 100 * float((logits.argmax(-1) == job.encoded["dev"].labels).mean())
 
 
-def rows(data: classification.Encoded, length: int) -> list[dict]:
+def rows(data: classifier.Encoded, length: int) -> list[dict]:
     """As run_glue's preprocessing leaves them: every input of `length`."""
     made = []
     for ids, types, label in zip(data.ids, data.types, data.labels):

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from wwm import params
 from wwm.common import code
-from wwm.params.schema_types import Changes, is_map
+from wwm.params.fields import Changes, is_map
 from wwm.tasks.table import TASKS, Task
 
 CHINESE = {
@@ -87,7 +87,7 @@ def params_reference() -> str:
     lines = [
         "# params.yaml",
         "",
-        "One section per stage. Generated from `wwm/params/schema.py`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
+        "One section per stage. Generated from `wwm/params/`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
         "",
     ]
     for name, field in params.Params.model_fields.items():

@@ -39,7 +39,7 @@ from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_
 from wwm import params, track
 from wwm.common.errors import UserError
 from wwm.tasks import table as tasks
-from wwm.track import hashes
+from wwm.track import lineage
 
 NOTHING = "Nothing to do: every stage is up to date."
 MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
@@ -167,7 +167,7 @@ def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: li
             done.add(name)
             table.append((name, future.state.name, time.monotonic() - begun[name]))
             if future.state.name == "Cached":
-                run.cached({name: {path: hashes.of(path) for path in graph.nodes[name]["outs"]}})
+                run.cached({name: {path: lineage.of(path) for path in graph.nodes[name]["outs"]}})
             if not future.state.is_completed():
                 failed = failed or errors.get(name) or StageFailed(name, 1, [future.state.message])
         wait(unchanged)

@@ -3,8 +3,7 @@
 import finetuned
 import pytest
 
-from wwm.report import authors, averages
-from wwm.report import results as measured
+from wwm.report import authors, averages, results
 
 TASKS = ["cmrc2018", "drcd", "xnli", "chnsenticorp", "lcqmc", "bq"]
 # As published: CMRC EM and F1, DRCD EM and F1, XNLI, ChnSentiCorp, LCQMC, BQ; average; parameters in millions and their share.
@@ -23,10 +22,10 @@ RELATIVE = {
 }
 
 
-def results(tasks: list[str]) -> list[measured.Task]:
+def results(tasks: list[str]) -> list[results.Task]:
     """Of one model, whatever its scores: the authors' tables need to know which tasks there are."""
     splits = {task: {"dev": [(1, 2)], "test": [(1, 2)]} if task in ("cmrc2018", "drcd", "cjrc") else {"dev": [1], "test": [1]} for task in tasks}
-    return [measured.task(task, {"mine": finetuned.result("mine", task, scores)}) for task, scores in splits.items()]
+    return [results.task(task, {"mine": finetuned.result("mine", task, scores)}) for task, scores in splits.items()]
 
 
 def test_average_of_each_small_model_is_the_published_one():
@@ -34,7 +33,7 @@ def test_average_of_each_small_model_is_the_published_one():
     assert [key.split()[0] for keys in figures.heads.values() for key in keys] == ["cmrc2018", "cmrc2018", "drcd", "drcd", *TASKS[2:]]
     for model, (published, average, _) in SMALL.items():
         assert list(figures.rows[model].values()) == published
-        assert measured.mean(published) == pytest.approx(average, abs=0.05)
+        assert results.mean(published) == pytest.approx(average, abs=0.05)
     table = averages.average_table(figures, "RoBERTa-wwm-ext", "", "")
     rows = {row[0]: dict(zip(table.header, row)) for row in table.rows}
     for model, (_, average, size) in SMALL.items():
@@ -79,7 +78,7 @@ def test_model_is_theirs_by_its_name_here_or_that_of_their_release(model, theirs
 
 
 def test_tasks_that_their_table_leaves_out_make_one_of_their_own_only_where_there_is_nothing_else():
-    everything = measured.Results(["mine"], {}, {}, {}, results(["cjrc", *TASKS]), [])
+    everything = results.Results(["mine"], {}, {}, {}, results(["cjrc", *TASKS]), [])
     table = averages.average_tables(everything, "mine")[0]
     assert table.header == ["model", "CMRC 2018 ‡", "DRCD ‡", "XNLI ‡", "ChnSentiCorp ‡", "LCQMC ‡", "BQ Corpus ‡", "average", "parameters"]
     assert "Left out: CJRC (as in the authors' table)." in table.caption

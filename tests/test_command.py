@@ -9,7 +9,7 @@ from wwm import params
 from wwm.common import command
 from wwm.masks import masking
 from wwm.params.explain import explain
-from wwm.params.schema_types import Section
+from wwm.params.fields import Section
 
 
 def test_mistake_of_the_user_is_one_line():

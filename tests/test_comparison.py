@@ -5,8 +5,7 @@ from pathlib import Path
 import finetuned
 import pytest
 
-from wwm.report import comparison
-from wwm.report import results as measured
+from wwm.report import comparison, results
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +14,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def seed_rows(models: list[str], tasks: list[str], baseline: str = "base"):
-    table = comparison.seed_table(measured.read(Path("results"), models, tasks), baseline)
+    table = comparison.seed_table(results.read(Path("results"), models, tasks), baseline)
     return table, [dict(zip(table.header, row)) for row in table.rows]
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wwm import corpus, engine, mask, segment, segmenter, vocab
+from wwm import corpus, engine, mask, segment, segmenter
 from wwm.common import files
+from wwm.text import vocabulary
 
 GOLD = [line.split() for line in ("我们 研究 语言 模型 。", "他們 喜歡 讀 這 本 書 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 。")] * 5
 WORDS = np.array(
@@ -41,10 +42,10 @@ def project(tmp_path, monkeypatch):
     Path("text").mkdir()
     for number in range(6):
         Path(f"text/{number}.txt").write_text("\n\n".join(DOCUMENTS[number * 20 : number * 20 + 20]), encoding="utf-8")
-    tokens = [*vocab.SPECIAL, *sorted(set("".join(DOCUMENTS)))]
+    tokens = [*vocabulary.SPECIAL, *sorted(set("".join(DOCUMENTS)))]
     for folder in ("data/vocab", "data/segmenter"):
         Path(folder).mkdir(parents=True)
-    vocab.save(vocab.build(tokens, True), tokens, True, Path("data/vocab"))
+    vocabulary.save(vocabulary.build(tokens, True), tokens, True, Path("data/vocab"))
     segmenter.train_perceptron(GOLD, GOLD[:4], epochs=2, seed=1, folder=Path("data/segmenter"))
     files.write_json("data/segmenter/origin.json", {"source": "train", "sha256": "toy"})
     return tmp_path

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import fetch
-from wwm.tasks import splits as task_files
+from wwm.tasks import splits
 from wwm.tasks.table import TASKS
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ def write(path: str, **columns: list) -> None:
 
 def load(task: str) -> dict:
     fetch.main(task)
-    return {split: found.examples for split, found in task_files.load(Path("data/tasks", task), TASKS[task], False, None, None).splits.items()}
+    return {split: found.examples for split, found in splits.load_task(Path("data/tasks", task), TASKS[task], False, None, None).splits.items()}
 
 
 def test_xnli_comes_with_its_chinese_part_only(project):

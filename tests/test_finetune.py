@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, BertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, ErnieConfig
 
 from wwm import finetune
-from wwm.tasks import classifier as classification
-from wwm.tasks import tuning
+from wwm.tasks import classifier, tuning
 from wwm.tasks.rows import Example
 from wwm.text import tokenization
 from wwm.training import device
@@ -172,7 +171,7 @@ def test_a_kill_costs_only_the_seed_it_hits(project):
 def test_literal_special_tokens_are_text(tmp_path):
     toy.model(tmp_path / "bert", "[mask]sepunk好")
     tokenizer = tokenization.load(tmp_path / "bert")
-    encoded = classification.encode(tokenizer, [Example(("[MASK]好[SEP]",), 0)], 32)
+    encoded = classifier.encode(tokenizer, [Example(("[MASK]好[SEP]",), 0)], 32)
     specials = [tokenizer.token_to_id(token) for token in ("[MASK]", "[SEP]")]
     assert specials[0] not in encoded.ids[0]
     assert [i for i, piece in enumerate(encoded.ids[0]) if piece == specials[1]] == [len(encoded.ids[0]) - 1]
@@ -181,7 +180,7 @@ def test_literal_special_tokens_are_text(tmp_path):
 def test_of_a_pair_the_longer_text_is_cut_and_the_segments_are_told_apart(tmp_path):
     toy.model(tmp_path / "bert", "标题正文")
     tokenizer = tokenization.load(tmp_path / "bert")
-    encoded = classification.encode(tokenizer, [Example(("标题", "正文" * 20), 1)], 12)
+    encoded = classifier.encode(tokenizer, [Example(("标题", "正文" * 20), 1)], 12)
     assert encoded.types[0].tolist() == [0] * 4 + [1] * 8  # [CLS] 标 题 [SEP], seven pieces and [SEP]
     assert encoded.labels.tolist() == [1]
 
@@ -189,13 +188,13 @@ def test_of_a_pair_the_longer_text_is_cut_and_the_segments_are_told_apart(tmp_pa
 def test_the_share_of_unknown_pieces_is_counted_in_the_whole_text(tmp_path):
     toy.model(tmp_path / "bert", "好")
     tokenizer = tokenization.load(tmp_path / "bert")
-    classification.encode(tokenizer, [Example(("好",), 0)], 3)
+    classifier.encode(tokenizer, [Example(("好",), 0)], 3)
     assert finetune.unknown_share(tokenizer, ["好好龘", "龘"]) == 0.5
 
 
 def test_padding_gets_no_attention():
-    data = classification.Encoded([np.array([2, 9, 3]), np.array([2, 8, 9, 7, 3])], [np.zeros(3, int), np.array([0, 0, 0, 1, 1])], np.array([1, 0]))
-    inputs, labels = classification.collate(data, np.array([0, 1]), torch.device("cpu"))
+    data = classifier.Encoded([np.array([2, 9, 3]), np.array([2, 8, 9, 7, 3])], [np.zeros(3, int), np.array([0, 0, 0, 1, 1])], np.array([1, 0]))
+    inputs, labels = classifier.collate(data, np.array([0, 1]), torch.device("cpu"))
     assert inputs["input_ids"].tolist() == [[2, 9, 3, 0, 0], [2, 8, 9, 7, 3]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
     assert inputs["token_type_ids"].tolist() == [[0] * 5, [0, 0, 0, 1, 1]]
@@ -240,14 +239,14 @@ def test_a_model_of_another_kind_than_bert_is_fine_tuned_whole(project, config):
 def test_parameters_are_counted_as_the_authors_do(tmp_path, layers, hidden, heads, millions):
     sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden}
     BertConfig(vocab_size=21128, **sizes).save_pretrained(tmp_path)
-    xnli = classification.Classification(tmp_path, None, {}, ("entailment", "neutral", "contradiction"), 128)
+    xnli = classifier.Classification(tmp_path, None, {}, ("entailment", "neutral", "contradiction"), 128)
     assert int(xnli.parameters() / 1e6) == millions
 
 
 def test_a_batch_has_the_same_gradient_in_one_pass_and_in_many(tmp_path, monkeypatch):
     toy.model(tmp_path / "bert", "".join(GOOD + BAD))
     examples = [Example((text,), label) for pair in zip(GOOD, BAD) for text, label in zip(pair, (1, 0))]
-    job = classification.Classification(tmp_path / "bert", tokenization.load(tmp_path / "bert"), {"train": examples, "dev": examples}, ("-", "+"), 32)
+    job = classifier.Classification(tmp_path / "bert", tokenization.load(tmp_path / "bert"), {"train": examples, "dev": examples}, ("-", "+"), 32)
     how = tuning.How(1e-3, 2, 6, 32, 128, 64, 64, "fp32", "last", ("dev",))
     losses = []
     for positions in (10_000, 1):
@@ -321,7 +320,7 @@ def test_the_learning_rate_with_the_best_dev_score_is_taken_for_all_seeds(projec
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeypatch):
-    class Told(classification.Classification):
+    class Told(classifier.Classification):
         """Scores dev as it is told; what it predicts says when."""
 
         told = iter([50.0, 70.0, 70.0, 60.0])
@@ -331,7 +330,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
                 self.said = next(self.told)
             return {"accuracy": self.said}, {f"{split}.json": [self.said]}
 
-    monkeypatch.setattr(classification, "Classification", Told)
+    monkeypatch.setattr(classifier, "Classification", Told)
     change(select="best", task={"epochs": 4}, seeds=1)
     finetune.main("bert", "reviews")
     [row] = result()["seeds"]
@@ -353,7 +352,7 @@ def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):
 
 def test_where_memory_runs_out_while_scoring_the_passes_get_smaller(project, monkeypatch, capsys):
     asked = []
-    score = classification.Classification.score
+    score = classifier.Classification.score
 
     def hungry(self, model, split, place, positions):
         asked.append(positions)
@@ -361,7 +360,7 @@ def test_where_memory_runs_out_while_scoring_the_passes_get_smaller(project, mon
             raise torch.OutOfMemoryError
         return score(self, model, split, place, positions)
 
-    monkeypatch.setattr(classification.Classification, "score", hungry)
+    monkeypatch.setattr(classifier.Classification, "score", hungry)
     change(seeds=1)
     finetune.main("bert", "reviews")
     assert asked[0] == 4096 and 64 in asked and result()["seeds"][0]["scores"]["dev"]["accuracy"] > 0

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import init
-from wwm.tasks import classifier as classification
+from wwm.tasks import classifier
 from wwm.text import tokenization
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +108,7 @@ def test_a_model_to_compare_without_a_pooler_says_so_and_classification_refuses_
     init.main("other")
     assert "has no pooler (pooler.dense.bias, pooler.dense.weight)" in capsys.readouterr().out
     with pytest.raises(ValueError, match="models/other lacks 2 tensors of its model, first .*pooler.dense.bias"):
-        classification.Classification(Path("models/other"), None, {}, ("a", "b"), 8).model()
+        classifier.Classification(Path("models/other"), None, {}, ("a", "b"), 8).model()
 
 
 def test_no_model_is_trained_on_from_one_that_is_only_compared(project):

@@ -10,18 +10,18 @@ from ruamel.yaml import YAML
 
 from wwm.common import code
 from wwm.params import Params
-from wwm.params.schema_types import Changes
+from wwm.params.fields import Changes
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Where each of these may be imported.
 ONLY = {
-    "mlflow": {"wwm.track"},
+    "mlflow": {"wwm.track.deliver"},
     "ltp": {"wwm.segment"},
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
     "dask": {"wwm.engine"},
     "tensorflow": {"wwm.export"},
-    "dvc": {"flows.stage", "flows.pipeline", "wwm.track.hashes"},  # the last asks it for hashes, where it is installed
+    "dvc": {"flows.stage", "flows.pipeline", "wwm.track.lineage"},  # the last asks it for hashes, where it is installed
 }
 # Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may import any.
 ROOMS = {

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wwm import mask, segment, vocab
+from wwm import mask
 from wwm.common import files
 from wwm.masks import align
-from wwm.text import tokenization
+from wwm.text import boundaries, tokenization, vocabulary
 from wwm.training import loader
 
 ENGLISH = ["The unbelievable probability of rain.", "Masking whole words is harder.", "An unbelievable winter, she said.", "Whole probability again."]
@@ -28,15 +28,15 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")
     characters = sorted({character for line in ENGLISH for character in line.lower() if character != " "})
-    tokens = [*vocab.SPECIAL, *characters, *(f"##{character}" for character in characters), "##ba", "##bility", "pro", "the"]
+    tokens = [*vocabulary.SPECIAL, *characters, *(f"##{character}" for character in characters), "##ba", "##bility", "pro", "the"]
     Path("data/vocab").mkdir(parents=True)
-    vocab.save(vocab.build(tokens, True), tokens, True, Path("data/vocab"))
+    vocabulary.save(vocabulary.build(tokens, True), tokens, True, Path("data/vocab"))
     return tokens
 
 
 def write_segments(texts: list[str], segmenter: str) -> None:
     """data/segment as the stage writes it, each text a document."""
-    sentence_ends, word_ends = segment.segment_texts(texts, None)
+    sentence_ends, word_ends = boundaries.segment_texts(texts, None)
     columns = {"id": texts, "source": ["news"] * len(texts), "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
     table = pa.table({key: pa.array([list(v) if isinstance(v, np.ndarray) else v for v in values]) for key, values in columns.items()})
     for part in ("train", "heldout"):

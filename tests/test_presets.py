@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wwm import cli, params
-from wwm.params.schema import ModelOptions, TaskRun
+from wwm.params.tasks import ModelOptions, TaskRun
 from wwm.tasks.table import TASKS
 
 BASE, LARGE = (12, 768, 12), (24, 1024, 16)

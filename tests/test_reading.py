@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wwm import vocab
-from wwm.tasks import span_scores as reading_scores
-from wwm.tasks import spans as reading
+from wwm.tasks import span_scores, spans
 from wwm.tasks.spans import Answer, Question, Window
+from wwm.text import vocabulary
 
 DATA = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 CHOICES = ("YES", "NO", "")
-TOKENIZER = vocab.build([*vocab.SPECIAL, *"一二三四五六七八九十问甲的。臺灣mask", "##ask", "pro", "##ba", "##bility", "ᄒ", "##ᅡ", "##ᆫ"], lower_case=True)
+TOKENIZER = vocabulary.build(
+    [*vocabulary.SPECIAL, *"一二三四五六七八九十问甲的。臺灣mask", "##ask", "pro", "##ba", "##bility", "ᄒ", "##ᅡ", "##ᆫ"], lower_case=True
+)
 TEN = "一二三四五六七八九十"
 
 
@@ -32,7 +33,7 @@ def question(*answers: tuple[str, int], context: str = TEN, text: str = "问甲"
 
 
 def cut(asked: Question, max_seq_length: int, stride: int = 2, max_query_length: int = 64) -> list[Window]:
-    return reading.windows(TOKENIZER, [asked], max_seq_length, stride, max_query_length)
+    return spans.windows(TOKENIZER, [asked], max_seq_length, stride, max_query_length)
 
 
 def pieces(window: Window) -> list[str]:
@@ -43,7 +44,7 @@ def pieces(window: Window) -> list[str]:
 
 
 def test_questions_are_read_with_all_their_answers_and_their_domain():
-    found, counts = reading.parse("\ufeff" + squad(ask("a", ("三四", 2), ("三", 2)), ask("b", ("十", 9)), domain="civil"), "dev.json")
+    found, counts = spans.parse("\ufeff" + squad(ask("a", ("三四", 2), ("三", 2)), ask("b", ("十", 9)), domain="civil"), "dev.json")
     assert found == [
         Question("a", "问甲", TEN, (Answer("三四", 2), Answer("三", 2)), "civil"),
         Question("b", "问甲", TEN, (Answer("十", 9),), "civil"),
@@ -52,46 +53,46 @@ def test_questions_are_read_with_all_their_answers_and_their_domain():
 
 
 def test_evidences_are_ignored():
-    [found], _ = reading.parse(squad(ask("a", ("三", 2), evidences=["三四"])), "train.json")
+    [found], _ = spans.parse(squad(ask("a", ("三", 2), evidences=["三四"])), "train.json")
     assert found == Question("a", "问甲", TEN, (Answer("三", 2),), None)
 
 
 @pytest.mark.parametrize("start", [3, -1, 99])
 def test_answer_that_stands_elsewhere_and_only_there_is_moved(start):
-    [found], counts = reading.parse(squad(ask("a", ("三四", start))), "train.json")
+    [found], counts = spans.parse(squad(ask("a", ("三四", start))), "train.json")
     assert found.answers == (Answer("三四", 2),)
     assert (counts["moved"], counts["misaligned"]) == (1, 0)
 
 
 @pytest.mark.parametrize("text", ["一一", "百", ""], ids=["several places, overlapping", "nowhere", "empty"])
 def test_answer_without_one_place_only_scores(text):
-    [kept, lost], counts = reading.parse(squad(ask("a", (text, 0), ("三", 4)), ask("b", (text, 0)), context="的一一一三"), "dev.json")
+    [kept, lost], counts = spans.parse(squad(ask("a", (text, 0), ("三", 4)), ask("b", (text, 0)), context="的一一一三"), "dev.json")
     assert kept.answers == (Answer(text, -1), Answer("三", 4))
-    assert reading.taught(kept) == Answer("三", 4)
+    assert spans.taught(kept) == Answer("三", 4)
     assert lost.answers == (Answer(text, -1),)
-    assert reading.taught(lost) is None
+    assert spans.taught(lost) is None
     assert (counts["misaligned"], counts["lost"]) == (2, 1)
-    assert reading.unreachable(cut(lost, 64), [lost], 128) == 1
+    assert spans.unreachable(cut(lost, 64), [lost], 128) == 1
 
 
 def test_question_without_answers_is_dropped_where_empty_is_no_choice():
-    found, counts = reading.parse(squad(ask("a", is_impossible=True), ask("b", ("三", 2))), "dev.json")
+    found, counts = spans.parse(squad(ask("a", is_impossible=True), ask("b", ("三", 2))), "dev.json")
     assert [one.id for one in found] == ["b"]
     assert counts["dropped"] == 1
 
 
 @pytest.mark.parametrize("is_impossible", ["true", "false", True, False])
 def test_question_without_answers_is_unanswerable_whatever_is_impossible_says(is_impossible):
-    [found, _], counts = reading.parse(squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES)
+    [found, _], counts = spans.parse(squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES)
     assert found.answers == (Answer("", -1),)
     assert (counts["dropped"], counts["lost"]) == (0, 0)
 
 
 def test_choices_are_no_spans_even_where_the_context_holds_them():
-    [found], _ = reading.parse(squad(ask("a", ("YES", -1), ("NO", 1), ("", 5), ("的", 0)), context="的NO的"), "dev.json", CHOICES)
+    [found], _ = spans.parse(squad(ask("a", ("YES", -1), ("NO", 1), ("", 5), ("的", 0)), context="的NO的"), "dev.json", CHOICES)
     assert found.answers == (Answer("YES", -1), Answer("NO", -1), Answer("", -1), Answer("的", 0))
-    assert reading.taught(found, CHOICES) == Answer("YES", -1)
-    assert reading.taught(found) == Answer("的", 0)
+    assert spans.taught(found, CHOICES) == Answer("YES", -1)
+    assert spans.taught(found) == Answer("的", 0)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
 )
 def test_bad_file_is_named_with_the_place_in_it(text, message):
     with pytest.raises(ValueError, match=message):
-        reading.parse(text, "dev.json")
+        spans.parse(text, "dev.json")
 
 
 # Windows
@@ -145,7 +146,7 @@ def test_each_piece_has_most_context_in_one_window():
 
 @pytest.mark.parametrize(("n_pieces", "room", "stride"), [(10, 5, 2), (7, 4, 2), (12, 5, 3), (9, 4, 1), (23, 7, 5), (8, 8, 2)])
 def test_most_context_is_that_of_run_squad(n_pieces, room, stride):
-    begins, best = reading.layout(n_pieces, room, stride)
+    begins, best = spans.layout(n_pieces, room, stride)
     for piece in range(n_pieces):
         scores = {}
         for i, begin in enumerate(begins.tolist()):
@@ -157,11 +158,11 @@ def test_most_context_is_that_of_run_squad(n_pieces, room, stride):
 
 @pytest.mark.parametrize(("n_pieces", "begins"), [(0, [0]), (1, [0]), (5, [0]), (6, [0, 2]), (7, [0, 2]), (8, [0, 2, 4])])
 def test_there_are_no_more_windows_than_the_context_needs(n_pieces, begins):
-    assert reading.layout(n_pieces, 5, 2)[0].tolist() == begins
+    assert spans.layout(n_pieces, 5, 2)[0].tolist() == begins
 
 
 def test_stride_longer_than_the_window_leaves_no_gap():
-    assert reading.layout(12, 5, 100)[0].tolist() == [0, 5, 10]
+    assert spans.layout(12, 5, 100)[0].tolist() == [0, 5, 10]
 
 
 def test_long_question_is_cut_and_its_context_keeps_the_room():
@@ -189,7 +190,7 @@ def test_context_of_several_questions_is_encoded_once():
             self.seen.extend(texts)
             return TOKENIZER.encode_batch(texts, **options)
 
-    made = reading.windows(Counting(), [question(), question(context="一二"), question()], 64, 2, 64)
+    made = spans.windows(Counting(), [question(), question(context="一二"), question()], 64, 2, 64)
     assert [window.question for window in made] == [0, 1, 2]
     assert Counting.seen == ["问甲", TEN, "一二"]
 
@@ -199,7 +200,7 @@ def test_context_without_pieces_has_one_window_and_no_span():
     [window] = cut(asked, 64)
     assert pieces(window) == ["[CLS]", "问", "甲", "[SEP]", "[SEP]"] and window.offsets.shape == (0, 2)
     zeros = [np.zeros(5, np.float32)]
-    assert reading.answers([window], zeros, zeros, [asked], 5, 30) == [[("", 0.0)]]
+    assert spans.answers([window], zeros, zeros, [asked], 5, 30) == [[("", 0.0)]]
 
 
 # Targets
@@ -207,9 +208,9 @@ def test_context_without_pieces_has_one_window_and_no_span():
 
 def test_answer_in_the_overlap_has_a_place_in_every_window_that_holds_it_whole():
     made = cut(question(), max_seq_length=10)
-    assert [reading.target(window, Answer("五", 4)) for window in made] == [(8, 8), (6, 6), (4, 4), (0, 0)]
-    assert [reading.target(window, Answer("五六", 4)) for window in made] == [(0, 0), (6, 7), (4, 5), (0, 0)]
-    assert [reading.target(window, Answer("二三四五六七八", 1)) for window in made] == [(0, 0)] * 4
+    assert [spans.target(window, Answer("五", 4)) for window in made] == [(8, 8), (6, 6), (4, 4), (0, 0)]
+    assert [spans.target(window, Answer("五六", 4)) for window in made] == [(0, 0), (6, 7), (4, 5), (0, 0)]
+    assert [spans.target(window, Answer("二三四五六七八", 1)) for window in made] == [(0, 0)] * 4
 
 
 def test_answer_at_the_end_of_a_context_far_over_the_length_is_in_the_last_window():
@@ -217,21 +218,21 @@ def test_answer_at_the_end_of_a_context_far_over_the_length_is_in_the_last_windo
     made = cut(asked, 64, 16)
     # Room for 59 pieces; windows begin at 0, 16, ... 1952, the first from which 59 reach the end.
     assert len(made) == 123 and all(len(window.ids) <= 64 for window in made)
-    assert [i for i, window in enumerate(made) if reading.target(window, asked.answers[0]) != (0, 0)] == [122]
-    assert reading.target(made[-1], asked.answers[0]) == (len(made[-1].ids) - 2,) * 2
-    assert reading.unreachable(made, [asked], 128) == 0
+    assert [i for i, window in enumerate(made) if spans.target(window, asked.answers[0]) != (0, 0)] == [122]
+    assert spans.target(made[-1], asked.answers[0]) == (len(made[-1].ids) - 2,) * 2
+    assert spans.unreachable(made, [asked], 128) == 0
 
 
 def test_answer_that_is_no_span_points_to_cls():
     [window] = cut(question(), 64)
-    assert reading.target(window, Answer("YES", -1)) == reading.target(window, Answer("", -1)) == (0, 0)
+    assert spans.target(window, Answer("YES", -1)) == spans.target(window, Answer("", -1)) == (0, 0)
 
 
 def test_answer_that_begins_and_ends_inside_pieces_takes_them_whole():
     asked = question(("rob", 2), context="的probability。")  # 的 pro ##ba ##bility 。
     [window] = cut(asked, 64)
-    assert [pieces(window)[position] for position in reading.target(window, asked.answers[0])] == ["pro", "##ba"]
-    assert reading.unreachable([window], [asked], 128) == 1
+    assert [pieces(window)[position] for position in spans.target(window, asked.answers[0])] == ["pro", "##ba"]
+    assert spans.unreachable([window], [asked], 128) == 1
 
 
 def test_emoji_and_dropped_characters_inside_an_answer_are_returned_as_they_stand():
@@ -239,41 +240,41 @@ def test_emoji_and_dropped_characters_inside_an_answer_are_returned_as_they_stan
     [window] = cut(question(context=context), 64)
     for text in ("👨\u200d👩", "二\u200b三\x00四", "臺\u3000灣", "一👨\u200d👩二\u200b三\x00四 臺\u3000灣。"):
         asked = question((text, context.index(text)), context=context)
-        assert reading.unreachable([window], [asked], 128) == 0, repr(text)
+        assert spans.unreachable([window], [asked], 128) == 0, repr(text)
 
 
 def test_dropped_characters_at_the_ends_of_an_answer_move_no_target_but_cannot_be_returned():
     asked = question((" 一\u200b", 0), context=" 一\u200b二")
     [window] = cut(asked, 64)
-    assert reading.target(window, asked.answers[0]) == (4, 4)
-    assert reading.target(window, Answer("\u200b", 2)) == (0, 0)
-    assert reading.unreachable([window], [asked], 128) == 1
+    assert spans.target(window, asked.answers[0]) == (4, 4)
+    assert spans.target(window, Answer("\u200b", 2)) == (0, 0)
+    assert spans.unreachable([window], [asked], 128) == 1
 
 
 def test_pieces_that_share_one_character_are_taken_together():
     asked = question(("한", 2), context="一二한三四")
     [whole] = cut(asked, 64)
-    assert [pieces(whole)[position] for position in reading.target(whole, asked.answers[0])] == ["ᄒ", "##ᆫ"]
+    assert [pieces(whole)[position] for position in spans.target(whole, asked.answers[0])] == ["ᄒ", "##ᆫ"]
     # Four pieces a window: 一 二 ᄒ ##ᅡ | ᄒ ##ᅡ ##ᆫ 三 | ##ᆫ 三 四
-    assert [reading.target(window, asked.answers[0]) for window in cut(asked, 9)] == [(0, 0), (4, 6), (0, 0)]
+    assert [spans.target(window, asked.answers[0]) for window in cut(asked, 9)] == [(0, 0), (4, 6), (0, 0)]
 
 
 def test_answer_longer_than_any_window_is_unreachable_unless_another_one_is_not():
     long, short = ("二三四五六七八", 1), ("十", 9)
     made = cut(question(), max_seq_length=10)
-    assert reading.unreachable(made, [question(long)], 128) == 1
-    assert reading.unreachable(made, [question(long, short)], 128) == 0
-    assert reading.unreachable(made, [question(long, ("YES", -1))], 128, CHOICES) == 0
+    assert spans.unreachable(made, [question(long)], 128) == 1
+    assert spans.unreachable(made, [question(long, short)], 128) == 0
+    assert spans.unreachable(made, [question(long, ("YES", -1))], 128, CHOICES) == 0
 
 
 def test_answer_is_unreachable_where_the_window_of_most_context_does_not_hold_it():
     # 四 has most context in 一二三四五; 四五六 stands in 三四五六七 only.
-    assert reading.unreachable(cut(question(), max_seq_length=10), [question(("四五六", 3))], 128) == 1
+    assert spans.unreachable(cut(question(), max_seq_length=10), [question(("四五六", 3))], 128) == 1
 
 
 def test_answer_with_more_pieces_than_the_longest_that_is_given_is_unreachable():
     asked = question(("二三四", 1))
-    assert [reading.unreachable(cut(asked, 64), [asked], length) for length in (2, 3)] == [1, 0]
+    assert [spans.unreachable(cut(asked, 64), [asked], length) for length in (2, 3)] == [1, 0]
 
 
 # Answers
@@ -289,7 +290,7 @@ def logits(windows: list[Window], at: dict[tuple[int, int], float]) -> list[np.n
 
 def ranked(asked: Question, max_seq_length: int, starts: dict, ends: dict, n_best: int = 3, longest: int = 30, **more) -> list[tuple[str, float]]:
     made = cut(asked, max_seq_length)
-    [found] = reading.answers(made, logits(made, starts), logits(made, ends), [asked], n_best, longest, **more)
+    [found] = spans.answers(made, logits(made, starts), logits(made, ends), [asked], n_best, longest, **more)
     return found
 
 
@@ -306,7 +307,7 @@ def test_logits_of_question_separators_and_padding_are_not_looked_at():
     made = cut(question(context="一二"), 12)
     row = np.full(12, 50, np.float32)
     row[4:6] = 1, 2
-    assert reading.answers(made, [row], [row], [question(context="一二")], 1, 30) == [[("二", 4.0)]]
+    assert spans.answers(made, [row], [row], [question(context="一二")], 1, 30) == [[("二", 4.0)]]
 
 
 def test_answers_over_the_longest_allowed_are_left_out():
@@ -333,7 +334,7 @@ def test_text_is_cut_out_of_the_unchanged_context():
 def test_only_the_twenty_best_starts_and_ends_are_paired():
     [window] = cut(question(context=TEN * 3), 64)
     falling = np.arange(100, 36, -1).astype(np.float32)
-    scores, characters = reading.spans(window, falling, falling, 1)
+    scores, characters = spans.spans(window, falling, falling, 1)
     assert characters.tolist() == [[i, i + 1] for i in range(20)]
     assert scores.tolist() == [2.0 * (100 - window.first - i) for i in range(20)]
 
@@ -378,8 +379,8 @@ def real() -> dict:
             if member.name in wanted:
                 found[wanted[member.name]] = archive.extractfile(member).read().decode("utf-8")
     for name, (path, _, choices) in FILES.items():
-        found[name] = reading.parse(found[name], path, choices)
-    found["vocab"] = vocab.build(found["vocab"].rstrip("\n").split("\n"), lower_case=True)
+        found[name] = spans.parse(found[name], path, choices)
+    found["vocab"] = vocabulary.build(found["vocab"].rstrip("\n").split("\n"), lower_case=True)
     return found
 
 
@@ -396,20 +397,20 @@ def real() -> dict:
 def test_quirks_of_the_real_files_are_counted(real, name, n, expected):
     questions, counts = real[name]
     assert len(questions) == n
-    assert counts == dict.fromkeys(reading.COUNTED, 0) | expected
+    assert counts == dict.fromkeys(spans.COUNTED, 0) | expected
 
 
 @at_hand
 @pytest.mark.parametrize("name", ["cmrc train", "cmrc dev", "drcd dev"])
 def test_first_gold_answers_score_100(real, name):
     questions, _ = real[name]
-    assert reading_scores.score(questions, {one.id: one.answers[0].text for one in questions}, FILES[name][1]) == {"em": 100, "f1": 100}
+    assert span_scores.score(questions, {one.id: one.answers[0].text for one in questions}, FILES[name][1]) == {"em": 100, "f1": 100}
 
 
 @at_hand
 def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
     questions, _ = real["cjrc dev"]
-    scores = reading_scores.score(questions, {one.id: one.answers[0].text for one in questions}, "cjrc")
+    scores = span_scores.score(questions, {one.id: one.answers[0].text for one in questions}, "cjrc")
     expected = {"em": 92.506, "f1": 97.819, "civil_em": 94.1, "civil_f1": 98.177, "criminal_em": 90.911, "criminal_f1": 97.461}
     assert {key: round(value, 3) for key, value in scores.items()} == expected
 
@@ -432,5 +433,5 @@ def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
 )
 def test_answers_out_of_reach_of_the_released_vocabulary_are_few(real, name, max_seq_length, stride, max_query_length, expected):
     questions, _ = real[name]
-    made = reading.windows(real["vocab"], questions, max_seq_length, stride, max_query_length)
-    assert reading.unreachable(made, questions, 128, FILES[name][2]) == expected
+    made = spans.windows(real["vocab"], questions, max_seq_length, stride, max_query_length)
+    assert spans.unreachable(made, questions, 128, FILES[name][2]) == expected

@@ -19,8 +19,8 @@ from ruamel.yaml import YAML
 
 from wwm import mask, params, segmenter, vocab
 from wwm.common import files
-from wwm.tasks import splits as task_files
-from wwm.tasks import table as tasks
+from wwm.tasks import splits, table
+from wwm.text import vocabulary
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
@@ -153,7 +153,7 @@ def test_the_example_of_a_task_reads_its_example_of_a_file(tmp_path):
     own = example["define"]
     for split in ("train", "dev"):
         (tmp_path / f"{split}.csv").write_text(rows, encoding="utf-8")
-    data = task_files.load(tmp_path, tasks.own("questions", own["kind"], tuple(own["labels"]), own["columns"], ()), False, None, None)
+    data = splits.load_task(tmp_path, table.own_task("questions", own["kind"], tuple(own["labels"]), own["columns"], ()), False, None, None)
     assert [example.label for example in data.splits["train"].examples] == [1, 0]
 
 
@@ -167,7 +167,7 @@ def project(tmp_path_factory):
         (folder / "data" / name).mkdir(parents=True)
     segmenter.train_perceptron(gold, gold, epochs=3, seed=1, folder=folder / "data/segmenter")
     tokens = vocab.train(lambda: [*("".join(words) for words in gold), *[SENTENCE] * 3], 200, 1)
-    vocab.save(vocab.build(tokens, True), tokens, True, folder / "data/vocab")
+    vocabulary.save(vocabulary.build(tokens, True), tokens, True, folder / "data/vocab")
     return folder
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference
 
-from wwm import vocab
 from wwm.masks import examples, masking
+from wwm.text import vocabulary
 
 PASSES = 24
 SETTINGS = {
@@ -43,7 +43,7 @@ def passes():
     """{"reference": ..., "ours": ...}: figures of each pass over the same documents."""
     text = documents()
     characters = sorted({piece for document in text for sentence in document for word in sentence for piece in word})
-    tokens = [*vocab.SPECIAL, *characters]
+    tokens = [*vocabulary.SPECIAL, *characters]
     return {"reference": [reference_pass(text, tokens, seed) for seed in range(PASSES)], "ours": our_passes(text, tokens)}
 
 
@@ -116,7 +116,7 @@ def test_figures_are_the_references_on_the_same_words(passes, figure):
 
 def test_budget_is_the_references_in_every_example():
     """As many predictions as the rule allows wherever single-character words are left to fill up with."""
-    tokens = [*vocab.SPECIAL, *"甲乙丙丁"]
+    tokens = [*vocabulary.SPECIAL, *"甲乙丙丁"]
     chosen = masking.of_set(tokens, SETTINGS)
     for length in range(3, 200):
         ids = np.array([2, *[5] * (length - 2), 3], np.uint16)

@@ -8,9 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import scores
-from wwm.report import averages, comparison, conditions
-from wwm.report import results as measured
-from wwm.report import task_tables as score_tables
+from wwm.report import averages, comparison, conditions, results, task_tables
 
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]
@@ -61,17 +59,17 @@ def cells(table, model):
     return dict(zip(table.header, row))
 
 
-def results(models=MODELS, tasks=("reviews",)):
-    return measured.read(Path("results"), list(models), list(tasks))
+def found(models=MODELS, tasks=("reviews",)):
+    return results.read(Path("results"), list(models), list(tasks))
 
 
 def task_table():
-    [table] = score_tables.task_tables(results())
+    [table] = task_tables.task_tables(found())
     return table
 
 
 def relative_table():
-    return averages.average_tables(results(), "roberta-wwm-ext")[1]
+    return averages.average_tables(found(), "roberta-wwm-ext")[1]
 
 
 def test_a_model_that_lacks_a_task_has_no_overall_figure():
@@ -89,7 +87,7 @@ def test_a_cell_is_the_best_and_the_mean_of_the_seeds(project):
 
 def test_the_caption_says_how_many_seeds_and_examples(project):
     assert "reviews (seeds: 3, training examples: 500): Is this review positive?" in task_table().caption
-    assert "largest model here has 2.2M parameters and the longest training saw 4.0M tokens" in scores.scale(results())
+    assert "largest model here has 2.2M parameters and the longest training saw 4.0M tokens" in scores.scale(found())
 
 
 def test_figures_relative_to_the_baseline_are_of_the_best_seeds(project):
@@ -98,7 +96,7 @@ def test_figures_relative_to_the_baseline_are_of_the_best_seeds(project):
 
 
 def test_a_margin_counts_only_above_the_wider_spread(project):
-    trained, continued = comparison.comparisons(results())
+    trained, continued = comparison.comparisons(found())
     assert {(c.model, c.against) for c in trained} == {(model, "random") for model in ("bert", "roberta-wwm-ext", "rbt3")}
     [task, cloze] = continued
     assert task == comparison.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
@@ -108,7 +106,7 @@ def test_a_margin_counts_only_above_the_wider_spread(project):
 
 
 def test_what_does_not_come_out_is_said(project):
-    first, second = comparison.claims(results())
+    first, second = comparison.claims(found())
     assert "random initialisation by more than the spread: holds, in 6 of 6 comparisons." in first
     assert "NOT" not in first
     assert "holds in part, in 1 of 2 comparisons. It holds for rbt3 on cloze (+16.0" in second
@@ -121,8 +119,8 @@ def test_a_missing_cell_gives_its_reason(project):
     assert cells(task_table(), "bert")["reviews test"] == "n/a (not fine-tuned)"
     assert cells(task_table(), "bert")["steps"] == "2,000"  # its cloze result still says so
     assert cells(relative_table(), "bert")["overall"] == "n/a (a score is missing)"
-    assert cells(score_tables.cloze_table(results()), "rbt3")["whole words"] == "n/a (not measured)"
-    assert cells(score_tables.cloze_table(results()), "bert")["4 characters"] == "n/a (no such word)"
+    assert cells(task_tables.cloze_table(found()), "rbt3")["whole words"] == "n/a (not measured)"
+    assert cells(task_tables.cloze_table(found()), "bert")["4 characters"] == "n/a (no such word)"
     scores.main()
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
 
@@ -142,13 +140,13 @@ def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
     for path in ("results/finetune/reviews/random.json", "results/cloze/random.json"):
         finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
     assert cells(task_table(), "random")["steps"] == "n/a (not trained here)"
-    assert comparison.comparisons(results())[0] == []
+    assert comparison.comparisons(found())[0] == []
 
 
 def test_a_loaded_model_that_is_trained_on_does_not_pass_for_a_truncated_one(project):
     for path in ("results/finetune/reviews/rbt3-init.json", "results/cloze/rbt3-init.json"):
         finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
-    assert comparison.comparisons(results())[1] == []
+    assert comparison.comparisons(found())[1] == []
 
 
 def test_the_report_has_every_figure_and_opens_without_a_network(project):
@@ -175,7 +173,7 @@ def test_the_same_results_give_the_same_bytes(project):
 
 def test_a_reading_cell_has_em_and_f1_each_with_its_own_best_seed(folder):
     finetuned.save(finetuned.result("mine", "drcd", {"dev": [(60, 80), (62, 77)], "test": [(61, 79), (59, 83)]}))
-    [table] = score_tables.task_tables(results(["mine"], ["drcd"]))
+    [table] = task_tables.task_tables(found(["mine"], ["drcd"]))
     assert table.title.startswith("Reading tasks")
     assert table.rows[0][4:] == ["62.0 (61.0) / 80.0 (78.5)", "61.0 (60.0) / 83.0 (81.0)"]
 
@@ -183,7 +181,7 @@ def test_a_reading_cell_has_em_and_f1_each_with_its_own_best_seed(folder):
 def test_official_scores_stand_beside_the_authors_for_models_of_their_names(folder):
     ten = {"dev": [78.0] * 9 + [79.0], "test": [77.0] * 10}
     finetuned.save(*(finetuned.result(model, "xnli", ten) for model in ("chinese-bert-wwm", "mine")))
-    [table] = score_tables.task_tables(results(["chinese-bert-wwm", "mine"], ["xnli"]))
+    [table] = task_tables.task_tables(found(["chinese-bert-wwm", "mine"], ["xnli"]))
     assert table.header[4:] == ["XNLI dev", "authors: XNLI dev", "XNLI test", "authors: XNLI test"]
     assert list(cells(table, "chinese-bert-wwm").values())[4:] == ["79.0 (78.1)", "79.0 (78.4)", "77.0 (77.0)", "78.2 (78.0)"]
     assert list(cells(table, "mine").values())[4:] == ["79.0 (78.1)", "–", "77.0 (77.0)", "–"]
@@ -192,7 +190,7 @@ def test_official_scores_stand_beside_the_authors_for_models_of_their_names(fold
 
 def test_columns_of_the_authors_are_left_out_where_no_model_is_theirs(folder):
     finetuned.save(finetuned.result("mine", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}))
-    [table] = score_tables.task_tables(results(["mine"], ["xnli"]))
+    [table] = task_tables.task_tables(found(["mine"], ["xnli"]))
     assert table.header[4:] == ["XNLI dev", "XNLI test"]
 
 
@@ -200,8 +198,8 @@ def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_
     ten, cut = {"dev": [78.0] * 10, "test": [77.0] * 10}, ["test of 2 examples instead of 5,010"]
     finetuned.save(finetuned.result("bert", "xnli", ten, reduced=cut), finetuned.result("rbt3", "xnli", ten, reduced=cut))
     finetuned.save(finetuned.result("bert", "bq", ten), finetuned.result("rbt3", "bq", ten, reduced=["500 of 100,000 examples of train"]))
-    compared = results(["bert", "rbt3"], ["xnli", "bq"])
-    [table] = score_tables.task_tables(compared)
+    compared = found(["bert", "rbt3"], ["xnli", "bq"])
+    [table] = task_tables.task_tables(compared)
     assert table.header[4:] == ["XNLI dev †", "XNLI test †", "BQ Corpus dev", "BQ Corpus test"]
     assert cells(table, "bert")["BQ Corpus dev"] == "78.0 (78.0)"
     assert cells(table, "rbt3")["BQ Corpus dev"] == "78.0 (78.0) †"
@@ -214,25 +212,25 @@ def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_mo
     finetuned.save(
         finetuned.result("bert", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70.0], "test": [71.0]})
     )
-    [table] = score_tables.task_tables(results(["bert", "rbt3"], ["xnli"]))
+    [table] = task_tables.task_tables(found(["bert", "rbt3"], ["xnli"]))
     assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("77.0 (77.0)", "71.0 (71.0) ‡")
-    [table] = score_tables.task_tables(results(["rbt3"], ["xnli"]))
+    [table] = task_tables.task_tables(found(["rbt3"], ["xnli"]))
     assert (table.header[4], cells(table, "rbt3")["XNLI dev ‡"]) == ("XNLI dev ‡", "70.0 (70.0)")
     assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1)."]
 
 
 def test_a_task_that_is_not_theirs_has_no_marks(folder):
     finetuned.save(finetuned.result("bert", "mine", {"dev": [78.0], "test": [77.0]}, reduced=["500 of 1,000 examples of train"]))
-    compared = results(["bert"], ["mine"])
-    [table] = score_tables.task_tables(compared)
+    compared = found(["bert"], ["mine"])
+    [table] = task_tables.task_tables(compared)
     assert (table.header[4:], table.notes) == (["mine dev", "mine test"], [])
     assert [table.title for table in averages.average_tables(compared, "bert")] == ["Best scores, in percent", "Relative to the baseline, in percent"]
 
 
 def test_hidden_splits_are_missing_with_the_reason_as_a_footnote_and_stay_out_of_the_average(folder):
     finetuned.save(finetuned.result("rbt3", "cmrc2018", {"dev": [(60, 80)] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70] * 10, "test": [72] * 10}))
-    compared = results(["rbt3"], ["cmrc2018", "xnli"])
-    reading, classification = score_tables.task_tables(compared)
+    compared = found(["rbt3"], ["cmrc2018", "xnli"])
+    reading, classification = task_tables.task_tables(compared)
     assert reading.header[4:] == ["CMRC 2018 dev", "CMRC 2018 test ¹", "authors: CMRC 2018 test", "CMRC 2018 challenge ²"]
     assert list(cells(reading, "rbt3").values())[5:] == ["n/a", "62.2 / 81.8", "n/a"]
     assert reading.notes == ["¹ CMRC 2018 test: the answers are kept by the organisers.", "² CMRC 2018 challenge: the answers are kept by the organisers."]
@@ -246,8 +244,8 @@ def test_hidden_splits_are_missing_with_the_reason_as_a_footnote_and_stay_out_of
 def test_the_footnote_of_the_authors_column_stands_at_it(folder):
     ten = {"dev": [(50, 70)] * 10, "test": [(51, 71)] * 10}
     finetuned.save(finetuned.result("google", "cjrc", ten, footnote="The authors' CJRC data were not the final release."))
-    compared = results(["google"], ["cjrc"])
-    [table] = score_tables.task_tables(compared)
+    compared = found(["google"], ["cjrc"])
+    [table] = task_tables.task_tables(compared)
     assert table.header[4:] == ["CJRC dev", "authors: CJRC dev ¹", "CJRC test", "authors: CJRC test ¹"]
     assert cells(table, "google")["authors: CJRC test ¹"] == "55.1 (54.1) / 75.2 (74.3)"
     assert table.notes == ["¹ The authors' CJRC data were not the final release."]
@@ -259,7 +257,7 @@ def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
     small = {"drcd": [(30, 45)], "xnli": [63], "bq": [41]}
     finetuned.save(*(finetuned.result("base", task, {"test": scores}, parameters=100_000_000 + (task == "bq")) for task, scores in base.items()))
     finetuned.save(*(finetuned.result("small", task, {"test": scores}, parameters=40_000_000) for task, scores in small.items()))
-    scored, relative, *_ = averages.average_tables(results(["base", "small"], ["drcd", "bq", "xnli"]), "base")
+    scored, relative, *_ = averages.average_tables(found(["base", "small"], ["drcd", "bq", "xnli"]), "base")
     assert scored.rows[0] == ["base", "60.0 / 90.0", "82.0", "70.0", "75.50", "100.0M (100.0 %)"]
     assert scored.rows[1] == ["small", "30.0 / 45.0", "41.0", "63.0", "44.75", "40.0M (40.0 %)"]
     # overall: 44.75 of 75.5; classification: 50 % of bq, 90 % of xnli
@@ -268,7 +266,7 @@ def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
 
 def test_own_tasks_have_averages_of_their_own_beside_the_authors(folder):
     finetuned.save(finetuned.result("bert", "xnli", {"dev": [70], "test": [72]}), finetuned.result("bert", "mine", {"dev": [60]}, missing={"test": "no file"}))
-    tables = averages.average_tables(results(["bert"], ["xnli", "mine"]), "bert")
+    tables = averages.average_tables(found(["bert"], ["xnli", "mine"]), "bert")
     assert [table.header[1] for table in tables[::2]] == ["XNLI ‡", "XNLI", "mine dev"]
     assert tables[-1].title == "Relative to the baseline on other tasks, in percent"
 
@@ -277,9 +275,9 @@ def test_claims_are_made_on_em_and_on_dev_where_there_is_no_test(project):
     for model, em in (("random", 10), ("bert", 30)):
         training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000}
         finetuned.save(finetuned.result(model, "cmrc2018", {"dev": [(em, 90 - em), (em + 1, 90 - em)]}, training=training))
-    compared = results(["random", "bert"], ["cmrc2018"])
-    found = comparison.comparisons(compared)[0][0]
-    assert found == comparison.Comparison("cmrc2018", "bert", "random", 20.0, 1.0)
+    compared = found(["random", "bert"], ["cmrc2018"])
+    first = comparison.comparisons(compared)[0][0]
+    assert first == comparison.Comparison("cmrc2018", "bert", "random", 20.0, 1.0)
     assert "dev scores where there is no test: CMRC 2018 (dev)" in comparison.comparison_table(compared).caption
 
 
@@ -287,25 +285,25 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     """Google's BERT in place of the demo's, whose curve and cloze accuracy still lie there."""
     elsewhere = {"steps": None, "tokens": None}
     finetuned.save(finetuned.result("bert", "reviews", {"dev": [90, 91], "test": [90, 92]}, training=elsewhere, parameters=102_000_000))
-    compared = results(["random", "bert"])
+    compared = found(["random", "bert"])
     assert "bert" not in compared.cloze and not compared.pretrain and not compared.curves and "random" in compared.cloze
-    [table] = score_tables.task_tables(compared)
+    [table] = task_tables.task_tables(compared)
     assert cells(table, "bert")["steps"] == "n/a (not trained here)"
-    assert "tokens; the" not in scores.scale(results(["bert"]))
+    assert "tokens; the" not in scores.scale(found(["bert"]))
 
 
 def test_another_length_than_the_papers_is_told_at_the_figure(folder):
     recipe = {"epochs": 2, "batch_size": 64, "max_seq_length": 512}
     finetuned.save(finetuned.result("bert", "chnsenticorp", {"dev": [90] * 10, "test": [91] * 10}, recipe=recipe))
-    [table] = score_tables.task_tables(results(["bert"], ["chnsenticorp"]))
+    [table] = task_tables.task_tables(found(["bert"], ["chnsenticorp"]))
     assert "ChnSentiCorp dev ¹" in table.header and table.notes == ["¹ ChnSentiCorp: max_seq_length 128, theirs 512."]
 
 
 def test_parameters_are_those_of_the_xnli_classifier_where_there_is_one(folder):
     for task, size in (("drcd", 1), ("bq", 2), ("xnli", 3)):
         finetuned.save(finetuned.result("bert", task, {"dev": [(1, 1)] if task == "drcd" else [1]}, parameters=size))
-    assert measured.parameters(results(["bert"], ["drcd", "bq", "xnli"]), "bert") == 3
-    assert measured.parameters(results(["bert"], ["drcd", "bq"]), "bert") == 2
+    assert results.parameters(found(["bert"], ["drcd", "bq", "xnli"]), "bert") == 3
+    assert results.parameters(found(["bert"], ["drcd", "bq"]), "bert") == 2
 
 
 def test_metrics_of_reading_name_their_measure_and_have_the_parts_of_em_and_f1(folder):
@@ -322,7 +320,7 @@ def test_metrics_of_reading_name_their_measure_and_have_the_parts_of_em_and_f1(f
 
 def test_share_of_unknown_pieces_and_answers_out_of_reach_are_told_by_model(folder):
     finetuned.save(finetuned.result("bert", "drcd", {"dev": [(1, 1)], "test": [(1, 1)]}), finetuned.result("ernie", "xnli", {"dev": [1]}))
-    unknown, unreachable, *_ = conditions.condition_tables(results(["bert", "ernie"], ["drcd", "xnli"]))
+    unknown, unreachable, *_ = conditions.condition_tables(found(["bert", "ernie"], ["drcd", "xnli"]))
     assert unknown.rows == [["bert", "1.25", "n/a (not fine-tuned)"], ["ernie", "n/a (not fine-tuned)", "1.25"]]
     assert cells(unreachable, "bert") == {"model": "bert", "DRCD dev": "2.00", "DRCD test": "2.00"}  # 2 of 100
 
@@ -332,7 +330,7 @@ def test_data_and_recipe_are_told_once_where_all_models_share_them(folder):
     rate = {"how": finetuned.HOW | {"learning_rate": 5e-5, "simplify": True}, "swept": {"3e-05": 70.0, "5e-05": 71.5}}
     finetuned.save(*(finetuned.result(model, "xnli", {"dev": [1, 2]}, **counts) for model in ("bert", "rbt3")))
     finetuned.save(finetuned.result("ernie", "xnli", {"dev": [1, 2]}, **counts, **rate))
-    *_, data, recipe = conditions.condition_tables(results(["bert", "ernie", "rbt3"], ["xnli"]))
+    *_, data, recipe = conditions.condition_tables(found(["bert", "ernie", "rbt3"], ["xnli"]))
     missing = "n/a (the answers are kept by the organisers)"
     noted = "train: empty_lines 3; dev: ignored_labels 1"
     assert data.rows == [["XNLI", "all", "500", "100", missing, noted, "dev in train 4", "the labels of class.txt"]]
@@ -343,7 +341,7 @@ def test_data_and_recipe_are_told_once_where_all_models_share_them(folder):
 
 
 def test_a_task_that_nobody_was_fine_tuned_on_is_named(project):
-    assert scores.scale(results(tasks=["reviews", "bq"])).endswith("Without any result: bq.")
+    assert scores.scale(found(tasks=["reviews", "bq"])).endswith("Without any result: bq.")
 
 
 def test_the_readmes_take_their_tables_from_the_report(project):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ltp_core.models.utils import instantiate
 from ruamel.yaml import YAML
 
-from wwm import segment, segmenter, vocab
-from wwm.text import simplify
+from wwm import segment, segmenter
+from wwm.text import boundaries, simplify, vocabulary
 
 ROOT = Path(__file__).parent.parent
 GOLD = [
@@ -55,16 +55,16 @@ def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
 
 @given(st.lists(st.text() | st.text(st.sampled_from("我们研究語言模型。，！？”…\n \u3000\u200c\u0301Ｔ恤１９a😀[]"), max_size=40), min_size=1, max_size=4))
 def test_any_text_at_all_is_partitioned_into_sentences_and_words(trained, texts):
-    for cut in (None, segment.load_ltp(str(trained), []), segment.on_simplified(segment.load_ltp(str(trained), ["研究語言"]))):
-        for text, *both in zip(texts, *segment.segment_texts([text or "。" for text in texts], cut)):
+    for cut in (None, segment.load_ltp(str(trained), []), boundaries.on_simplified(segment.load_ltp(str(trained), ["研究語言"]))):
+        for text, *both in zip(texts, *boundaries.segment_texts([text or "。" for text in texts], cut)):
             for ends in both:
                 assert list(ends) == sorted(set(ends)) and ends[-1] == len(text or "。") and ends[0] > 0
 
 
 def test_traditional_text_is_cut_as_its_simplified_form_and_stays_as_it_is(trained):
-    cut = segment.on_simplified(segment.load_ltp(str(trained), []))
+    cut = boundaries.on_simplified(segment.load_ltp(str(trained), []))
     assert cut(["我們研究語言模型。"]) == [["我們", "研究", "語言", "模型", "。"]]
-    _, (word_ends,) = segment.segment_texts(["他們喜歡這本書。"], cut)
+    _, (word_ends,) = boundaries.segment_texts(["他們喜歡這本書。"], cut)
     assert words_of("他們喜歡這本書。", word_ends) == ["他們", "喜歡", "這", "本", "書", "。"]
 
 
@@ -114,7 +114,7 @@ def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):
     ],
 )
 def test_text_that_is_segmented_already_keeps_its_words_and_loses_the_spaces_between_them(spaced, text, words):
-    joined, ends = segment.without_spaces(spaced)
+    joined, ends = boundaries.without_spaces(spaced)
     assert joined == text and words_of(joined, ends) == words
 
 
@@ -143,7 +143,7 @@ def test_word_scores_are_those_of_the_bake_offs():
 @pytest.mark.parametrize("backend", ["ltp", "none"])
 def test_sentences_and_words_partition_any_text(trained, text, backend):
     cut = segment.load_ltp(str(trained), []) if backend == "ltp" else None
-    (sentence_ends,), (word_ends,) = segment.segment_texts([text], cut)
+    (sentence_ends,), (word_ends,) = boundaries.segment_texts([text], cut)
     for ends in (sentence_ends, word_ends):
         assert list(ends) == sorted(set(ends)) and ends[-1] == len(text) and ends[0] > 0
     assert set(sentence_ends) <= set(word_ends.tolist())
@@ -151,17 +151,22 @@ def test_sentences_and_words_partition_any_text(trained, text, backend):
 
 def test_sentences_end_at_punctuation_and_at_lines(trained):
     text = "我们研究模型。他们喜欢书！\n今天天气很好"
-    (ends,), _ = segment.segment_texts([text], None)
+    (ends,), _ = boundaries.segment_texts([text], None)
     assert words_of(text, ends) == ["我们研究模型。", "他们喜欢书！\n", "今天天气很好"]
 
 
 def test_blank_between_words_stays_with_the_word_before_it():
-    assert words_of("我们 去\u3000公园。", segment.find_word_ends("我们 去\u3000公园。", ["我们", "去", "公园", "。"])) == ["我们 ", "去\u3000", "公园", "。"]
+    assert words_of("我们 去\u3000公园。", boundaries.find_word_ends("我们 去\u3000公园。", ["我们", "去", "公园", "。"])) == [
+        "我们 ",
+        "去\u3000",
+        "公园",
+        "。",
+    ]
 
 
 def test_text_that_the_segmenter_drops_or_changes_is_a_word_of_its_own():
-    assert words_of("我们※去公园", segment.find_word_ends("我们※去公园", ["我们", "去", "公园"])) == ["我们", "※", "去", "公园"]
-    assert words_of("我们去公园", segment.find_word_ends("我们去公园", ["我们", "XX", "公园"])) == ["我们", "去", "公园"]
+    assert words_of("我们※去公园", boundaries.find_word_ends("我们※去公园", ["我们", "去", "公园"])) == ["我们", "※", "去", "公园"]
+    assert words_of("我们去公园", boundaries.find_word_ends("我们去公园", ["我们", "XX", "公园"])) == ["我们", "去", "公园"]
 
 
 def test_ltp_folder_without_its_model_file_is_named(tmp_path):
@@ -212,7 +217,7 @@ def test_masks_names_the_model_file_that_an_ltp_folder_lacks(tmp_path, monkeypat
     from wwm.cli import commands
 
     (tmp_path / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": "cws_model.bin"}}))
-    (tmp_path / "vocab.txt").write_text("\n".join([*vocab.SPECIAL, "我"]) + "\n")
+    (tmp_path / "vocab.txt").write_text("\n".join([*vocabulary.SPECIAL, "我"]) + "\n")
     result = CliRunner().invoke(commands, ["masks", "我", "--segmenter", str(tmp_path), "--vocab", str(tmp_path / "vocab.txt")])
     assert "lacks the word model cws_model.bin" in str(result.exception)
 
@@ -223,8 +228,8 @@ TEXTS = ["我们研究自然　语言👍。", "公園裡的天氣很好。", "�
 @pytest.fixture
 def neural(tmp_path):
     """A folder in the layout of LTP/small and its like, with random weights."""
-    tokens = [*vocab.SPECIAL, *sorted(set("".join(TEXTS)) - {"　"})]
-    vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
+    tokens = [*vocabulary.SPECIAL, *sorted(set("".join(TEXTS)) - {"　"})]
+    vocabulary.save(vocabulary.build(tokens, True), tokens, True, tmp_path)
     backbone = {"model_type": "bert", "vocab_size": len(tokens), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = {
         "_ltp_target_": "ltp_core.models.ltp_model.LTPModule",
@@ -241,7 +246,7 @@ def neural(tmp_path):
 
 def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(neural):
     assert segmenter.perceptron_file(neural, "here") is None
-    _, word_ends = segment.segment_texts(TEXTS, segment.load_ltp(str(neural), []))
+    _, word_ends = boundaries.segment_texts(TEXTS, segment.load_ltp(str(neural), []))
     for text, ends in zip(TEXTS, word_ends, strict=True):
         assert ends[-1] == len(text) and (ends[1:] > ends[:-1]).all() and 1 < len(ends) <= len(text)
 

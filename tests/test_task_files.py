@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wwm.tasks import splits as task_files
+from wwm.tasks import splits
 from wwm.tasks.rows import Example
 from wwm.tasks.table import TASKS, Task
 
 OWN = Task("own", "own", "pair", ("no", "yes"), "accuracy", "here", "none", "1", "", ignored_labels=("-",))
 
 
-def load(folder: Path, task: Task, split_dev=False, train_examples=None, scored_examples=None) -> task_files.Data:
-    return task_files.load(folder, task, split_dev, train_examples, scored_examples)
+def load(folder: Path, task: Task, split_dev=False, train_examples=None, scored_examples=None) -> splits.Data:
+    return splits.load_task(folder, task, split_dev, train_examples, scored_examples)
 
 
 def write(folder: Path, **texts: str) -> Path:

@@ -1,14 +1,14 @@
 import pytest
 
-from wwm.tasks import table as tasks
+from wwm.tasks import table
 
 
 def test_an_unknown_task_lists_the_known_ones_and_says_how_to_describe_ones_own():
     with pytest.raises(ValueError, match="unknown task review; wwm/tasks/table.py has cmrc2018, .*reviews, continuation, and finetune.tasks.review.define can"):
-        tasks.named("review")
+        table.named_task("review")
 
 
-@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=tasks.TASKS)
+@pytest.mark.parametrize("task", table.TASKS.values(), ids=table.TASKS)
 def test_every_task_says_where_it_comes_from_and_why_it_is_one(task):
     assert task.kind == "reading" or len(set(task.labels)) == len(task.labels) >= 2
     assert set(task.label_names.values()) <= set(task.labels)
@@ -30,7 +30,7 @@ SPEC = {
 
 @pytest.mark.parametrize("name", SPEC)
 def test_the_authors_recipes_are_in_the_table(name):
-    task = tasks.TASKS[name]
+    task = table.TASKS[name]
     rates = task.recipe.learning_rates
     assert (task.metric, rates["bert"], rates["ernie"], task.recipe.max_seq_length, task.recipe.epochs) == SPEC[name]
     assert task.recipe.batch_size == 64

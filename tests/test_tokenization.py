@@ -5,11 +5,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wwm import vocab
-from wwm.text import tokenization
+from wwm.text import tokenization, vocabulary
 
 VOCABULARY = [
-    *vocab.SPECIAL,
+    *vocabulary.SPECIAL,
     *"使用语言模型来预测的。，、“”!?.-'=a",
     "##a",
     "pro",
@@ -31,8 +30,8 @@ VOCABULARY = [
 ]
 # What changes its length or its neighbours on the way: combining, invisible, decomposing, wide, astral characters.
 ODD = "使用语a的é한가İßﬁ≠\u0301\u0338\u200c\u200d\u3000 \t\n\u00a0\u0085\u2028\x00\ufffd\ufeff😀👨‍👩‍👧豈㍿１９ＴＫ繁體𠮷。，-'[MASK]12kＡ"
-CASED = vocab.build(VOCABULARY, lower_case=False)
-UNCASED = vocab.build(VOCABULARY, lower_case=True)
+CASED = vocabulary.build(VOCABULARY, lower_case=False)
+UNCASED = vocabulary.build(VOCABULARY, lower_case=True)
 
 
 def one_by_one(tokenizer, texts: list[str]) -> list[tuple[int, int, int]]:
@@ -75,6 +74,6 @@ def transformers_tokenizer(found=[]):  # noqa: B006 one for all examples: it tak
         from transformers import BertTokenizer
 
         with tempfile.TemporaryDirectory() as folder:
-            vocab.save(UNCASED, VOCABULARY, True, Path(folder))
+            vocabulary.save(UNCASED, VOCABULARY, True, Path(folder))
             found.append(BertTokenizer.from_pretrained(folder))
     return found[0]

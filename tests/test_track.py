@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import track
-from wwm.track import hashes, sender, untracked
+from wwm.track import deliver, lineage, sender, untracked
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,10 +24,10 @@ DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 def start_in_a_thread(module: str, listen: str | None = None) -> socket.socket:
     """sender.start without the process, which would import mlflow once more."""
     ours, theirs = socket.socketpair()
-    threading.Thread(target=sender.record, args=(theirs, track.deliver), daemon=True).start()
+    threading.Thread(target=sender.record, args=(theirs, deliver.deliver), daemon=True).start()
     if listen:
         server = socket.create_server(listen, family=socket.AF_UNIX)
-        threading.Thread(target=sender.accept, args=(server, [], track.deliver), daemon=True).start()
+        threading.Thread(target=sender.accept, args=(server, [], deliver.deliver), daemon=True).start()
     return ours
 
 
@@ -103,8 +103,8 @@ def test_a_run_holds_params_curves_files_and_the_hash_that_finds_its_outs(monkey
     assert found.data.params == {"adam.betas": "[0.9, 0.999]", "phases.0.steps": "5", "phases.1.steps": "7"}
     assert found.data.tags["name"] == "bert"
     assert found.data.tags["mlflow.parentRunId"] == "0123456789abcdef"
-    assert found.data.tags["dvc.out.txt"] == hashes.of("out.txt")
-    assert found.data.tags["dvc.dep.in.txt"] == hashes.of("in.txt")
+    assert found.data.tags["dvc.out.txt"] == lineage.of("out.txt")
+    assert found.data.tags["dvc.dep.in.txt"] == lineage.of("in.txt")
     assert [point.step for point in client.get_metric_history(found.info.run_id, "loss")] == list(range(1500))
     assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["out.txt"]
 
@@ -168,7 +168,7 @@ def test_a_stage_that_did_not_run_is_linked_to_the_run_that_made_its_outs(pipeli
     made = recorded("kept")[1]
     parent = pipeline_run[1]
     for _ in range(2):  # the second finds the run that worked, not the first link
-        parent.cached({"kept@bert": {"kept.txt": hashes.of("kept.txt")}, "kept@other": {"kept.txt": "0"}})
+        parent.cached({"kept@bert": {"kept.txt": lineage.of("kept.txt")}, "kept@other": {"kept.txt": "0"}})
     client, links = eventually(lambda: (found := recorded("kept"))[1][5:] and found)
     links = [run for run in links if run.info.run_id not in {run.info.run_id for run in made}]
     assert [run.data.tags["mlflow.parentRunId"] for run in links] == [parent.env[track.PARENT]] * 4
@@ -191,7 +191,7 @@ def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores(
         run.annotate_model("not-here", {"cloze.word_accuracy": 0})
     client, runs = recorded("pretrain")
     versions = sorted(client.search_model_versions("name = 'small'"), key=lambda version: version.version)
-    assert [version.tags["dvc"] for version in versions] == [runs[-1].data.tags["dvc.models/small"], hashes.of("models/small")]
+    assert [version.tags["dvc"] for version in versions] == [runs[-1].data.tags["dvc.models/small"], lineage.of("models/small")]
     assert [version.run_id for version in versions] == [runs[-1].info.run_id, runs[0].info.run_id]
     assert versions[0].tags["stage"] == "pretrain" and versions[0].tags["git_commit"]
     [compared] = client.search_runs([runs[0].info.experiment_id], 'tags.model != ""')
@@ -210,18 +210,18 @@ def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeyp
 
 def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypatch, capsys):
     monkeypatch.delenv(track.SENDER, raising=False)
-    opened = track.open_run
+    opened = deliver.open_run
 
     def down(opening):
         raise ConnectionError
 
-    monkeypatch.setattr(track, "open_run", down)
+    monkeypatch.setattr(deliver, "open_run", down)
     with track.run("missed", name="bert", params={"steps": 2}) as run:
         run.log({"loss": 3.5}, step=1)
         run.log({"loss": 3.0}, step=2)
     kept = [path for path in Path("scratch/untracked").glob("*.jsonl") if "missed bert" in path.read_text()]
     assert len(kept) == 1 and "sent by the next run" in capsys.readouterr().out
-    monkeypatch.setattr(track, "open_run", opened)
+    monkeypatch.setattr(deliver, "open_run", opened)
     with track.run("truncate"):
         pass
     assert eventually(lambda: not kept[0].exists())
@@ -257,7 +257,7 @@ def test_only_the_first_rank_is_tracked(monkeypatch):
 
 def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert hashes.of_deps("all@one") == {}
+    assert lineage.of_deps("all@one") == {}
     for name in ("out/b.bin", "out/a/z.txt", "out/a-b.txt", "out/中文.txt", "file.txt", "in/x.txt", "in.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name + "\r\n", newline="")
@@ -267,9 +267,9 @@ def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):
     Path("dvc.yaml").write_text(f"stages: {{all: {{foreach: [one], do: {stage}}}}}")
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
     lock = YAML(typ="safe").load(Path("dvc.lock"))["stages"]["all@one"]
-    assert {out["path"]: out["md5"] for out in lock["outs"]} == {name: hashes.of(name) for name in ("out", "file.txt")}
-    assert {dep["path"]: dep["md5"] for dep in lock["deps"]} == hashes.of_deps("all@one")
-    assert hashes.of_deps("all@two") == {}
+    assert {out["path"]: out["md5"] for out in lock["outs"]} == {name: lineage.of(name) for name in ("out", "file.txt")}
+    assert {dep["path"]: dep["md5"] for dep in lock["deps"]} == lineage.of_deps("all@one")
+    assert lineage.of_deps("all@two") == {}
 
 
 def test_importing_track_imports_nothing_heavy():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wwm import vocab
-from wwm.text import tokenization
+from wwm.text import tokenization, vocabulary
 
 TASKS = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 
@@ -16,7 +16,7 @@ LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年
 @pytest.fixture
 def folder(tmp_path):
     tokens = vocab.train(lambda: LINES, 120, 1)
-    vocab.save(vocab.build(tokens, True), tokens, True, tmp_path)
+    vocabulary.save(vocabulary.build(tokens, True), tokens, True, tmp_path)
     return tmp_path
 
 
@@ -25,8 +25,8 @@ def test_training_twice_gives_the_same_entries_in_the_same_order():
 
 
 def test_trained_vocabulary_has_the_special_tokens_first_and_splits_chinese_characters(folder):
-    tokens = vocab.read_vocab(folder / "vocab.txt")
-    assert tokens[:5] == vocab.SPECIAL
+    tokens = vocabulary.read_vocab(folder / "vocab.txt")
+    assert tokens[:5] == vocabulary.SPECIAL
     assert tokenization.load(folder).encode("使用语言", add_special_tokens=False).tokens == ["使", "用", "语", "言"]
 
 
@@ -43,8 +43,8 @@ def test_pieces_of_the_papers_example_are_those_of_the_released_vocabulary(tmp_p
     with tarfile.open(TASKS) as archive:
         (tmp_path / "vocab.txt").write_bytes(archive.extractfile("vocab.txt").read())
     tokens, lower_case = vocab.load(str(tmp_path / "vocab.txt"))
-    assert len(tokens) == 21128 and [tokens.index(token) for token in vocab.SPECIAL] == [0, 100, 101, 102, 103]
-    pieces = vocab.build(tokens, lower_case).encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False).tokens
+    assert len(tokens) == 21128 and [tokens.index(token) for token in vocabulary.SPECIAL] == [0, 100, 101, 102, 103]
+    pieces = vocabulary.build(tokens, lower_case).encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False).tokens
     assert pieces == "使 用 语 言 模 型 来 预 测 下 一 个 词 的 pro ##ba ##bility 。".split()
 
 
@@ -57,12 +57,12 @@ def test_vocabulary_without_mask_is_named(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n的\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"vocab.txt: \[MASK\] missing"):
-        vocab.read_vocab(path)
+        vocabulary.read_vocab(path)
 
 
 def test_text_is_lower_cased_where_the_vocabulary_has_no_capitals_whatever_its_folder_says(tmp_path):
     # bert-base-chinese: `do_lower_case: false`, and <S> and <T> for all its capitals.
-    entries = [*vocab.SPECIAL, "<S>", "<T>", "t", "恤"]
+    entries = [*vocabulary.SPECIAL, "<S>", "<T>", "t", "恤"]
     (tmp_path / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     assert vocab.load(str(tmp_path)) == (entries, True)
@@ -70,7 +70,7 @@ def test_text_is_lower_cased_where_the_vocabulary_has_no_capitals_whatever_its_f
 
 
 def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
-    (tmp_path / "vocab.txt").write_text("\n".join([*vocab.SPECIAL, "T", "t"]) + "\n", encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("\n".join([*vocabulary.SPECIAL, "T", "t"]) + "\n", encoding="utf-8")
     assert not vocab.load(str(tmp_path))[1] and not vocab.load(str(tmp_path / "vocab.txt"))[1]
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     assert vocab.load(str(tmp_path))[1]
@@ -78,15 +78,15 @@ def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
 
 def test_line_separators_are_entries_and_do_not_shift_ids(tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_bytes("\n".join([*vocab.SPECIAL, "\u2028", "\u0085", "的"]).encode() + b"\n")
-    assert vocab.read_vocab(path).index("的") == 7
+    path.write_bytes("\n".join([*vocabulary.SPECIAL, "\u2028", "\u0085", "的"]).encode() + b"\n")
+    assert vocabulary.read_vocab(path).index("的") == 7
 
 
 def test_repeated_entry_is_named_by_its_lines(tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_text("\n".join([*vocab.SPECIAL, "的", "的"]), encoding="utf-8")
+    path.write_text("\n".join([*vocabulary.SPECIAL, "的", "的"]), encoding="utf-8")
     with pytest.raises(ValueError, match="line 7: '的' stands in line 6 too"):
-        vocab.read_vocab(path)
+        vocabulary.read_vocab(path)
 
 
 def test_vocabulary_too_small_for_the_characters_is_named():

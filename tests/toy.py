@@ -9,20 +9,20 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from wwm import vocab
 from wwm.common import files
 from wwm.mask import schema
 from wwm.masks.examples import full_sentences, sentence_pairs, write
 from wwm.masks.masking import mask_examples, of_set
+from wwm.text import vocabulary
 
 CHARACTERS = "".join(chr(0x4E00 + i) for i in range(95))
-VOCAB_SIZE = len(vocab.SPECIAL) + len(CHARACTERS)
+VOCAB_SIZE = len(vocabulary.SPECIAL) + len(CHARACTERS)
 
 
 def model(folder: Path | None = None, characters: str = CHARACTERS, dropout: float = 0.0, layers: int = 2) -> BertForPreTraining:
     """A random BERT of 2 layers x 32 whose vocabulary is `characters`; saved with its tokenizer if a folder is given."""
     torch.manual_seed(0)
-    tokens = [*vocab.SPECIAL, *sorted(set(characters) - {" "})]
+    tokens = [*vocabulary.SPECIAL, *sorted(set(characters) - {" "})]
     bert = BertForPreTraining(
         BertConfig(
             vocab_size=len(tokens),
@@ -38,7 +38,7 @@ def model(folder: Path | None = None, characters: str = CHARACTERS, dropout: flo
     )
     if folder:
         bert.save_pretrained(folder)
-        vocab.save(vocab.build(tokens, True), tokens, True, folder)
+        vocabulary.save(vocabulary.build(tokens, True), tokens, True, folder)
         files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
     return bert
 
@@ -71,7 +71,7 @@ def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int
         ids, types, unit_begins, offsets = write(rows, pieces, begins, 2, 3)
         columns = [(offsets, ids), (offsets, types), (offsets, unit_begins)]
         if not dynamic:
-            positions, labels, masked = mask_examples(ids, unit_begins, offsets, of_set([*vocab.SPECIAL, *CHARACTERS], settings), rng)
+            positions, labels, masked = mask_examples(ids, unit_begins, offsets, of_set([*vocabulary.SPECIAL, *CHARACTERS], settings), rng)
             columns += [(masked, positions), (masked, labels)]
         lists = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in columns]
         labels = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())

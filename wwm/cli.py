@@ -35,6 +35,7 @@ def masks(
     from wwm import show as look
     from wwm.masks import align, masking
     from wwm.segmenter import perceptron_file
+    from wwm.text import boundaries
     from wwm.vocab import build, load
 
     perceptron_file(segmenter, str(segmenter))
@@ -42,7 +43,7 @@ def masks(
     encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
     if not encoding.ids:
         raise UserError(f"{text!r} has no pieces to mask; give some text")
-    _, word_ends = segment.segment_texts([text], segment.on_simplified(segment.load_ltp(str(segmenter), [])))
+    _, word_ends = boundaries.segment_texts([text], boundaries.on_simplified(segment.load_ltp(str(segmenter), [])))
     starts, ends = np.array(encoding.offsets).T
     continuation = np.array([token.startswith("##") for token in encoding.tokens])
     whole_words, _ = align.units(starts, ends, continuation, word_ends[0])
@@ -102,6 +103,7 @@ def f1(
 
     from wwm import segment
     from wwm.segmenter import perceptron_file, read_gold, word_scores
+    from wwm.text import boundaries
 
     perceptron_file(segmenter, str(segmenter))
     cut = segment.load_ltp(str(segmenter), [])
@@ -115,8 +117,8 @@ def f1(
     for script, part in scripts.items():
         if part:
             scores = []
-            for way in (cut, segment.on_simplified(cut)):
-                _, word_ends = segment.segment_texts(["".join(words) for words in part], way)
+            for way in (cut, boundaries.on_simplified(cut)):
+                _, word_ends = boundaries.segment_texts(["".join(words) for words in part], way)
                 found = [["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)]
                 scores.append(word_scores(part, found)["f1"])
             print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import BertForPreTraining
 from transformers.utils import logging
 
-from wwm.common import files
+from wwm.common import files, model_folder
 from wwm.common.errors import UserError
 from wwm.text import tokenization
 from wwm.training import device
@@ -78,7 +78,7 @@ def main(model: str) -> None:
             "by_source": {source: figures([a for a in answers if a.question.source == source]) for source in sources},
             "left_out_share": left_out,
             "unknown_share": unknown,
-            "training": files.training_history(folder),
+            "training": model_folder.training_history(folder),
             "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)

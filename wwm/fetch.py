@@ -12,14 +12,14 @@ from pathlib import Path
 
 from wwm.common import files, hub
 from wwm.common.errors import UserError
-from wwm.tasks import table as tasks
+from wwm.tasks.table import named_task
 
 
 def main(task: str) -> None:
     from wwm import params, track
 
     _, fetch = params.load("fetch")
-    source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], tasks.named(task)
+    source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], named_task(task)
     if table.hub is None:
         raise UserError(
             f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence: {table.licence}), and put its files into data/tasks/{task}"

@@ -17,22 +17,20 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 
-from wwm.common import code, files
+from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
-from wwm.tasks import classifier as classification
-from wwm.tasks import reader as answering
-from wwm.tasks import rows as task_rows
-from wwm.tasks import seeds, tuning
-from wwm.tasks import splits as task_files
-from wwm.tasks import table as tasks
+from wwm.tasks import classifier, reader, seeds, tuning
+from wwm.tasks.rows import Example
+from wwm.tasks.splits import Data, load_task, texts
+from wwm.tasks.table import Task, named_task, own_task
 from wwm.text import simplify, tokenization
 
 
 class Cell(NamedTuple):
     """One model on one task, ready to be trained."""
 
-    table: tasks.Task
-    data: task_files.Data
+    table: Task
+    data: Data
     tokenizer: Tokenizer
     how: tuning.How
     job: tuning.Job
@@ -78,7 +76,7 @@ def main(model: str, task: str) -> None:
                 )
             result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": options.simplify}}
             result |= {"swept": {f"{rate:g}": score for rate, score in swept.items()}, "seeds": [{"seed": n, **row} for n, row in zip(numbers, rows)]}
-            result |= {"training": files.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
+            result |= {"training": model_folder.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
             files.write_json(out, result)
         shutil.rmtree(work)
 
@@ -112,20 +110,20 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
         raise UserError(f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's")
     table = described(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
-    data = task_files.load(place, table, given.split_dev, given.train_examples, given.scored_examples)
+    data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples)
     if simplified:
         data = data._replace(splits={split: found._replace(examples=[simple(e) for e in found.examples]) for split, found in data.splits.items()})
     how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
     examples = {split: found.examples for split, found in data.splits.items()}
     if table.kind == "reading":
-        return Cell(table, data, tokenizer, how, answering.Answering(folder, tokenizer, examples, data.labels, table.metric, how))
-    return Cell(table, data, tokenizer, how, classification.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length))
+        return Cell(table, data, tokenizer, how, reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how))
+    return Cell(table, data, tokenizer, how, classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length))
 
 
 def conditions(cell: Cell) -> dict:
     """What scores are measured with, as `scores` tells it."""
     table, data, splits = cell.table, cell.data, cell.data.splits
-    scored = [text for split in cell.how.splits for example in splits[split].examples for text in task_files.texts(example)]
+    scored = [text for split in cell.how.splits for example in splits[split].examples for text in texts(example)]
     return {
         "title": table.title,
         "kind": table.kind,
@@ -144,14 +142,14 @@ def conditions(cell: Cell) -> dict:
     }
 
 
-def described(name: str, own) -> tasks.Task:
+def described(name: str, own) -> Task:
     """The task `name` of the table, or as `define` in params.yaml has it."""
     if own is None:
-        return tasks.named(name)
-    return tasks.own(name, own.kind, tuple(own.labels), own.columns, tuple(own.ignored_labels))
+        return named_task(name)
+    return own_task(name, own.kind, tuple(own.labels), own.columns, tuple(own.ignored_labels))
 
 
-def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: int) -> tuning.How:
+def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -> tuning.How:
     """What params.yaml gives, and the table where it does not. Raises UserError for what neither has, and for inputs longer than the model's `positions`."""
     key = f"finetune.tasks.{task}"
     if given.max_seq_length and given.max_seq_length > positions:
@@ -175,7 +173,7 @@ def recipe(task: str, given, table: tasks.Task, finetune, kind: str, positions: 
 
 def simple(example):
     """An example or question in simplified characters; each stays where it was, and so do answers."""
-    if isinstance(example, task_rows.Example):
+    if isinstance(example, Example):
         return example._replace(texts=tuple(map(simplify.simplified, example.texts)))
     answers = tuple(answer._replace(text=simplify.simplified(answer.text)) for answer in example.answers)
     context = simplify.simplified(example.context)

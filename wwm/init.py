@@ -8,7 +8,7 @@ By hand python -m wwm.init NAME
 import shutil
 from pathlib import Path
 
-from wwm.common import files, hub
+from wwm.common import files, hub, model_folder
 from wwm.common.errors import UserError
 
 PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
@@ -61,8 +61,7 @@ def main(name: str) -> None:
                 print(f"{given}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as it is")
         with files.new_folder(out) as folder:
             bert.save_pretrained(folder)
-            for file in Path("data/vocab").iterdir():
-                shutil.copy(file, folder)
+            model_folder.copy_tokenizer(Path("data/vocab"), folder)
             # transformers cuts a text to this length if asked to cut.
             tokenizer = folder / "tokenizer_config.json"
             files.write_json(tokenizer, files.read_json(tokenizer) | {"model_max_length": bert.config.max_position_embeddings})

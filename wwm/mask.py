@@ -45,7 +45,7 @@ class Pieces(NamedTuple):
 
 def main(name: str) -> None:
     from wwm import params, track
-    from wwm.params.schema_types import Changes
+    from wwm.params.fields import Changes
 
     base, mask = params.load("mask")
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]

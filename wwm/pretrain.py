@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from wwm.common import code, files
+from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.training import curve, device, loader, trainer
 from wwm.training import model as model_code
@@ -31,7 +31,7 @@ LAUNCHED = "WWM_LAUNCHED"
 
 def main(name: str) -> None:
     from wwm import params, track
-    from wwm.params.schema_types import Changes
+    from wwm.params.fields import Changes
 
     base, pretrain = params.load("pretrain")
     model = pretrain.models[params.one_of("pretrain NAME", name, pretrain.models)]
@@ -94,9 +94,7 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
     with files.new_folder(out) as folder:
         model_code.moved(trained.model, torch.device("cpu")).save_pretrained(folder)
-        for file in trained.init.iterdir():
-            if file.name not in ("config.json", "model.safetensors", "training.json"):
-                shutil.copy(file, folder)
+        model_folder.copy_tokenizer(trained.init, folder)
         files.write_json(folder / "training.json", seen | {"own_steps": trained.total_steps, "own_tokens": trained.tokens})
     table = io.StringIO()
     writer = csv.DictWriter(table, curve.COLUMNS, lineterminator="\n")

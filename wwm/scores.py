@@ -10,13 +10,9 @@ What was not run is `n/a` with the reason. Which models were trained, cut or nev
 from pathlib import Path
 
 from wwm.common import files
-from wwm.report import authors, averages, comparison, conditions
-from wwm.report import page as report
-from wwm.report import results as measured
-from wwm.report import task_tables as score_tables
-from wwm.report.results import LABELS, Results, mean
-from wwm.report.tables import Table
-from wwm.report.task_tables import CLOZE
+from wwm.report import authors, averages, comparison, conditions, page, task_tables
+from wwm.report.results import CLOZE, LABELS, Results, mean, parameters, read, training
+from wwm.report.tables import Table, amount
 
 # The authors' own scale, which no figure here is to be taken for (base models).
 AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
@@ -28,14 +24,14 @@ def main() -> None:
     _, scores = params.load("scores")
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
-        results = measured.read(Path("results"), scores.models, scores.tasks)
+        results = read(Path("results"), scores.models, scores.tasks)
         statements, tables = [scale(results), *comparison.claims(results)], all_tables(results, scores.baseline, scores.pairs)
         with files.new_folder(out) as folder:
-            files.write_text(folder / "scores.md", report.markdown(statements, tables))
-            files.write_text(folder / "scores.csv", report.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)))
+            files.write_text(folder / "scores.md", page.markdown(statements, tables))
+            files.write_text(folder / "scores.csv", page.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)))
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
-            files.write_text(folder / "curves.csv", report.lines(["model", "step", "mlm_loss"], points))
-            files.write_text(folder / "index.html", report.page(statements, tables, plots(results)))
+            files.write_text(folder / "curves.csv", page.lines(["model", "step", "mlm_loss"], points))
+            files.write_text(folder / "index.html", page.page(statements, tables, plots(results)))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
         for task, rows in flat.items():
@@ -49,10 +45,10 @@ def main() -> None:
 def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
     """Those that have something to tell."""
     made = [
-        *score_tables.task_tables(results),
+        *task_tables.task_tables(results),
         comparison.comparison_table(results),
         *averages.average_tables(results, baseline),
-        *([score_tables.cloze_table(results)] if results.cloze else []),
+        *([task_tables.cloze_table(results)] if results.cloze else []),
         *(comparison.paired_table(results, each) for each in pairs),
         comparison.seed_table(results, baseline),
         *conditions.condition_tables(results),
@@ -62,12 +58,12 @@ def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
 
 def scale(results: Results) -> str:
     lacking = f" Without any result: {', '.join(results.unmeasured)}." if results.unmeasured else ""
-    sizes = [size for model in results.models if (size := measured.parameters(results, model))]
+    sizes = [size for model in results.models if (size := parameters(results, model))]
     if not sizes:
         return f"Nothing was fine-tuned.{lacking}"
-    seen = [measured.training(results, model) for model in results.models]
+    seen = [training(results, model) for model in results.models]
     tokens = max(training.get("tokens") or training.get("own_tokens") or 0 for training in seen)
-    trained = f" and the longest training saw {report.amount(tokens)} tokens" if tokens else ""
+    trained = f" and the longest training saw {amount(tokens)} tokens" if tokens else ""
     text = f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters{trained}; the authors' base models have {AUTHORS}"
     if any(task.name in authors.published().tasks for task in results.tasks):
         return f"{text}. Their scores stand beside those of models with the same name, on official data alone; that does not mean these were trained alike.{lacking}"
@@ -103,14 +99,14 @@ def plots(results: Results) -> list:
     """Plotly figures: loss curves, cloze bars, and of each task and measure the range over seeds on the split that claims are made on."""
     cloze = {label: {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
     ranges = [
-        report.ranges(
+        page.ranges(
             f"{task.title}: {task.last}{LABELS[measure] or ' accuracy'}",
             {model: values for model in task.rows if (values := task.values(model, task.last, measure))},
         )
         for task in results.tasks
         for measure in task.measures
     ]
-    return [*([report.curves(results.curves)] if results.curves else []), *([report.bars(cloze)] if results.cloze else []), *ranges]
+    return [*([page.curves(results.curves)] if results.curves else []), *([page.bars(cloze)] if results.cloze else []), *ranges]
 
 
 if __name__ == "__main__":

@@ -11,13 +11,10 @@ import contextlib
 import io
 import os
 import re
-import unicodedata
 from collections import Counter
 from functools import lru_cache
-from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
@@ -25,7 +22,7 @@ from tqdm import tqdm
 from wwm import engine
 from wwm.common import code, files
 from wwm.common.errors import UserError
-from wwm.text import perceptron
+from wwm.text import boundaries, perceptron
 from wwm.text.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
@@ -68,8 +65,8 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
         for documents in source.iter_batches(settings["batch_size"]):
             texts = documents["text"].to_pylist()
             if settings["backend"] == "spaces":
-                texts, given = zip(*map(without_spaces, texts))
-            sentence_ends, word_ends = segment_texts(texts, cut)
+                texts, given = zip(*map(boundaries.without_spaces, texts))
+            sentence_ends, word_ends = boundaries.segment_texts(texts, cut)
             if settings["backend"] == "spaces":
                 word_ends = given
             columns = {"id": documents["id"], "source": documents["source"], "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
@@ -82,7 +79,7 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
 def cutter(segmenter: str, dictionary: str | None, simplify: bool):
     """load_ltp of data/segmenter, once in a process for what `segmenter`, its hash, stands for."""
     words = read_dictionary(dictionary)
-    return on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)])) if simplify else load_ltp("data/segmenter", words)
+    return boundaries.on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)])) if simplify else load_ltp("data/segmenter", words)
 
 
 def read_dictionary(path: str | None) -> list[str]:
@@ -137,55 +134,6 @@ def load_ltp(folder: str, dictionary: list[str]):
     return cut
 
 
-def on_simplified(cut):
-    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends carry over."""
-
-    def cut_simplified(sentences: list[str]) -> list[list[str]]:
-        converted = list(map(simplified, sentences))
-        # The words of a converted sentence are not to be searched in the text as it is.
-        cuts = zip(sentences, converted, cut(converted))
-        return [words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts]
-
-    return cut_simplified
-
-
-def original_words(sentence: str, simplified: str, words: list[str]) -> list[str]:
-    """The stretches of `sentence` at which the `words` of its simplified form stand."""
-    ends = find_word_ends(simplified, words)
-    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
-
-
-def without_spaces(text: str) -> tuple[str, np.ndarray]:
-    """Text whose words are separated by white space -> (text as it is written, word ends).
-
-    A space stays where a Latin or other alphabetic word meets another one; it belongs to the word before it, as a line's end does.
-    """
-    parts, ends, length = [], [], 0
-    for line in text.split("\n"):
-        words = line.split()
-        for i, word in enumerate(words):
-            if i and spaced(words[i - 1][-1]) and spaced(word[0]):
-                parts.append(" ")
-                ends[-1] += 1
-                length += 1
-            parts.append(word)
-            length += len(word)
-            ends.append(length)
-        if parts and ends:
-            parts.append("\n")
-            ends[-1] += 1
-            length += 1
-    if parts:
-        parts.pop()
-        ends[-1] -= 1
-    return "".join(parts), np.array(ends, np.int64)
-
-
-def spaced(character: str) -> bool:
-    """Whether words in this character's script are written with spaces between them: all but punctuation, Chinese, Japanese and the like."""
-    return unicodedata.category(character)[0] not in "PZ" and unicodedata.east_asian_width(character) not in ("W", "F")
-
-
 def refuse_foreign_code(config, folder: str) -> None:
     """Raises UserError if an LTP config names code that is not LTP's own: LTP calls whatever stands there."""
     if isinstance(config, dict):
@@ -195,71 +143,6 @@ def refuse_foreign_code(config, folder: str) -> None:
             raise UserError(f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP itself")
         for value in config.values():
             refuse_foreign_code(value, folder)
-
-
-def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its own."""
-    split = perceptron.sentence_splitter()
-    sentence_ends = [split_sentences(text, split) for text in texts]
-    if cut is None:
-        return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
-    words = iter(cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]))
-    word_ends: list[np.ndarray] = []
-    for text, sentences in zip(texts, sentence_ends):
-        ends, start = [], 0
-        for end in sentences:
-            ends += [start + e for e in find_word_ends(text[start:end], next(words))]
-            start = end
-        word_ends.append(np.array(ends))
-    return sentence_ends, word_ends
-
-
-def split_sentences(text: str, split) -> list[int]:
-    """End offsets of sentences: LTP's splitter within each line; line breaks and blanks go to the sentence before them.
-
-    LTP drops blanks, so each of its sentences is searched forward in the raw text, and the sentences are made to join.
-    """
-    starts, position = [], 0
-    for sentence in split(text):
-        found = text.find(sentence, position)
-        if found < 0:
-            continue
-        if text[position:found].strip():
-            # The splitter changed the text before this sentence: that stretch stays a sentence of its own.
-            starts.append(position)
-        starts.append(found)
-        position = found + len(sentence)
-    if text[position:].strip():
-        starts.append(position)
-    return [*sorted(set(starts[1:])), len(text)]
-
-
-def find_word_ends(sentence: str, words: list[str]) -> list[int]:
-    """End offsets of `words` in `sentence`, which they partition.
-
-    LTP drops some characters (U+3000, U+200C), so each word is searched forward; what lies between two words goes to the
-    first of them when it is white space, and is a word of its own otherwise.
-    """
-    if "".join(words) == sentence:
-        return list(accumulate(map(len, words)))
-    ends, position = [], 0
-    for word in words:
-        found = sentence.find(word, position)
-        if found < 0:
-            continue
-        gap = sentence[position:found]
-        if position and gap and not gap.strip():
-            ends[-1] = found
-        elif gap.strip():
-            ends.append(found)
-        position = found + len(word)
-        ends.append(position)
-    if position < len(sentence):
-        if ends and not sentence[position:].strip():
-            ends[-1] = len(sentence)
-        else:
-            ends.append(len(sentence))
-    return ends
 
 
 if __name__ == "__main__":

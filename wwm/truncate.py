@@ -6,13 +6,12 @@ By hand python -m wwm.truncate NAME
 """
 
 import re
-import shutil
 from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from wwm.common import files
+from wwm.common import files, model_folder
 from wwm.common.errors import UserError
 
 LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
@@ -34,10 +33,8 @@ def main(name: str) -> None:
                 kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
             files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})
-            for file in source.iterdir():
-                if file.name not in ("config.json", "model.safetensors", "training.json"):
-                    shutil.copy(file, folder)
-            files.write_json(folder / "training.json", files.training_history(source) | {"cut_from": model.source})
+            model_folder.copy_tokenizer(source, folder)
+            files.write_json(folder / "training.json", model_folder.training_history(source) | {"cut_from": model.source})
         print(f"truncate {name}: layers {model.layers} of {model.source}'s {config['num_hidden_layers']}")
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, trainers
 from tqdm import tqdm
 
 from wwm.common import files, hub
 from wwm.common.errors import UserError
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+from wwm.text import vocabulary
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
             tokens = train(lines, vocab.size, vocab.min_frequency)
         else:
             tokens, lower_case = load(vocab.source)
-        tokenizer = build(tokens, lower_case)
+        tokenizer = vocabulary.build(tokens, lower_case)
         counts = {"size": len(tokens)} | unknown_share(tokenizer, texts(shards("heldout")))
         if counts["unknown_share"] > vocab.unknown_share_limit:
             raise UserError(
@@ -44,7 +43,7 @@ def main() -> None:
                 "take a vocabulary of this script, or a larger vocab.size, or raise the limit"
             )
         with files.new_folder(outs[0]) as folder:
-            save(tokenizer, tokens, lower_case, folder)
+            vocabulary.save(tokenizer, tokens, lower_case, folder)
         files.write_json(outs[1], counts)
         run.log(counts)
         print(f"vocab: {len(tokens)} entries, {counts['unknown_share']:.4%} [UNK] in held-out text")
@@ -77,7 +76,7 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     The trainer numbers the `##` characters in the order of a hash table, and so breaks ties differently in every run;
     handed all characters in sorted order, it gives the same vocabulary for the same lines.
     """
-    tokenizer = build(SPECIAL, lower_case=True)
+    tokenizer = vocabulary.build(vocabulary.SPECIAL, lower_case=True)
     first, later = Counter(), Counter()
     for line in tqdm(lines(), desc="vocab: counting characters", unit=" lines", mininterval=1):
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line)):
@@ -86,12 +85,12 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     characters = first + Counter({entry[2:]: count for entry, count in later.items()})
     alphabet = sorted(character for character, count in characters.items() if count >= min_frequency)
     within = sorted(later.keys() & {f"##{character}" for character in alphabet})
-    if len(SPECIAL) + len(alphabet) + len(within) > size:
+    if len(vocabulary.SPECIAL) + len(alphabet) + len(within) > size:
         raise UserError(
             f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
             f"raise it, or vocab.min_frequency {min_frequency}"
         )
-    fixed = [*SPECIAL, *alphabet, *within]
+    fixed = [*vocabulary.SPECIAL, *alphabet, *within]
     # Rarer characters stay out: the trainer would add them in no fixed order.
     trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=min_frequency, special_tokens=fixed, limit_alphabet=len(alphabet), show_progress=False)
     tokenizer.train_from_iterator(lines(), trainer)
@@ -106,7 +105,7 @@ def load(source: str) -> tuple[list[str], bool]:
     `do_lower_case: false`, which would make [UNK] of every capital (issue 121 of the authors' repository).
     """
     path, configured = find(source)
-    tokens = read_vocab(path)
+    tokens = vocabulary.read_vocab(path)
     has_capitals = any(token != token.lower() for token in tokens if not re.fullmatch(r"\[.+\]|<.+>", token))
     return tokens, configured if has_capitals else True
 
@@ -124,36 +123,6 @@ def find(source: str) -> tuple[Path, bool]:
     return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else False
 
 
-def read_vocab(path: Path) -> list[str]:
-    """Entries in id order. Raises UserError for a missing special token, a repeated or an empty entry."""
-    tokens = list(files.lines(path))
-    first: dict[str, int] = {}
-    for line, token in enumerate(tokens, 1):
-        if not token:
-            raise UserError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
-        if first.setdefault(token, line) != line:
-            raise UserError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
-    missing = [token for token in SPECIAL if token not in first]
-    if missing:
-        raise UserError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
-    return tokens
-
-
-def build(tokens: list[str], lower_case: bool) -> Tokenizer:
-    """BERT's tokenizer over these entries; special tokens that stand literally in text are text."""
-    ids = {token: i for i, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
-    )
-    tokenizer.add_special_tokens(SPECIAL)
-    tokenizer.encode_special_tokens = True
-    return tokenizer
-
-
 def unknown_share(tokenizer: Tokenizer, lines: Iterable[str]) -> dict[str, float]:
     unknown = pieces = 0
     lines = iter(tqdm(lines, desc="vocab: measuring [UNK]", unit=" lines", mininterval=1))
@@ -162,26 +131,6 @@ def unknown_share(tokenizer: Tokenizer, lines: Iterable[str]) -> dict[str, float
             unknown += encoding.tokens.count("[UNK]")
             pieces += len(encoding)
     return {"heldout_pieces": pieces, "unknown_share": unknown / max(1, pieces)}
-
-
-def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path) -> None:
-    (folder / "vocab.txt").write_bytes(("\n".join(tokens) + "\n").encode())
-    tokenizer.save(str(folder / "tokenizer.json"))
-    files.write_json(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": lower_case,
-            "tokenize_chinese_chars": True,
-            "strip_accents": None,
-            "model_max_length": 512,
-            "pad_token": "[PAD]",
-            "unk_token": "[UNK]",
-            "cls_token": "[CLS]",
-            "sep_token": "[SEP]",
-            "mask_token": "[MASK]",
-        },
-    )
 
 
 if __name__ == "__main__":

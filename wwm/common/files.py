@@ -62,12 +62,6 @@ def read_json(path: str | Path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def training_history(model: str | Path) -> dict:
-    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does not say."""
-    path = Path(model, "training.json")
-    return read_json(path) if path.exists() else {"steps": None, "tokens": None}
-
-
 def lines(path: str | Path) -> Iterator[str]:
     """Lines of a UTF-8 file without their ends. Raises UserError that names the line that is not UTF-8."""
     with open(path, "rb") as stream:

@@ -7,10 +7,8 @@ from itertools import product
 from typing import NamedTuple
 
 from wwm.report import authors
-from wwm.report import results as measured
-from wwm.report.results import Results, Task, mean
+from wwm.report.results import Results, Task, marks, mean, parameters
 from wwm.report.tables import Cell, Column, Note, Table, plain, table
-from wwm.report.task_tables import marks
 
 LACKS = "n/a (a score is missing)"
 
@@ -60,7 +58,7 @@ def ours(results: Results, tasks: list[Task]) -> Figures:
         for key, measure in zip(keys(task), task.measures):
             if found := task.values(model, task.last, measure):
                 rows[model][key] = max(found)
-    sizes = {model: size for model in results.models if (size := measured.parameters(results, model))}
+    sizes = {model: size for model in results.models if (size := parameters(results, model))}
     return Figures(heads, classification(tasks), rows, sizes, {(model, head(task)): marks(task, model) for model, task in product(results.models, tasks)})
 
 

@@ -5,9 +5,8 @@ from statistics import stdev
 from typing import NamedTuple
 
 from wwm.report import paired
-from wwm.report.results import LABELS, Results, mean, training
+from wwm.report.results import CLOZE, LABELS, Results, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
-from wwm.report.task_tables import CLOZE, marks
 
 
 class Comparison(NamedTuple):

@@ -63,7 +63,3 @@ def lines(header: list[str], rows: list[tuple]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
-
-
-def amount(number: int) -> str:
-    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"

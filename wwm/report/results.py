@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wwm.common import files
+from wwm.report import authors
+from wwm.report.tables import Note
 
 MEASURES = {"single": ("accuracy",), "pair": ("accuracy",), "reading": ("em", "f1")}
+CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
 LABELS = {"accuracy": "", "em": " EM", "f1": " F1"}
 
 
@@ -105,3 +108,14 @@ def parameters(results: Results, model: str) -> int | None:
     """Of the XNLI classifier, as the authors count, or of another one where there is none; heads differ by a few thousand."""
     order = sorted(results.tasks, key=lambda task: (task.name != "xnli", task.kind == "reading"))
     return next((task.rows[model]["parameters"] for task in order if model in task.rows), None)
+
+
+def marks(task: Task, model: str) -> tuple[Note, ...]:
+    """What keeps a figure from being one that the authors could have published; nothing of tasks that are not theirs."""
+    if task.name not in authors.published().tasks or model not in task.rows:
+        return ()
+    row = task.rows[model]
+    reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
+    few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
+    unlike = [f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value]
+    return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())

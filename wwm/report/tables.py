@@ -75,3 +75,7 @@ def kind(note: Note) -> str:
 
 def superscript(number: int) -> str:
     return str(number).translate(SUPERSCRIPTS)
+
+
+def amount(number: int) -> str:
+    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"

@@ -1,12 +1,9 @@
 """The models' scores on their tasks, as `max (mean)` over seeds beside the authors' figures, and on cloze."""
 
 from wwm.report import authors
-from wwm.report import page as report
-from wwm.report import results as measured
-from wwm.report.results import Results, Task
-from wwm.report.tables import Cell, Column, Note, Table, plain, table
+from wwm.report.results import CLOZE, Results, Task, marks, mean, of, parameters, training
+from wwm.report.tables import Cell, Column, Note, Table, amount, plain, table
 
-CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
 NOT_FINE_TUNED = Cell("n/a (not fine-tuned)", None)
 
 
@@ -42,11 +39,11 @@ def size_columns(results: Results) -> list[Column]:
     """Model, parameters, steps and tokens."""
     rows = []
     for model in results.models:
-        seen, size = measured.training(results, model), measured.parameters(results, model)
-        reason = "n/a (not trained here)" if measured.of(results, model) else "n/a (not measured)"
+        seen, size = training(results, model), parameters(results, model)
+        reason = "n/a (not trained here)" if of(results, model) else "n/a (not measured)"
         # A model from elsewhere does not say what it saw before.
-        own = {key: f"{report.amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
-        spent = [own.get(key, reason) if seen.get(key) is None else report.amount(seen[key]) for key in ("steps", "tokens")]
+        own = {key: f"{amount(seen[f'own_{key}'])} here" for key in ("steps", "tokens") if seen.get(f"own_{key}")}
+        spent = [own.get(key, reason) if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
         rows.append([model, f"{size / 1e6:.1f}M" if size else NOT_FINE_TUNED.text, *spent])
     return [plain(head, list(texts)) for head, texts in zip(("model", "parameters", "steps", "tokens"), zip(*rows))]
 
@@ -69,18 +66,7 @@ def score(task: Task, model: str, split: str) -> Cell:
     found = [task.values(model, split, measure) for measure in task.measures]
     if not all(found):
         return Cell("n/a", (Note("", f"{task.title} {split}: {task.rows[model]['missing'].get(split, 'not scored')}."),))
-    return Cell(" / ".join(max_mean(max(values), measured.mean(values)) for values in found), marks(task, model))
-
-
-def marks(task: Task, model: str) -> tuple[Note, ...]:
-    """What keeps a figure from being one that the authors could have published; nothing of tasks that are not theirs."""
-    if task.name not in authors.published().tasks or model not in task.rows:
-        return ()
-    row = task.rows[model]
-    reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
-    few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
-    unlike = [f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value]
-    return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())
+    return Cell(" / ".join(max_mean(max(values), mean(values)) for values in found), marks(task, model))
 
 
 def published(task: Task, model: str, split: str) -> str:

@@ -9,8 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel
 
 from wwm.common.errors import UserError
-from wwm.tasks import span_scores as reading_scores
-from wwm.tasks import spans as reading
+from wwm.tasks import span_scores, spans
 from wwm.tasks.classifier import check_loaded, count_parameters, padded, taken
 from wwm.tasks.tuning import passes
 
@@ -44,19 +43,19 @@ class Answering:
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
         self.spoken = [choice for choice in choices if choice]  # those with logits of their own
         # A question whose answers stand nowhere is scored and teaches nothing.
-        train = [question for question in splits.get("train", []) if reading.taught(question, choices)]
+        train = [question for question in splits.get("train", []) if spans.taught(question, choices)]
         if not train:
             raise UserError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
         self.questions = splits | {"train": train}
         self.windows = {
-            split: reading.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()
+            split: spans.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()
         }
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
-        answers = [reading.taught(train[window.question], choices) for window in self.windows["train"]]
+        answers = [spans.taught(train[window.question], choices) for window in self.windows["train"]]
         # Targets: a position, or -1 - the number of a choice.
         self.targets = np.array(
             [
-                (-1 - self.spoken.index(a.text),) * 2 if a.start < 0 and a.text else reading.target(w, a) if a.start >= 0 else (0, 0)
+                (-1 - self.spoken.index(a.text),) * 2 if a.start < 0 and a.text else spans.target(w, a) if a.start >= 0 else (0, 0)
                 for w, a in zip(self.windows["train"], answers)
             ]
         )
@@ -86,9 +85,9 @@ class Answering:
             for row, logits in zip(rows, said):
                 starts[row], ends[row] = logits[0, :length], logits[1, :length]
                 said_at_cls[row] = np.array([logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
-        n_best = reading.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
+        n_best = spans.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
         best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
-        scores = {name: round(value, 4) for name, value in reading_scores.score(questions, best, self.metric).items()}
+        scores = {name: round(value, 4) for name, value in span_scores.score(questions, best, self.metric).items()}
         official = [{"id": number, "answer": text} for number, text in best.items()] if self.metric == "cjrc" else best
         told = {question.id: [[text, round(score, 4)] for text, score in found] for question, found in zip(questions, n_best)}
         return scores, {f"{split}.json": official, f"{split}_nbest.json": told}
@@ -96,7 +95,7 @@ class Answering:
     def unreachable(self) -> dict[str, int]:
         """By split, the questions that cannot be answered to the letter."""
         return {
-            split: reading.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices) for split, questions in self.questions.items()
+            split: spans.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices) for split, questions in self.questions.items()
         }
 
     def parameters(self) -> int:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks import spans as reading
+from wwm.tasks import spans
 from wwm.tasks.spans import Unlabelled
 from wwm.tasks.table import COLUMNS, TEXTS, Task
 
@@ -38,7 +38,7 @@ class Example(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The examples or questions of one split, and what was counted in its file: `empty_lines`, `ignored_labels`, or reading.parse's counts."""
+    """The examples or questions of one split, and what was counted in its file: `empty_lines`, `ignored_labels`, or spans.parse's counts."""
 
     examples: list
     file: str
@@ -84,14 +84,14 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
 
 
 def read_questions(paths: list[Path], task: Task) -> Split:
-    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError as reading.parse does."""
+    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError as spans.parse does."""
     if paths[0].suffix.lower() == ".parquet":
         text = json.dumps(squad(row for path in paths for row in parquet(path)), ensure_ascii=False)
     elif len(paths) > 1 or paths[0].suffix.lower() != ".json":
         raise UserError(f"{paths[0]}: a reading task has one SQuAD-style .json file for each split, or .parquet")
     else:
         text = "\n".join(files.lines(paths[0]))
-    questions, counts = reading.parse(text, paths[0], task.labels)
+    questions, counts = spans.parse(text, paths[0], task.labels)
     if counts["misaligned"]:
         first = next(q.id for q in questions if any(answer.start < 0 and answer.text not in task.labels for answer in q.answers))
         print(

@@ -32,7 +32,7 @@ class Data(NamedTuple):
     duplicates: dict[str, int]
 
 
-def load(folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None) -> Data:
+def load_task(folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None) -> Data:
     """All splits of a task.
 
     split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test; train_examples,

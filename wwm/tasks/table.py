@@ -57,14 +57,14 @@ class Task:
     footnote: str = ""  # of the authors' column
 
 
-def named(name: str) -> Task:
+def named_task(name: str) -> Task:
     """The task `name` of the table. Raises UserError that lists the known ones."""
     if name not in TASKS:
         raise UserError(f"unknown task {name}; wwm/tasks/table.py has {', '.join(TASKS)}, and finetune.tasks.{name}.define can describe one of your own")
     return TASKS[name]
 
 
-def own(name: str, kind: Kind, labels: tuple[str, ...], columns: dict[str, str], ignored_labels: tuple[str, ...]) -> Task:
+def own_task(name: str, kind: Kind, labels: tuple[str, ...], columns: dict[str, str], ignored_labels: tuple[str, ...]) -> Task:
     """A task that is described in params.yaml. A reading task is scored as CMRC 2018, or as CJRC where there may be no answer, which CMRC's F1 cannot score."""
     metric = "accuracy" if kind != "reading" else "cjrc" if "" in labels else "cmrc"
     return Task(name, name, kind, labels, metric, "your own files", "your own", "1", "", columns=columns, ignored_labels=ignored_labels)

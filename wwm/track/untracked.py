@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from wwm.common import files
-from wwm.track import hashes
+from wwm.track import lineage
 
 FOLDER = files.SCRATCH / "untracked"
 
@@ -24,7 +24,7 @@ def keep(target: list[str], opening: dict, messages: list[dict]) -> None:
     write(path, opening, rest)
     print(f"tracking: what is missing in MLflow is in {path}, and sent by the next run that reaches it", flush=True)
     # Hashes of inputs are those of now, not of when they are sent.
-    tags = {key: value for stage in deps for key, value in hashes.tags("dvc.dep", hashes.of_deps(stage)).items()}
+    tags = {key: value for stage in deps for key, value in lineage.tags("dvc.dep", lineage.of_deps(stage)).items()}
     write(path, opening | {"tags": opening["tags"] | tags}, rest)
 
 

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from transformers.utils import logging
 
-from wwm.common import files
+from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, curve, device, micro_batch, sharded
 from wwm.training import model as model_code
@@ -49,7 +49,7 @@ class Trainer:
             raise UserError(
                 f"pretrain.models.{name}: max_seq_length {longest} is more than the {limit} positions of {init}; shorten the phase, or raise max_position_embeddings where the model begins"
             )
-        self.before = files.training_history(init)
+        self.before = model_folder.training_history(init)
         # What a checkpoint holds besides weights, optimizer and random state.
         self.phase = self.step = self.total_steps = self.tokens = 0
         self.rows: list[dict] = []

@@ -1,0 +1,21 @@
+"""What lies in models/NAME beside the weights: the tokenizer, and what the model has seen."""
+
+import shutil
+from pathlib import Path
+
+from wwm.common.files import read_json
+
+OWN = ("config.json", "model.safetensors", "training.json")  # what each model has of its own; all else is its tokenizer's
+
+
+def training_history(model: str | Path) -> dict:
+    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does not say."""
+    path = Path(model, "training.json")
+    return read_json(path) if path.exists() else {"steps": None, "tokens": None}
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Everything in `source`, a folder of a tokenizer or of a model, that a model made from it shares."""
+    for file in source.iterdir():
+        if file.name not in OWN:
+            shutil.copy(file, folder)

@@ -1,0 +1,109 @@
+"""The sections of params.yaml that compare models: fetch, finetune, scores."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from wwm.common.errors import UserError
+from wwm.params.fields import Name, Names, Positive, Section, distinct
+
+
+class Fetch(Section):
+    """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
+
+    tasks: dict[Name, str] = Field(
+        description="Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other files in data/tasks/NAME stay."
+    )
+
+
+class OwnTask(Section):
+    """What files of one's own hold: train, dev and, if there is one, test, in data/tasks/NAME."""
+
+    kind: Literal["single", "pair", "reading"] = Field(description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON).")
+    labels: Annotated[list[str], AfterValidator(distinct)] = Field(
+        [],
+        description='The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.',
+    )
+    columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
+        {}, description="What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names. Default none."
+    )
+    ignored_labels: list[str] = Field([], description="Rows with these labels are left out. Default none.")
+
+    @model_validator(mode="after")
+    def labels_fit_the_kind(self):
+        if self.kind != "reading" and len(self.labels) < 2:
+            raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
+        return self
+
+
+class TaskRun(Section):
+    """How to train on one task. What is not given is the table's (wwm/tasks/table.py), with its rate for the kind of model."""
+
+    define: OwnTask | None = Field(None, description="Of a task that is not in the table of tasks. Default null.")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's."
+    )
+    sweep: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(distinct)] = Field(
+        [], description="Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default none."
+    )
+    epochs: Positive | None = Field(None, description="Passes over the training set. Default the table's.")
+    batch_size: Positive | None = Field(None, description="Sequences of one step; windows in reading. Default the table's.")
+    max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
+        None, description="Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions where they are fewer."
+    )
+    stride: Positive | None = Field(
+        None,
+        description="Pieces from the beginning of one window of a reading task to the next. Default a quarter of max_seq_length: run_squad.py's 128 at 512.",
+    )
+    max_query_length: Positive = Field(64, description="Longer questions of a reading task are cut. Default 64.")
+    max_answer_length: Positive = Field(
+        128,
+        description="Pieces of the longest answer that is given. Default 128; run_squad.py has 30, which is too short for 5 % of CMRC 2018's dev set and 19 % of its training set.",
+    )
+    split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
+    train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
+    scored_examples: Positive | None = Field(None, description="Score so many of dev and of test, which the tables mark. Default null for all.")
+
+    @model_validator(mode="after")
+    def one_way_to_the_rate(self):
+        if self.learning_rate and self.sweep:
+            raise UserError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
+        return self
+
+
+class ModelOptions(Section):
+    learning_rates: Literal["bert", "ernie"] = Field("bert", description="Which of the table's rates are this model's. Default `bert`.")
+    simplify: bool = Field(False, description="The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone.")
+
+
+class Finetune(Section):
+    """One model on one task, all seeds."""
+
+    models: dict[Name, ModelOptions] = Field(min_length=1, description="Models to fine-tune -> what is particular to them, {} for most.")
+    tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks/table.py, or defined here -> how to train on them.")
+    seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
+    select: Literal["last", "best"] = Field(description="The epoch that is scored: the `last`, or the one with the `best` dev score.")
+    precision: Literal["fp32", "bf16"] = Field(description="As in pretrain.")
+
+
+class Pairs(Section):
+    """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""
+
+    name: str = Field(description="What the difference is, for the table.")
+    models: Annotated[list[Name], Field(min_length=2)] = Field(description="One model of each pair.")
+    against: Annotated[list[Name], Field(min_length=2)] = Field(description="The other one of each, in the same order.")
+
+    @model_validator(mode="after")
+    def pairs_are_whole(self):
+        if len(self.models) != len(self.against):
+            raise UserError(f"{len(self.models)} models against {len(self.against)}; name one for each")
+        return self
+
+
+class Scores(Section):
+    """The comparison."""
+
+    models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models.")
+    tasks: Names = Field(description="Columns of the tables, in this order.")
+    baseline: Name = Field(description="The model that is 100 % in the relative table, and that the others are tested against over seeds.")
+    pairs: list[Pairs] = Field([], description="Experiments whose paired differences are tested; default none.")

@@ -1,0 +1,129 @@
+"""The whole of params.yaml: a section for each stage, and how they fit together."""
+
+from itertools import product
+from typing import Annotated
+
+from pydantic import Field
+
+from wwm.common.errors import UserError
+from wwm.params.fields import Positive, Section, Seed
+from wwm.params.tasks import Fetch, Finetune, Scores
+from wwm.params.text import Corpus, Demo, Segment, Segmenter, Vocab
+from wwm.params.training import Cloze, Init, Mask, Pretrain, Truncate
+from wwm.tasks.table import TASKS
+
+
+class Base(Section):
+    """What every stage reads."""
+
+    seed: Seed = Field(description="Root of every random draw; the same seed and inputs give the same bytes.")
+    threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
+
+
+class Engine(Section):
+    """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte, so DVC runs nothing again for it."""
+
+    processes: Positive | None = Field(description="Processes of this machine, each with `base.threads` threads; null for one per core.")
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
+        description="A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this folder under the same path."
+    )
+
+
+class Params(Section):
+    base: Base
+    engine: Engine
+    demo: Demo
+    corpus: Corpus
+    segmenter: Segmenter
+    segment: Segment
+    vocab: Vocab
+    mask: Mask
+    init: Init
+    pretrain: Pretrain
+    truncate: Truncate
+    cloze: Cloze
+    fetch: Fetch
+    finetune: Finetune
+    scores: Scores
+
+
+def check_names(values: Params) -> None:
+    """Every model is made once, and what a key refers to is there."""
+    seen: dict[str, str] = {}
+    for stage in ("init", "pretrain", "truncate"):
+        for name in getattr(values, stage).models:
+            if name in seen:
+                raise UserError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
+            seen[name] = stage
+    compared_only = {name for name, model in values.init.models.items() if model.own_vocabulary}
+    trainable = set(seen) - compared_only
+    for name, model in values.pretrain.models.items():
+        key = f"pretrain.models.{name}"
+        one_of(f"{key}.init", model.init, trainable - {name})
+        one_of(f"{key}.examples", model.examples, values.mask.sets)
+        lengths = {length.max_seq_length for length in values.mask.sets[model.examples].lengths}
+        for i, phase in enumerate(model.phases):
+            one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
+    for name, model in values.truncate.models.items():
+        one_of(f"truncate.models.{name}.source", model.source, trainable - {name})
+    finetune = values.finetune
+    for name, task in finetune.tasks.items():
+        if task.define is None and name not in TASKS:
+            raise UserError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
+        if task.define is not None and name in TASKS:
+            raise UserError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
+    lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
+    lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
+    for key, allowed in lists.items():
+        section, field = key.split(".")
+        for name in getattr(getattr(values, section), field):
+            one_of(key, name, allowed)
+    one_of("scores.baseline", values.scores.baseline, values.scores.models)
+    for i, pairs in enumerate(values.scores.pairs):
+        for name in (*pairs.models, *pairs.against):
+            one_of(f"scores.pairs.{i}", name, values.scores.models)
+
+
+def check_sizes(values: Params) -> None:
+    """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given here."""
+    for name, model in values.pretrain.models.items():
+        longest, limit = max(phase.max_seq_length for phase in model.phases), size(values, name, "max_position_embeddings")
+        at_most(f"pretrain.models.{name}.phases: max_seq_length", longest, limit, "positions of the model that it starts from")
+    for name, model in values.truncate.models.items():
+        last, layers = max(model.layers), size(values, model.source, "num_hidden_layers")
+        if layers is not None and last >= layers:
+            raise UserError(f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0")
+    for name in values.cloze.models:
+        at_most("cloze.max_seq_length", values.cloze.max_seq_length, size(values, name, "max_position_embeddings"), f"positions of {name}")
+    for name, task in product(values.finetune.models, values.finetune.tasks):
+        limit = size(values, name, "max_position_embeddings")
+        at_most(f"finetune.tasks.{task}.max_seq_length", values.finetune.tasks[task].max_seq_length or 0, limit, f"positions of {name}")
+
+
+def size(values: Params, name: str, key: str) -> int | None:
+    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises UserError for a circle."""
+    passed = []
+    while name not in values.init.models:
+        if name in passed:
+            raise UserError(f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models")
+        passed.append(name)
+        if name in values.truncate.models:
+            if key == "num_hidden_layers":
+                return len(values.truncate.models[name].layers)
+            name = values.truncate.models[name].source
+        else:
+            name = values.pretrain.models[name].init
+    architecture = values.init.models[name].architecture
+    return None if architecture is None else getattr(architecture, key)
+
+
+def at_most(what: str, value: int, limit: int | None, of: str) -> None:
+    if limit is not None and value > limit:
+        raise UserError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")
+
+
+def one_of(key: str, value, allowed):
+    """`value`, if it is one of `allowed`; else a UserError that names them."""
+    if value not in allowed:
+        raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+    return value

@@ -1,0 +1,60 @@
+"""A WordPiece vocabulary, and BERT's tokenizer over it."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from wwm.common import files
+from wwm.common.errors import UserError
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def read_vocab(path: Path) -> list[str]:
+    """Entries in id order. Raises UserError for a missing special token, a repeated or an empty entry."""
+    tokens = list(files.lines(path))
+    first: dict[str, int] = {}
+    for line, token in enumerate(tokens, 1):
+        if not token:
+            raise UserError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
+        if first.setdefault(token, line) != line:
+            raise UserError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
+    missing = [token for token in SPECIAL if token not in first]
+    if missing:
+        raise UserError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
+    return tokens
+
+
+def build(tokens: list[str], lower_case: bool) -> Tokenizer:
+    """BERT's tokenizer over these entries; special tokens that stand literally in text are text."""
+    ids = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path) -> None:
+    (folder / "vocab.txt").write_bytes(("\n".join(tokens) + "\n").encode())
+    tokenizer.save(str(folder / "tokenizer.json"))
+    files.write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": lower_case,
+            "tokenize_chinese_chars": True,
+            "strip_accents": None,
+            "model_max_length": 512,
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+        },
+    )

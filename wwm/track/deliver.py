@@ -1,0 +1,207 @@
+"""The process beside a stage: what the stage reports goes to MLflow. The only importer of mlflow.
+
+What the server does not take is kept (wwm/track/untracked.py), and sent by a later run.
+"""
+
+import fcntl
+import os
+import queue
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from functools import partial
+from pathlib import Path
+
+from wwm.track import ID_FILE, lineage, sender, untracked
+
+FLUSH_SECONDS = 2
+RETRY_SECONDS = 15
+
+
+def deliver(inbox: queue.SimpleQueue) -> None:
+    opening, waiting, seconds, warned = inbox.get(), [], 0, False
+    client = run_id = None
+    while True:
+        waiting += sender.take(inbox, seconds)
+        seconds = FLUSH_SECONDS
+        try:
+            if run_id is None:
+                client, run_id = open_run(opening)
+            while waiting:
+                count = send(client, run_id, waiting)
+                last = waiting[count - 1]
+                del waiting[:count]
+                if "status" in last:
+                    return untracked.send(target(), partial(send_late, run_id))
+        except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
+            if not warned:
+                reason = (str(error).splitlines() or [""])[0]
+                print(f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}: {reason}", flush=True)
+                if opening.get("scratch"):
+                    (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
+            warned = True
+            if any("status" in message for message in waiting):
+                return untracked.keep(target(), opening | {"run_id": run_id}, waiting)
+            seconds = RETRY_SECONDS
+
+
+def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) -> None:
+    """`save` keeps what is not sent yet. A run that was gone on with has an end of its own, which stays."""
+    client, run_id = open_run(opening)
+    save(opening | {"run_id": run_id}, messages)
+    while messages and not (run_id == own_id and "status" in messages[0]):
+        del messages[: send(client, run_id, messages)]
+        save(opening | {"run_id": run_id}, messages)
+
+
+def target() -> list[str]:
+    """Server and experiment."""
+    return [tracking_uri(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")]
+
+
+def tracking_uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+
+
+def open_run(opening: dict):
+    """(client, run id) of the run that the scratch folder names, else of a new one."""
+    # We try again ourselves; a URL would be printed for each stage.
+    quiet = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", **quiet, **os.environ})
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri, name = target()
+    file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    # two processes that create one SQLite database at once both fail half-way through its migrations
+    with open(f"{file}.lock", "w") if file else nullcontext() as lock:
+        if lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(name)
+        artifacts = Path("mlartifacts").resolve().as_uri() if file else None
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
+    kept = Path(opening.get("scratch")) / ID_FILE if opening.get("scratch") else None
+    run_id = opening.get("run_id") or (kept.read_text() if kept and kept.is_file() else "")
+    if run_id:
+        try:
+            client.update_run(run_id, status="RUNNING")
+            log(client, run_id, tags=opening["tags"])
+            return client, run_id
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    run_id = client.create_run(experiment_id, start_time=opening["time"], tags=opening["tags"], run_name=opening["run_name"]).info.run_id
+    if kept:
+        with suppress(FileNotFoundError):  # a short stage may be over, and its scratch folder gone
+            kept.with_suffix(".tmp").write_text(run_id)
+            kept.with_suffix(".tmp").replace(kept)
+    log(client, run_id, params=opening["params"])
+    return client, run_id
+
+
+def log(client, run_id: str, metrics: dict | None = None, params: dict | None = None, tags: dict | None = None) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    points = [Metric(key, value, sender.now(), 0) for key, value in (metrics or {}).items()]
+    client.log_batch(run_id, points, tags=[RunTag(*tag) for tag in (tags or {}).items()])
+    entries = [Param(key, value[:6000]) for key, value in (params or {}).items()]
+    for first in range(0, len(entries), 100):  # a server takes no more at once
+        client.log_batch(run_id, params=entries[first : first + 100])
+
+
+def send(client, run_id: str, messages: list[dict]) -> int:
+    """Sends the metrics at the front in one call, or else the one message there; how many were sent."""
+    from mlflow.entities import Metric
+
+    metrics, count = [], 0
+    for message in messages:
+        if "metrics" not in message or len(metrics) + len(message["metrics"]) > 1000 and metrics:
+            break
+        metrics += [Metric(key, value, message["time"], message["step"]) for key, value in message["metrics"].items()]
+        count += 1
+    if count:
+        client.log_batch(run_id, metrics=metrics)
+        return count
+    message = messages[0]
+    if "artifact" in message:
+        path = Path(message["artifact"])
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), path.name)
+        elif path.exists():
+            client.log_artifact(run_id, str(path))
+    elif "deps" in message:
+        log(client, run_id, tags=lineage.tags("dvc.dep", lineage.of_deps(message["deps"])))
+    elif "child" in message:
+        run = client.get_run(run_id)
+        tags = {"mlflow.parentRunId": run_id, "stage": run.data.tags["stage"]}
+        child = client.create_run(run.info.experiment_id, message["time"], tags, message["child"]).info.run_id
+        log(client, child, message["values"], message["params"])
+        client.set_terminated(child, "FINISHED", message["time"])
+    elif "cached" in message:
+        linked, maker = link(client, run_id, message["cached"], message["outs"], message["time"])
+        if maker:
+            log(client, linked, maker.data.metrics, maker.data.params)
+        client.set_terminated(linked, "FINISHED", message["time"])
+        register(client, maker.info.run_id if maker else linked)
+    elif "model" in message:
+        if maker := find(client, experiment(client, run_id), {f"dvc.models/{message['model']}": message["hash"]}):
+            log(client, maker.info.run_id, metrics=message["scores"], tags={"model": message["model"]})
+    else:
+        log(client, run_id, tags=message["tags"])
+        client.set_terminated(run_id, message["status"], message["time"])
+        register(client, run_id)
+    return 1
+
+
+def register(client, run_id: str) -> None:
+    """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with DVC."""
+    from mlflow.exceptions import MlflowException
+
+    tags = client.get_run(run_id).data.tags
+    for path, value in tags.items():
+        name = path.removeprefix("dvc.models/")
+        if name == path or client.search_model_versions(f"name = '{name}' and tags.dvc = '{value}'"):
+            continue
+        with suppress(MlflowException):  # it has versions already
+            client.create_registered_model(name)
+        known = {"dvc": value, "stage": tags["stage"], "git_commit": tags.get("mlflow.source.git.commit", "unknown")}
+        client.create_model_version(name, f"runs:/{run_id}/models/{name}", run_id, known, description=f"The weights are models/{name} with DVC's hash {value}.")
+
+
+def experiment(client, run_id: str) -> str:
+    return client.get_run(run_id).info.experiment_id
+
+
+def find(client, experiment_id: str, tags: dict[str, str]):
+    """The latest finished run with these tags."""
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = client.search_runs([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
+    return runs[0] if runs else None
+
+
+def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> tuple[str, object]:
+    """The id of a new run under `parent_id` for a stage that did not run, and the run that made its outs, or None.
+
+    That run keeps the tags with the hashes for itself, so that it is the one found next time, too.
+    """
+    stage, _, name = address.partition("@")
+    tags = {"stage": stage} | ({"name": name} if name else {})
+    made = lineage.tags("dvc", outs)
+    experiment_id = experiment(client, parent_id)
+    maker = find(client, experiment_id, tags | made)
+    if maker:
+        note = f"Unchanged since [this run](#/experiments/{experiment_id}/runs/{maker.info.run_id}), which has the curves, files and hashes."
+        own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
+    else:
+        own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
+    return client.create_run(experiment_id, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()).info.run_id, maker
+
+
+if __name__ == "__main__":
+    sender.serve(deliver, *sys.argv[1:])
