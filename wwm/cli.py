@@ -36,7 +36,8 @@ def masks(
     from wwm.masks import align, masking
     from wwm.segmenter import perceptron_file
     from wwm.text import boundaries
-    from wwm.vocab import build, load
+    from wwm.text.vocabulary import build
+    from wwm.vocab import load
 
     perceptron_file(segmenter, str(segmenter))
     tokens, lower_case = load(str(vocab))
