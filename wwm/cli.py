@@ -1,4 +1,4 @@
-"""`wwm masks | show | f1 | preset`: what a person types beside `dvc repro`."""
+"""`wwm masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
 import shutil
@@ -152,6 +152,14 @@ def preset(
     # What the stage demo lays out needs nobody to put it there.
     missing = "" if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo") else f", once the text is there: {', '.join(wanted)}"
     print(f"{params_file} is now preset {name}; `dvc repro` runs it{missing}")
+
+
+@commands.command()
+def doctor() -> None:
+    """Print what a bug report needs: versions, machine, and the state of params.yaml here; nothing personal."""
+    from wwm import doctor as look
+
+    look.main()
 
 
 def app() -> None:
