@@ -50,6 +50,10 @@ def dvc_yaml(text: str) -> str:
     """`text` with the code in every stage's `deps:` that can change its bytes, and in `params:` the keys that can; its other deps stay."""
     stages = YAML(typ="safe").load(text)["stages"]
     head, *parts = re.split(r"^(?=  \w+:$)", text, flags=re.M)
+    # DVC fills in no default: a section that may be absent must be there to be repeated over.
+    absent = [name for name, stage in stages.items() if {"foreach", "matrix"} & stage.keys() and not params.Params.model_fields[name].is_required()]
+    empty = ", ".join(f"{{{name}: {{{key}: {{}}}}}}" for name in absent for key in items_of(name, stages[name]))
+    head = re.sub(r"^vars: .*", f"vars: [{empty}]", head, flags=re.M)
     return head + "".join(stage_block(part, *stage) for part, stage in zip(parts, stages.items()))
 
 
@@ -70,10 +74,15 @@ def with_list(text: str, key: str, values: list[str]) -> str:
     return re.sub(rf"^ +{key}: \[.*?\]$", lambda _: line, text, count=1, flags=re.M | re.S)
 
 
+def items_of(name: str, stage: dict) -> dict[str, str]:
+    """Key of the section that a stage is repeated over -> what dvc.yaml calls one of its items."""
+    repeated = {"key": stage.get("foreach", "")} | {f"item.{variable}": of for variable, of in stage.get("matrix", {}).items()}
+    return {match[1]: called for called, of in repeated.items() if (match := re.fullmatch(rf"\$\{{{name}\.(\w+)\}}", of))}
+
+
 def params_of(name: str, stage: dict) -> list[str]:
     """A whole section, or for a stage of many items the keys that all of them share and the item's own."""
-    items = {match[1]: "key" for match in re.finditer(rf"\$\{{{name}\.(\w+)\}}", str(stage.get("foreach", "")))}
-    items |= {match[1]: f"item.{variable}" for variable, of in stage.get("matrix", {}).items() if (match := re.match(rf"\$\{{{name}\.(\w+)\}}", of))}
+    items = items_of(name, stage)
     section = params.Params.model_fields[name].annotation
     if not items:
         return ["base", name]

@@ -32,6 +32,7 @@ BLOCK = pa.schema([("text", pa.string()), ("digest", pa.binary(32)), ("character
 BLOCK_CHARACTERS = 1_000_000
 RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight"]
 FAR = 10  # times max_characters
+WEIGHT = 1.0  # of a source that has none in params.yaml
 SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
 SAMPLE_CHARACTERS = 2000
 
@@ -91,7 +92,7 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
             source = corpus.sources[name]
             for block, digest in cut_blocks(text for place in places for text in sources.documents(place, source, bar.update)):
                 names.append(name)
-                settings = rules | {"format": source.format}
+                settings = rules | {"format": sources.layout(source)}
                 yield files.hash_of([digest, settings, code.key("corpus")]), (block, settings)
 
     paths, columns = [], []
@@ -111,7 +112,7 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
         arrays = [np.concatenate(column) for column in zip(*columns)]
         columns.clear()
         block, _, digests, _, dropped = arrays
-        documents = Documents(names, paths, *arrays, drawn(digests, np.array([corpus.sources[name].weight for name in names])[block]))
+        documents = Documents(names, paths, *arrays, drawn(digests, np.array([corpus.sources[name].weight or WEIGHT for name in names])[block]))
         kept = np.flatnonzero(dropped == 0)
         # What is not taken is no reason to drop another one.
         taken = documents.copies[kept] > 0

@@ -19,10 +19,10 @@ from transformers import AutoConfig
 
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
-from wwm.tasks import classifier, reader, seeds, tuning
+from wwm.tasks import classifier, reader, seeds, spans, tuning
 from wwm.tasks.rows import Example
 from wwm.tasks.splits import Data, load_task, texts
-from wwm.tasks.table import Task, named_task, own_task
+from wwm.tasks.table import USUAL_RATES, Task, named_task, own_task
 from wwm.text import simplify, tokenization
 
 
@@ -48,7 +48,7 @@ def main(model: str, task: str) -> None:
         Path(f"results/finetune/{task}/{model}.json"),
         Path("results/predictions", task, model),
     )
-    cell = prepare(folder, place, given, finetune, options.learning_rates, options.simplify)
+    cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
     with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
@@ -167,7 +167,11 @@ def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -
         raise UserError(
             f"{key}.{lacking[0]} is missing, and wwm/tasks/table.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
         )
-    windows = {"stride": given.stride or length // 4, "max_query_length": given.max_query_length, "max_answer_length": given.max_answer_length}
+    windows = {
+        "stride": given.stride or length // 4,
+        "max_query_length": given.max_query_length or spans.MAX_QUERY_LENGTH,
+        "max_answer_length": given.max_answer_length or spans.MAX_ANSWER_LENGTH,
+    }
     return tuning.How(**values, **windows, precision=finetune.precision, select=finetune.select, splits=())
 
 

@@ -12,7 +12,8 @@ class Fetch(Section):
     """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
 
     tasks: dict[Name, str] = Field(
-        description="Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other files in data/tasks/NAME stay."
+        {},
+        description="Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other files in data/tasks/NAME stay.",
     )
 
 
@@ -55,10 +56,10 @@ class TaskRun(Section):
         None,
         description="Pieces from the beginning of one window of a reading task to the next. Default a quarter of max_seq_length: run_squad.py's 128 at 512.",
     )
-    max_query_length: Positive = Field(64, description="Longer questions of a reading task are cut. Default 64.")
-    max_answer_length: Positive = Field(
-        128,
-        description="Pieces of the longest answer that is given. Default 128; run_squad.py has 30, which is too short for 5 % of CMRC 2018's dev set and 19 % of its training set.",
+    max_query_length: Positive | None = Field(None, description="Longer questions of a reading task are cut. null for 64.")
+    max_answer_length: Positive | None = Field(
+        None,
+        description="Pieces of the longest answer that is given. null for 128; run_squad.py has 30, which is too short for 5 % of CMRC 2018's dev set and 19 % of its training set.",
     )
     split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
     train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
@@ -72,7 +73,7 @@ class TaskRun(Section):
 
 
 class ModelOptions(Section):
-    learning_rates: Literal["bert", "ernie"] = Field("bert", description="Which of the table's rates are this model's. Default `bert`.")
+    learning_rates: Literal["bert", "ernie"] | None = Field(None, description="Which of the table's rates are this model's. null for `bert`.")
     simplify: bool = Field(False, description="The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone.")
 
 

@@ -22,16 +22,18 @@ class Source(Section):
     """Where some text comes from; a plain string is the `files` of a source of text files."""
 
     files: str = Field(description="File or glob in `corpus.folder` or in the data set, or an http(s) URL. May be compressed: .gz .bz2 .xz .zst.")
-    format: Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"] = Field(
-        "text",
+    format: Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"] | None = Field(
+        None,
         description="`text`: UTF-8, a paragraph a line, a blank line between documents; `jsonl`: a JSON object a line; `parquet`; `mediawiki`: a pages-articles XML dump; "
-        "or the JSON lines of a corpus of brightmart/nlp_chinese_corpus by its name. Default `text`.",
+        "or the JSON lines of a corpus of brightmart/nlp_chinese_corpus by its name. null for `text`.",
     )
     fields: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a name."
     )
     dataset: str | None = Field(None, description="A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`.")
-    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. Default 1.")
+    weight: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -41,7 +43,7 @@ class Source(Section):
     @model_validator(mode="after")
     def fields_go_with_the_format(self):
         if (self.format in ("jsonl", "parquet")) != (self.fields is not None):
-            raise UserError(f"`fields` is needed with the formats jsonl and parquet and null with any other, this is {self.format}")
+            raise UserError(f"`fields` is needed with the formats jsonl and parquet and null with any other, this is {self.format or 'text'}")
         return self
 
 

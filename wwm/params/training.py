@@ -103,8 +103,8 @@ class Phase(Section):
         description="The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the last (0.9 of it after a warm-up of 10 %)."
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
-    train: Literal["all", "mlm_head"] = Field(
-        "all", description="`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. Default `all`."
+    train: Literal["all", "mlm_head"] | None = Field(
+        None, description="`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. null for `all`."
     )
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class TruncatedModel(Section):
 class Truncate(Section):
     """A few chosen layers of a bigger model."""
 
-    models: dict[Name, TruncatedModel] = Field(description="Cut models, by name.")
+    models: dict[Name, TruncatedModel] = Field({}, description="Cut models, by name.")
 
 
 class Cloze(Section):

@@ -23,15 +23,17 @@ class Base(Section):
 class Engine(Section):
     """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte, so DVC runs nothing again for it."""
 
-    processes: Positive | None = Field(description="Processes of this machine, each with `base.threads` threads; null for one per core.")
+    processes: Positive | None = Field(None, description="Processes of this machine, each with `base.threads` threads; null for one per core.")
     scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
-        description="A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this folder under the same path."
+        None, description="A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this folder under the same path."
     )
 
 
 class Params(Section):
+    """A section that may be empty may be absent."""
+
     base: Base
-    engine: Engine
+    engine: Engine = Engine()
     demo: Demo
     corpus: Corpus
     segmenter: Segmenter
@@ -40,9 +42,9 @@ class Params(Section):
     mask: Mask
     init: Init
     pretrain: Pretrain
-    truncate: Truncate
+    truncate: Truncate = Truncate()
     cloze: Cloze
-    fetch: Fetch
+    fetch: Fetch = Fetch()
     finetune: Finetune
     scores: Scores
 

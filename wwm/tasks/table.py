@@ -9,6 +9,7 @@ from typing import Literal
 from wwm.common.errors import UserError
 
 Kind = Literal["single", "pair", "reading"]
+USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
 TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
 
 

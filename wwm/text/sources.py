@@ -91,6 +91,11 @@ class Zstandard(io.RawIOBase):
         return len(part)
 
 
+def layout(source) -> str:
+    """What the files of a source hold: text, a paragraph a line, where params.yaml does not say."""
+    return source.format or "text"
+
+
 def find(folder: Path, key: str, source) -> list[Place]:
     """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
     if urlsplit(source.files).scheme in ("http", "https"):
@@ -132,8 +137,8 @@ def documents(place: Place, source, progress: Callable[[int], object] = lambda c
 
 
 def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[str]:
-    fields = source.fields or LAYOUTS.get(source.format)
-    if source.format == "parquet":
+    fields = source.fields or LAYOUTS.get(layout(source))
+    if layout(source) == "parquet":
         batches = pq.ParquetFile(place.path).iter_batches(1000, columns=fields)
         for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
             yield joined(row, fields, f"{place.path}, row {number}")
@@ -142,9 +147,9 @@ def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[st
     with fsspec.open(place.path, "rb") as raw:
         counted = Counted(raw, progress)
         stream = decompressed(io.BufferedReader(counted, CHUNK), place.path)
-        if source.format == "mediawiki":
+        if layout(source) == "mediawiki":
             yield from articles(stream, place.path)
-        elif source.format == "text":
+        elif layout(source) == "text":
             yield from paragraphs(files.decoded(stream, place.path))
         else:
             for number, line in enumerate(files.decoded(stream, place.path), 1):
