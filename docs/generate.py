@@ -162,7 +162,7 @@ def demo_record(scores: str) -> str:
 
 
 def scores_summary(record: str, chinese: bool) -> str:
-    """The table and the two claims of a README, from the record in docs/results.md: what failed is named, what held is counted."""
+    """The table and the two claims of a README, from the record in docs/results.md; what holds is counted, the rest named."""
     parts = record.split("\n\n")
     tasks, cloze = (
         [row.strip("| ").split(" | ") for row in parts[i + 2].splitlines()]
@@ -173,7 +173,8 @@ def scores_summary(record: str, chinese: bool) -> str:
     kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
     words = {row[0]: row[cloze[0].index("whole words")] for row in cloze} | {tasks[0][0]: "cloze"}
     table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words[row[0]]])} |" for row in tasks)
-    claims = [re.sub(r" It holds for .*?\.(?= It|$)", "", part) for part in parts if re.match(r"Pre-trained models|A truncated model", part)]
+    claims = [part for part in parts if re.match(r"Pre-trained models|A truncated model", part)]
+    claims = [re.sub(r" It holds for .*?\.(?= It|$)", "", claim) for claim in claims]
     if chinese:
         head = "测试集准确率，各随机种子的最大值（平均值）；cloze 为留出文本上的全词填空准确率；单位 %："
         claims = [in_chinese(claim) for claim in claims]
@@ -184,10 +185,12 @@ def scores_summary(record: str, chinese: bool) -> str:
 
 def in_chinese(claim: str) -> str:
     kept, made = re.search(r"in (\d+) of (\d+) comparisons", claim).groups()
-    what = "预训练模型优于随机初始化" if claim.startswith("Pre-trained") else "截取若干层后继续训练的模型优于只截取的模型"
+    whats = ("预训练模型优于随机初始化", "截取若干层后继续训练的模型优于只截取的模型")
+    what = whats[claim.startswith("A truncated")]
     failed = re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", claim)
     told = "，".join(f"{model} / {task}（{margin}，波动 {spread}）" for model, task, margin, spread in failed)
-    return f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。" + (f"不成立的是：{told}。" if failed else "")
+    said = f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。"
+    return said + (f"不成立的是：{told}。" if failed else "")
 
 
 def generated(scores: str | None = None) -> dict[str, str]:
