@@ -12,35 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from project import checkout, environment, run
 from ruamel.yaml import YAML
-
-ROOT = Path.cwd()
-ENVIRONMENT = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of what git tracks or would track, as a repository of its own, with params.yaml at toy size."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    run(folder, "-c", "from wwm.cli import app; app()", "preset", "tiny")
-    return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    outside = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PREFECT_", "WWM_"))}
-    return {**outside, **ENVIRONMENT, "PATH": path, "PREFECT_HOME": str(folder / ".prefect"), "PYTHONPATH": str(folder)}
-
-
-def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -118,6 +91,52 @@ def test_changed_learning_rate_of_a_task_runs_no_training_again(project):
     finally:
         params.write_text(before, encoding="utf-8")
     assert {name.split("@")[0] for name in changed} == {"finetune"}
+
+
+STAGE = """
+  export:
+    foreach: ${export.models}
+    do:
+      desc: A made-up stage
+      cmd: python -m wwm.export ${key}
+      deps: ["models/${key}"]
+      params: [base]
+      outs: ["release/${key}"]
+"""
+
+
+def add(path: Path, before: str, text: str) -> None:
+    """Puts `text` in front of the first place of `before` in a file."""
+    old = path.read_text(encoding="utf-8")
+    assert before in old
+    path.write_text(old.replace(before, text + before, 1), encoding="utf-8")
+
+
+def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tmp_path):
+    """A section with its stage, a key of an item, and a key of a stage whose keys dvc.yaml names one by one."""
+    folder = tmp_path / "later"
+    shutil.copytree(project, folder, symlinks=True)
+    whole, training = folder / "wwm/params/whole.py", folder / "wwm/params/training.py"
+    add(whole, "class Params(", 'class Export(Section):\n    models: dict[str, str] = Field({}, description="")\n\n\n')
+    add(whole, "    scores: Scores", "    export: Export = Export()\n")
+    add(training, "    init: Name = ", '    milestones: Positive | None = Field(None, description="")\n')
+    add(training, "    loss_spike: ", '    patience: Annotated[Positive | None, Changes.NOTHING] = Field(None, description="")\n')
+    (folder / "wwm/export.py").write_text('"""Made up."""\n', encoding="utf-8")
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text(encoding="utf-8") + STAGE, encoding="utf-8")
+    add(folder / "docs/generate.py", '    "init": ', '    "export": "",\n')
+    run(folder, "docs/generate.py")
+
+    graph = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    assert "{export: {models: {}}}" in graph and "patience" not in graph and "milestones" not in graph
+    assert "up to date" in run(folder, "-m", "dvc", "repro")
+    assert "Running stage" in run(folder, "-m", "dvc", "repro", "--single-item", "--force", "cloze@random")
+
+    # Whoever sets the new keys gets what they ask for: DVC sees that of an item, and the new stage has its items.
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"^    bert:\n", "    bert:\n      milestones: 3\n", text, flags=re.M)
+    (folder / "params.yaml").write_text(text + "export:\n  models: {bert: pytorch}\n", encoding="utf-8")
+    changed = json.loads(run(folder, "-m", "dvc", "status", "--json"))
+    assert {"export@bert", "pretrain@bert"} <= set(changed) and "mask@whole-word" not in changed
 
 
 def kill_while_it_works(folder: Path, name: str, outs: list[dict], *options: str) -> bool:
