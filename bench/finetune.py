@@ -32,7 +32,7 @@ PEER = "peer: transformers' Trainer, padded to the length"
 def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int, examples: int, scored: int, epochs: int, batch: int, **rest) -> None:
     found = splits.load_task(data or Path("data/tasks", task), table.named_task(task), split_dev, examples, scored)
     parts = {split: found.splits[split].examples for split in ("train", "dev")}
-    job = classifier.Classification(model, tokenization.load(model), parts, found.labels, length)
+    job = classifier.Classification(model, tokenization.load(model), parts, found.labels, length, "accuracy")
     how = tuning.How(rest["learning_rate"], epochs, batch, length, 0, 0, 0, rest["precision"], "last", ("dev",))
     place = device.pick()
     threads = rest["threads"]

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from wwm import params
 from wwm.common import code
 from wwm.params.fields import Changes, is_map
+from wwm.tasks.metrics import METRICS
 from wwm.tasks.table import TASKS, Task
 
 CHINESE = {
@@ -128,7 +129,7 @@ def task_page(task: Task) -> str:
         "home": f"<{task.source}>" if task.source.startswith("http") else task.source,
         "licence": task.licence,
         "version of this description": task.version,
-        "metric": {"accuracy": "accuracy", "cmrc": "EM and F1 of CMRC 2018's script", "cjrc": "EM and F1 of CJRC's script, overall and by domain"}[task.metric],
+        "metric": METRICS[task.metric].title,
         "scored": ", ".join(task.splits),
     }
     if task.labels:

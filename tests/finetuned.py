@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from wwm.common.result_files import Finetuned
+from wwm.tasks.metrics import EM_AND_F1
+
 TASKS = {"cmrc2018": ("CMRC 2018", "reading", ["dev", "test", "challenge"]), "drcd": ("DRCD", "reading", ["dev", "test"])}
 TASKS |= {"cjrc": ("CJRC", "reading", ["dev", "test"]), "xnli": ("XNLI", "pair", ["dev", "test"]), "bq": ("BQ Corpus", "pair", ["dev", "test"])}
 TASKS |= {"chnsenticorp": ("ChnSentiCorp", "single", ["dev", "test"]), "lcqmc": ("LCQMC", "pair", ["dev", "test"])}
@@ -15,7 +18,7 @@ def write(path: str | Path, value) -> None:
     Path(path).write_text(json.dumps(value), encoding="utf-8")
 
 
-def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, **changes) -> dict:
+def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, **changes) -> Finetuned:
     """scores: by split, of each seed the accuracy, or (EM, F1). What the splits of `task` lack is missing; `changes` replace keys."""
     assert len({len(each) for each in scores.values()}) == 1
     title, kind, splits = TASKS.get(task, (task, "single", ["dev", "test"]))
@@ -34,6 +37,7 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
         "title": title,
         "kind": kind,
         "remark": "",
+        "measures": EM_AND_F1 if kind == "reading" else {"accuracy": "accuracy"},
         "recipe": {},
         "footnote": "",
         "scored": splits,
@@ -53,6 +57,6 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
     } | changes
 
 
-def save(*results: dict) -> None:
+def save(*results: Finetuned) -> None:
     for each in results:
         write(f"results/finetune/{each['task']}/{each['model']}.json", each)

@@ -22,14 +22,14 @@ RELATIVE = {
 }
 
 
-def results(tasks: list[str]) -> list[results.Task]:
+def measured(tasks: list[str]) -> list[results.Task]:
     """Of one model, whatever its scores: the authors' tables need to know which tasks there are."""
     splits = {task: {"dev": [(1, 2)], "test": [(1, 2)]} if task in ("cmrc2018", "drcd", "cjrc") else {"dev": [1], "test": [1]} for task in tasks}
     return [results.task(task, {"mine": finetuned.result("mine", task, scores)}) for task, scores in splits.items()]
 
 
 def test_average_of_each_small_model_is_the_published_one():
-    figures = averages.reference(results(TASKS))
+    figures = averages.reference(measured(TASKS))
     assert [key.split()[0] for keys in figures.heads.values() for key in keys] == ["cmrc2018", "cmrc2018", "drcd", "drcd", *TASKS[2:]]
     for model, (published, average, _) in SMALL.items():
         assert list(figures.rows[model].values()) == published
@@ -44,7 +44,7 @@ def test_average_of_each_small_model_is_the_published_one():
 
 
 def test_relative_scores_of_each_small_model_are_the_published_ones():
-    figures = averages.reference(results(TASKS))
+    figures = averages.reference(measured(TASKS))
     found = averages.relative(figures.rows, "RoBERTa-wwm-ext", figures.classification)
     for model, (percents, overall, classification) in RELATIVE.items():
         *each, ours, of_classes = found[model].values()
@@ -78,9 +78,9 @@ def test_model_is_theirs_by_its_name_here_or_that_of_their_release(model, theirs
 
 
 def test_tasks_that_their_table_leaves_out_make_one_of_their_own_only_where_there_is_nothing_else():
-    everything = results.Results(["mine"], {}, {}, {}, results(["cjrc", *TASKS]), [])
+    everything = results.Results(["mine"], {}, {}, {}, measured(["cjrc", *TASKS]), [])
     table = averages.average_tables(everything, "mine")[0]
     assert table.header == ["model", "CMRC 2018 ‡", "DRCD ‡", "XNLI ‡", "ChnSentiCorp ‡", "LCQMC ‡", "BQ Corpus ‡", "average", "parameters"]
     assert "Left out: CJRC (as in the authors' table)." in table.caption
-    alone = averages.average_tables(everything._replace(tasks=results(["cjrc"])), "mine")
+    alone = averages.average_tables(everything._replace(tasks=measured(["cjrc"])), "mine")
     assert [table.header[1] for table in alone] == ["CJRC ‡", "parameters", "CJRC", "parameters"]

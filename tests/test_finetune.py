@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, BertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, ErnieConfig
 
-from wwm import finetune
+from wwm import finetune, scores
+from wwm.common.result_files import Finetuned, Seed
 from wwm.tasks import classifier, tuning
 from wwm.tasks.rows import Example
 from wwm.text import tokenization
@@ -65,6 +67,24 @@ def test_a_model_learns_its_task_and_every_seed_is_scored(project):
     assert values["examples"] == {"train": 240, "dev": 12, "test": 12} and values["duplicates"] == {"dev in train": 12, "test in train": 12, "test in dev": 12}
     assert values["training"] == {"steps": 7, "tokens": 99}
     assert not list(Path("scratch").glob("finetune-*/"))
+
+
+def test_an_own_task_is_scored_and_compared_by_the_metric_that_it_names(project):
+    shutil.copytree("data/tasks/reviews", "data/tasks/rare")
+    params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    own = {"kind": "single", "labels": ["negative", "positive"], "metric": "macro_f1"}
+    params["finetune"]["tasks"] = {"rare": params["finetune"]["tasks"]["reviews"] | {"define": own}}
+    params["scores"] = {"models": ["bert"], "tasks": ["rare"], "baseline": "bert"}
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(params, file)
+    finetune.main("bert", "rare")
+    values = json.loads(Path("results/finetune/rare/bert.json").read_text(encoding="utf-8"))
+    assert set(values) == set(Finetuned.__annotations__) and set(values["seeds"][0]) == set(Seed.__annotations__)
+    assert values["measures"] == {"macro_f1": "macro F1"}
+    best = max(row["scores"]["test"]["macro_f1"] for row in values["seeds"])
+    scores.main()
+    table = Path("results/report/scores.md").read_text(encoding="utf-8")
+    assert "## Tasks: max (mean) macro F1 over seeds, in percent" in table and f"| {best:.1f} (" in table
 
 
 def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project):
@@ -239,14 +259,14 @@ def test_a_model_of_another_kind_than_bert_is_fine_tuned_whole(project, config):
 def test_parameters_are_counted_as_the_authors_do(tmp_path, layers, hidden, heads, millions):
     sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden}
     BertConfig(vocab_size=21128, **sizes).save_pretrained(tmp_path)
-    xnli = classifier.Classification(tmp_path, None, {}, ("entailment", "neutral", "contradiction"), 128)
+    xnli = classifier.Classification(tmp_path, None, {}, ("entailment", "neutral", "contradiction"), 128, "accuracy")
     assert int(xnli.parameters() / 1e6) == millions
 
 
 def test_a_batch_has_the_same_gradient_in_one_pass_and_in_many(tmp_path, monkeypatch):
     toy.model(tmp_path / "bert", "".join(GOOD + BAD))
     examples = [Example((text,), label) for pair in zip(GOOD, BAD) for text, label in zip(pair, (1, 0))]
-    job = classifier.Classification(tmp_path / "bert", tokenization.load(tmp_path / "bert"), {"train": examples, "dev": examples}, ("-", "+"), 32)
+    job = classifier.Classification(tmp_path / "bert", tokenization.load(tmp_path / "bert"), {"train": examples, "dev": examples}, ("-", "+"), 32, "accuracy")
     how = tuning.How(1e-3, 2, 6, 32, 128, 64, 64, "fp32", "last", ("dev",))
     losses = []
     for positions in (10_000, 1):

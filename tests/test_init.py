@@ -108,7 +108,7 @@ def test_a_model_to_compare_without_a_pooler_says_so_and_classification_refuses_
     init.main("other")
     assert "has no pooler (pooler.dense.bias, pooler.dense.weight)" in capsys.readouterr().out
     with pytest.raises(ValueError, match="models/other lacks 2 tensors of its model, first .*pooler.dense.bias"):
-        classifier.Classification(Path("models/other"), None, {}, ("a", "b"), 8).model()
+        classifier.Classification(Path("models/other"), None, {}, ("a", "b"), 8, "accuracy").model()
 
 
 def test_no_model_is_trained_on_from_one_that_is_only_compared(project):

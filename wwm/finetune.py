@@ -19,7 +19,9 @@ from transformers import AutoConfig
 
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
+from wwm.common.result_files import Finetuned
 from wwm.tasks import classifier, reader, seeds, spans, tuning
+from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Example
 from wwm.tasks.splits import Data, load_task, texts
 from wwm.tasks.table import USUAL_RATES, Task, named_task, own_task
@@ -74,9 +76,16 @@ def main(model: str, task: str) -> None:
                     {"model": model, "task": task, "seed": number, "learning_rate": how.learning_rate, "epoch": row["epoch"]},
                     values,
                 )
-            result = {"model": model, "task": task} | conditions(cell) | {"how": how._asdict() | {"simplify": options.simplify}}
-            result |= {"swept": {f"{rate:g}": score for rate, score in swept.items()}, "seeds": [{"seed": n, **row} for n, row in zip(numbers, rows)]}
-            result |= {"training": model_folder.training_history(folder), "seconds": round(time.perf_counter() - begin, 1)}
+            result: Finetuned = {
+                "model": model,
+                "task": task,
+                **conditions(cell),
+                "how": how._asdict() | {"simplify": options.simplify},
+                "swept": {f"{rate:g}": score for rate, score in swept.items()},
+                "seeds": [{"seed": number, **row} for number, row in zip(numbers, rows)],
+                "training": model_folder.training_history(folder),
+                "seconds": round(time.perf_counter() - begin, 1),
+            }
             files.write_json(out, result)
         shutil.rmtree(work)
 
@@ -117,7 +126,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
     examples = {split: found.examples for split, found in data.splits.items()}
     if table.kind == "reading":
         return Cell(table, data, tokenizer, how, reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how))
-    return Cell(table, data, tokenizer, how, classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length))
+    return Cell(table, data, tokenizer, how, classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric))
 
 
 def conditions(cell: Cell) -> dict:
@@ -129,8 +138,9 @@ def conditions(cell: Cell) -> dict:
         "kind": table.kind,
         "remark": table.remark,
         "footnote": table.footnote,
+        "measures": METRICS[table.metric].measures,
         "recipe": {key: value for key, value in asdict(table.recipe).items() if key != "learning_rates"} if table.recipe else {},
-        "scored": table.splits,
+        "scored": list(table.splits),
         "missing": data.missing,
         "reduced": data.reduced,
         "examples": {split: len(found.examples) for split, found in splits.items()},
@@ -146,7 +156,7 @@ def described(name: str, own) -> Task:
     """The task `name` of the table, or as `define` in params.yaml has it."""
     if own is None:
         return named_task(name)
-    return own_task(name, own.kind, tuple(own.labels), own.columns, tuple(own.ignored_labels))
+    return own_task(name, own.kind, tuple(own.labels), own.columns, tuple(own.ignored_labels), own.metric)
 
 
 def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -> tuning.How:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wwm.common import files
 from wwm.report import authors, averages, comparison, conditions, page, task_tables
-from wwm.report.results import CLOZE, LABELS, Results, mean, parameters, read, training
+from wwm.report.results import CLOZE, Results, mean, parameters, read, training
 from wwm.report.tables import Table, amount
 
 # The authors' own scale, which no figure here is to be taken for (base models).
@@ -100,7 +100,7 @@ def plots(results: Results) -> list:
     cloze = {label: {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
     ranges = [
         page.ranges(
-            f"{task.title}: {task.last}{LABELS[measure] or ' accuracy'}",
+            f"{task.title}: {task.last} {task.measures[measure]}",
             {model: values for model in task.rows if (values := task.values(model, task.last, measure))},
         )
         for task in results.tasks

@@ -12,7 +12,8 @@ from ruamel.yaml.error import YAMLError
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params.explain import explain
-from wwm.params.whole import Params, check_names, check_sizes, one_of
+from wwm.params.fields import one_of
+from wwm.params.whole import Params, check_names, check_sizes
 
 __all__ = ["Params", "load", "one_of", "read"]
 

@@ -54,3 +54,10 @@ class Section(BaseModel):
 def is_map(annotation) -> bool:
     """Whether a field has items by name, each a section or what stands for one."""
     return get_origin(annotation) is dict and get_args(annotation)[0] == Name
+
+
+def one_of(key: str, value, allowed):
+    """`value`, if it is one of `allowed`; else a UserError that names them."""
+    if value not in allowed:
+        raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+    return value

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Name, Names, Positive, Section, distinct
+from wwm.params.fields import Name, Names, Positive, Section, distinct, one_of
+from wwm.tasks.metrics import METRICS
 
 
 class Fetch(Section):
@@ -29,11 +30,22 @@ class OwnTask(Section):
         {}, description="What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names. Default none."
     )
     ignored_labels: list[str] = Field([], description="Rows with these labels are left out. Default none.")
+    metric: str | None = Field(
+        None,
+        description="`accuracy`, or `macro_f1`, in which rare labels weigh as much as frequent ones; of a reading task `cmrc` or `cjrc`. "
+        "null for accuracy, and in reading for what `labels` says.",
+    )
 
     @model_validator(mode="after")
     def labels_fit_the_kind(self):
         if self.kind != "reading" and len(self.labels) < 2:
             raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
+        return self
+
+    @model_validator(mode="after")
+    def metric_fits_the_kind(self):
+        if self.metric is not None:
+            one_of("metric", self.metric, [name for name, metric in METRICS.items() if self.kind in metric.kinds])
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Positive, Section, Seed
+from wwm.params.fields import Positive, Section, Seed, one_of
 from wwm.params.tasks import Fetch, Finetune, Scores
 from wwm.params.text import Corpus, Demo, Segment, Segmenter, Vocab
 from wwm.params.training import Cloze, Init, Mask, Pretrain, Truncate
@@ -122,10 +122,3 @@ def size(values: Params, name: str, key: str) -> int | None:
 def at_most(what: str, value: int, limit: int | None, of: str) -> None:
     if limit is not None and value > limit:
         raise UserError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")
-
-
-def one_of(key: str, value, allowed):
-    """`value`, if it is one of `allowed`; else a UserError that names them."""
-    if value not in allowed:
-        raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
-    return value

@@ -5,7 +5,7 @@ from statistics import stdev
 from typing import NamedTuple
 
 from wwm.report import paired
-from wwm.report.results import CLOZE, LABELS, Results, marks, mean, training
+from wwm.report.results import CLOZE, Results, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
 
 
@@ -28,7 +28,7 @@ def compare(results: Results, model: str, against: str) -> list[Comparison]:
     the cloze words (measured once: two standard errors of a difference of shares)."""
     found = []
     for task in results.tasks:
-        ours, theirs = (task.values(name, task.last, task.measures[0]) for name in (model, against))
+        ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
             found.append(Comparison(task.name, model, against, mean(ours) - mean(theirs), max(max(v) - min(v) for v in (ours, theirs))))
     if model in results.cloze and against in results.cloze:
@@ -71,7 +71,10 @@ def claim(statement: str, made: list[Comparison]) -> str:
 
 def comparison_table(results: Results) -> Table:
     rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
-    measures = "; reading by EM" if any(task.kind == "reading" for task in results.tasks) else ""
+    measured_by: dict[str, list[str]] = {}
+    for task in results.tasks:
+        measured_by.setdefault(task.measures[task.main], []).append(task.title)
+    measures = "".join(f"; by {label}: {', '.join(titles)}" for label, titles in measured_by.items() if label != "accuracy")
     splits = ", ".join(f"{task.title} (dev)" for task in results.tasks if task.last == "dev")
     caption = (
         f"Margin: difference of mean test scores, in points{measures}{f'; dev scores where there is no test: {splits}' if splits else ''}. "
@@ -109,9 +112,7 @@ def tested(results: Results, baseline: str) -> list[Tested]:
                 reason = "" if len(common) > 1 else "n/a (fewer than two common seeds)"
             found = None if reason else paired.paired([scores[seed] for seed in common], [base[seed] for seed in common])
             if scores:
-                rows.append(
-                    Tested(Cell(task.title, marks(task, model)), model, split, LABELS[measure].strip() or measure, list(scores.values()), found, reason)
-                )
+                rows.append(Tested(Cell(task.title, marks(task, model)), model, split, task.measures[measure], list(scores.values()), found, reason))
     return rows
 
 
@@ -149,7 +150,7 @@ def seed_table(results: Results, baseline: str) -> Table:
 def paired_table(results: Results, pairs) -> Table:
     """On the means over the seeds of fine-tuning, and on cloze."""
     measures = {
-        f"{task.title} {task.last}{LABELS[measure]}": {m: mean(values) for m in task.rows if (values := task.values(m, task.last, measure))}
+        f"{task.title} {task.last}{task.suffix(measure)}": {m: mean(values) for m in task.rows if (values := task.values(m, task.last, measure))}
         for task in results.tasks
         for measure in task.measures
     }

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wwm.common import files
+from wwm.common.result_files import Finetuned
 from wwm.report import authors
 from wwm.report.tables import Note
 
-MEASURES = {"single": ("accuracy",), "pair": ("accuracy",), "reading": ("em", "f1")}
 CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
-LABELS = {"accuracy": "", "em": " EM", "f1": " F1"}
 
 
 class Task(NamedTuple):
@@ -22,12 +21,17 @@ class Task(NamedTuple):
     remark: str
     footnote: str  # of the authors' figures
     splits: list[str]  # that the task reports
-    rows: dict[str, dict]
+    measures: dict[str, str]  # name -> label in tables, in order; the first one is what claims are made on
+    rows: dict[str, Finetuned]
 
     @property
-    def measures(self) -> tuple[str, ...]:
-        """Those of the tables; the first one is what claims are made on."""
-        return MEASURES[self.kind]
+    def main(self) -> str:
+        """The measure that claims are made on."""
+        return next(iter(self.measures))
+
+    def suffix(self, measure: str) -> str:
+        """What names a measure behind the name of the task: nothing for accuracy, which is what one expects."""
+        return "" if measure == "accuracy" else f" {self.measures[measure]}"
 
     @property
     def scored(self) -> list[str]:
@@ -88,7 +92,7 @@ def same(one: dict, other: dict | None) -> bool:
 
 def task(name: str, rows: dict[str, dict]) -> Task:
     first = next(iter(rows.values()))
-    return Task(name, first["title"], first["kind"], first["remark"], first["footnote"], first["scored"], rows)
+    return Task(name, first["title"], first["kind"], first["remark"], first["footnote"], first["scored"], first["measures"], rows)
 
 
 def mean(numbers: list[float]) -> float:

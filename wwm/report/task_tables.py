@@ -8,15 +8,19 @@ NOT_FINE_TUNED = Cell("n/a (not fine-tuned)", None)
 
 
 def task_tables(results: Results) -> list[Table]:
-    """One for reading and one for classification, each where there are such tasks; without any task the second one has none."""
-    reading = [task for task in results.tasks if task.kind == "reading"]
-    others = [task for task in results.tasks if task.kind != "reading"]
+    """One for each way in which tasks are measured, reading first; without any task one of nothing but the models."""
+    groups: dict[tuple[str, ...], list[Task]] = {}
+    for task in sorted(results.tasks, key=lambda task: task.kind != "reading"):
+        groups.setdefault(tuple(task.measures.values()), []).append(task)
     made = []
-    if reading:
-        caption = "EM and F1 each have their own best seed (the authors do not say whether theirs have one in common)."
-        made.append(task_table(results, reading, "Reading tasks: EM / F1, each max (mean) over seeds, in percent", caption))
-    if others or not reading:
-        made.append(task_table(results, others, "Tasks: max (mean) accuracy over seeds, in percent", ""))
+    for labels, tasks in groups.items() or [(("accuracy",), [])]:
+        what = "Reading tasks" if tasks and tasks[0].kind == "reading" else "Tasks"
+        if len(labels) > 1:
+            title = f"{what}: {' / '.join(labels)}, each max (mean) over seeds, in percent"
+            remark = f"{' and '.join(labels)} each have their own best seed (the authors do not say whether theirs have one in common)."
+        else:
+            title, remark = f"{what}: max (mean) {labels[0]} over seeds, in percent", ""
+        made.append(task_table(results, tasks, title, remark))
     return made
 
 

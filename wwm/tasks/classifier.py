@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from wwm.common.errors import UserError
+from wwm.tasks.metrics import METRICS
 from wwm.tasks.tuning import passes
 
 
@@ -23,10 +24,10 @@ class Encoded(NamedTuple):
 
 
 class Classification:
-    """A wwm.tasks.tuning.Job. folder: of the model; splits: examples with `texts` and `label`, an index into `labels`."""
+    """A wwm.tasks.tuning.Job. folder: of the model; splits: examples with `texts` and `label`, an index into `labels`; metric: of wwm/tasks/metrics.py."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], labels: tuple[str, ...], max_seq_length: int):
-        self.folder, self.labels = folder, labels
+    def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], labels: tuple[str, ...], max_seq_length: int, metric: str):
+        self.folder, self.labels, self.metric = folder, labels, metric
         self.encoded = {split: encode(tokenizer, examples, max_seq_length) for split, examples in splits.items()}
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
 
@@ -41,16 +42,21 @@ class Classification:
         return cross_entropy(model(**taken(model, inputs)).logits.float(), labels, reduction="sum")
 
     def score(self, model, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
-        """{"accuracy": percent of the rows whose best class is their label}; the label of each row, in the file's order."""
+        """Percent by measure; the label of each row, in the file's order."""
         data = self.encoded[split]
         found = np.zeros(len(data.labels), np.int64)
         for rows in passes(self.lengths[split], positions):
             inputs, _ = collate(data, rows, place)
             found[rows] = model(**taken(model, inputs)).logits.argmax(-1).cpu().numpy()
-        return {"accuracy": round(100 * float((found == data.labels).mean()), 4)}, {f"{split}.json": [self.labels[label] for label in found]}
+        scores = METRICS[self.metric].score(data.labels, found)
+        return rounded(scores), {f"{split}.json": [self.labels[label] for label in found]}
 
     def parameters(self) -> int:
         return count_parameters(self.folder, len(self.labels))
+
+
+def rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in scores.items()}
 
 
 def count_parameters(folder: Path, n_labels: int) -> int:

@@ -9,8 +9,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel
 
 from wwm.common.errors import UserError
-from wwm.tasks import span_scores, spans
-from wwm.tasks.classifier import check_loaded, count_parameters, padded, taken
+from wwm.tasks import spans
+from wwm.tasks.classifier import check_loaded, count_parameters, padded, rounded, taken
+from wwm.tasks.metrics import METRICS
 from wwm.tasks.tuning import passes
 
 N_BEST = 20
@@ -34,7 +35,7 @@ class Reader(torch.nn.Module):
 
 
 class Answering:
-    """A wwm.tasks.tuning.Job. splits: questions; choices: answers that are no span, "" for none; metric: of wwm/tasks/span_scores.py.
+    """A wwm.tasks.tuning.Job. splits: questions; choices: answers that are no span, "" for none; metric: of wwm/tasks/metrics.py.
 
     A window that does not hold the answer, and a question without one, point to [CLS].
     """
@@ -87,7 +88,7 @@ class Answering:
                 said_at_cls[row] = np.array([logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
         n_best = spans.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
         best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
-        scores = {name: round(value, 4) for name, value in span_scores.score(questions, best, self.metric).items()}
+        scores = rounded(METRICS[self.metric].score(questions, best))
         official = [{"id": number, "answer": text} for number, text in best.items()] if self.metric == "cjrc" else best
         told = {question.id: [[text, round(score, 4)] for text, score in found] for question, found in zip(questions, n_best)}
         return scores, {f"{split}.json": official, f"{split}_nbest.json": told}

@@ -6,10 +6,9 @@ CMRC 2018 and DRCD: squad-style-data/cmrc2018_evaluate.py (v5) of github.com/ymc
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
-from typing import Literal
 
 from wwm.tasks.spans import Question
 
@@ -18,19 +17,24 @@ PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「�
 DOMAINS = ("civil", "criminal")
 
 
-def score(questions: Sequence[Question], predictions: Mapping[str, str], metric: Literal["cmrc", "cjrc"]) -> dict[str, float]:
-    """`em` and `f1` in percent over all questions, and for cjrc `civil_em` and so on for each domain that has questions.
+def score(
+    questions: Sequence[Question],
+    predictions: Mapping[str, str],
+    measure: Callable[[Sequence[str], str], tuple[float, float]],
+    domains: Sequence[str] = (),
+) -> dict[str, float]:
+    """`em` and `f1` in percent over all questions, and `civil_em` and so on for each of the domains that has questions.
 
-    predictions: question id -> text; a question without one counts as 0.
+    predictions: question id -> text; a question without one counts as 0. measure: `cmrc` or `cjrc`.
     """
-    measure = {"cmrc": cmrc, "cjrc": cjrc}[metric]
-    each = [
-        (question.domain, measure([answer.text for answer in question.answers], predictions[question.id]) if question.id in predictions else (0.0, 0.0))
-        for question in questions
-    ]
-    groups = {"": [pair for _, pair in each]}
-    if metric == "cjrc":
-        groups |= {f"{name}_": [pair for domain, pair in each if domain == name] for name in DOMAINS}
+
+    def of(question: Question) -> tuple[float, float]:
+        if question.id not in predictions:
+            return 0.0, 0.0
+        return measure([answer.text for answer in question.answers], predictions[question.id])
+
+    each = [(question.domain, of(question)) for question in questions]
+    groups = {"": [pair for _, pair in each]} | {f"{name}_": [pair for domain, pair in each if domain == name] for name in domains}
     return {f"{group}{name}": 100.0 * sum(values) / len(values) for group, pairs in groups.items() if pairs for name, values in zip(("em", "f1"), zip(*pairs))}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from wwm.common.errors import UserError
+from wwm.tasks.metrics import usual
 
 Kind = Literal["single", "pair", "reading"]
 USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
@@ -39,7 +40,7 @@ class Task:
     title: str
     kind: Kind
     labels: tuple[str, ...]  # of a reading task: the answers that are no span of the text, "" for unanswerable
-    metric: Literal["accuracy", "cmrc", "cjrc"]
+    metric: str  # of wwm/tasks/metrics.py
     source: str
     licence: str
     version: str
@@ -65,9 +66,16 @@ def named_task(name: str) -> Task:
     return TASKS[name]
 
 
-def own_task(name: str, kind: Kind, labels: tuple[str, ...], columns: dict[str, str], ignored_labels: tuple[str, ...]) -> Task:
-    """A task that is described in params.yaml. A reading task is scored as CMRC 2018, or as CJRC where there may be no answer, which CMRC's F1 cannot score."""
-    metric = "accuracy" if kind != "reading" else "cjrc" if "" in labels else "cmrc"
+def own_task(
+    name: str,
+    kind: Kind,
+    labels: tuple[str, ...],
+    columns: dict[str, str],
+    ignored_labels: tuple[str, ...],
+    metric: str | None = None,
+) -> Task:
+    """A task that is described in params.yaml; its metric is the usual one of its kind where none is given."""
+    metric = metric or usual(kind, labels)
     return Task(name, name, kind, labels, metric, "your own files", "your own", "1", "", columns=columns, ignored_labels=ignored_labels)
 
 

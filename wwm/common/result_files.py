@@ -1,0 +1,49 @@
+"""What stands in the JSON files that one stage writes and another reads."""
+
+from typing import Any, TypedDict
+
+
+class Training(TypedDict, total=False):
+    """What a model has seen since random weights; None where it is from elsewhere and does not say."""
+
+    steps: int | None
+    tokens: int | None
+    own_steps: int  # in its own training, without its starting points'
+    own_tokens: int
+    cut_from: str  # of a truncated model: the bigger one
+
+
+class Seed(TypedDict):
+    """One fine-tuning."""
+
+    seed: int
+    scores: dict[str, dict[str, float]]  # percent by split, then by measure
+    loss: float  # mean over the training examples of the epoch that is scored
+    epoch: int  # that is scored, from 1
+
+
+class Finetuned(TypedDict):
+    """results/finetune/TASK/MODEL.json: one model on one task, all seeds, and what was measured how."""
+
+    model: str
+    task: str
+    title: str
+    kind: str  # single, pair or reading
+    remark: str
+    footnote: str  # of the authors' figures
+    measures: dict[str, str]  # name -> label in tables, in order; the first one compares models
+    recipe: dict[str, Any]  # length, batch and epochs of the papers; {} for other tasks
+    scored: list[str]  # splits that the task reports
+    missing: dict[str, str]  # split of these -> why it has no scores
+    reduced: list[str]  # in what the data are not the official ones
+    examples: dict[str, int]  # by split
+    dropped: dict[str, dict[str, int]]  # split -> what was left out or put right, and how often
+    duplicates: dict[str, int]  # texts of one split that stand in another, as `dev in train`
+    unreachable: dict[str, int]  # of a reading task, by split: questions that cannot be answered to the letter
+    parameters: int
+    unknown_share: float  # of [UNK] among the pieces of the scored texts, 0 to 1
+    how: dict[str, Any]  # learning rate and the like, as they were
+    swept: dict[str, float]  # learning rate -> dev score of the first seed
+    seeds: list[Seed]
+    training: Training
+    seconds: float
