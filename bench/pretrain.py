@@ -32,6 +32,7 @@ from transformers import Trainer as PeerTrainer
 
 from wwm.common import files
 from wwm.training import device, dropout, loader, model, optim, trainer
+from wwm.training.job import Job
 
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
@@ -170,20 +171,31 @@ class Bench:
             gradient_checkpointing=False,
             compile=compiled,
             loss_spike=None,
-            accelerate=None,
             fsdp=False,
             log_every=1,
             evaluate_every=self.steps,
             heldout_examples=1,
             checkpoint_every=self.steps,
         )
-        recipe = SimpleNamespace(phases=[phase], seed=1)
-        base, quiet = SimpleNamespace(seed=1, threads=self.threads), SimpleNamespace(log=lambda *_, **__: each_step())
+        quiet = SimpleNamespace(log=lambda *_, **__: each_step())
         with tempfile.TemporaryDirectory() as scratch, change or nothing():
-            trained = trainer.Trainer("bench", base, pretrain, recipe, self.root / "model", self.root / "examples", Path(scratch), quiet, device.join())
+            job = Job(
+                name="bench",
+                seed=1,
+                threads=self.threads,
+                settings=pretrain,
+                phases=[phase],
+                init=self.root / "model",
+                examples=self.root / "examples",
+                scratch=Path(scratch),
+                log=quiet,
+                processes=device.join(),
+            )
+            trained = trainer.Trainer(job)
             trained.train()
-        seen = np.diff([0, *(row["tokens"] for row in trained.rows)])
-        return [tokens / row["tokens_per_second"] for tokens, row in zip(seen, trained.rows)]
+        rows = trained.state.rows
+        seen = np.diff([0, *(row["tokens"] for row in rows)])
+        return [tokens / row["tokens_per_second"] for tokens, row in zip(seen, rows)]
 
     def peer(self) -> list[float]:
         """Seconds of each step of transformers' Trainer."""

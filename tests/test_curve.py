@@ -1,12 +1,53 @@
 """What the curve of a training says of a step, against figures worked out by hand."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
+import toy
 from transformers import BertConfig
 
-from wwm.training import curve, device, model
+from wwm.training import curve, device, loader, model
+from wwm.training.step import Stepper
 
 BASE = BertConfig(vocab_size=21128)
+
+
+def test_losses_are_means_over_what_they_are_of():
+    sums = curve.Sums(mlm=6.0, mlm_correct=1, masked=4, nsp=1.5, nsp_correct=2, pairs=3, tokens=30, positions=40, squares=300)
+    row = curve.point(sums, 1000.0, BASE, None)
+    assert (row["mlm_loss"], row["mlm_accuracy"], row["nsp_loss"], row["nsp_accuracy"]) == (1.5, 0.25, 0.5, 2 / 3)
+
+
+def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tmp_path):
+    """Packed rows in several passes, against the logits of each example alone, at every position."""
+    bert = toy.model(tmp_path / "model").eval()
+    toy.shards(tmp_path / "shards", next_sentence_prediction=True)
+    examples = loader.Examples(tmp_path / "shards", tmp_path / "model/vocab.txt", seed=1)
+    numbers = examples.numbers(0, 12)
+    mlm, correct, nsp, nsp_correct, masked = 0.0, 0, 0.0, 0, 0
+    for number in numbers:
+        example = examples.example(number)
+        inputs = {name: torch.from_numpy(example[name].astype(np.int64))[None] for name in ("input_ids", "token_type_ids")}
+        with torch.no_grad():
+            said = bert(**inputs)
+        for position, label in zip(example["masked_lm_positions"].tolist(), example["masked_lm_ids"].tolist()):
+            logits = said.prediction_logits[0, position]
+            mlm -= float(logits.log_softmax(0)[label])
+            correct += int(logits.argmax()) == label
+            masked += 1
+        label = int(example["next_sentence_label"])
+        nsp -= float(said.seq_relationship_logits[0].log_softmax(0)[label])
+        nsp_correct += int(said.seq_relationship_logits[0].argmax()) == label
+
+    settings = SimpleNamespace(precision="fp32", max_grad_norm=1.0, loss_spike=None)
+    plain = model.Pretraining(bert)
+    stepper = Stepper("toy", settings, device.Processes(0, 1, torch.device("cpu")), plain, torch.optim.SGD(bert.parameters(), 0.1), [])
+    stepper.step(1, numbers, examples.batches(numbers, 32, rows=2), stop=False)
+    row = curve.point(stepper.read(examples, 32), 1000.0, bert.config, None)
+    assert row["mlm_loss"] == pytest.approx(mlm / masked, rel=1e-5) and row["mlm_accuracy"] == correct / masked
+    assert row["nsp_loss"] == pytest.approx(nsp / 12, rel=1e-5) and row["nsp_accuracy"] == nsp_correct / 12
 
 
 def test_a_token_of_base_at_512_costs_581_million_operations():

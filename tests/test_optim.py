@@ -1,11 +1,14 @@
 """AdamW as BERT's and LAMB, against cases computed by hand."""
 
 import math
+from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
 
-from wwm.training.optim import AdamW, Lamb, linear_schedule, parameter_groups
+from wwm.params.training import Phase
+from wwm.training.optim import OPTIMIZERS, AdamW, Lamb, linear_schedule, parameter_groups
 
 
 def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:
@@ -77,3 +80,15 @@ def test_schedule_is_google_berts():
     factors = [linear_schedule(step, 10, 4) for step in range(10)]
     assert factors == pytest.approx([0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
     assert linear_schedule(0, 1, 0) == 1
+
+
+def test_every_optimizer_that_params_can_name_is_there_and_no_other():
+    assert set(get_args(Phase.model_fields["optimizer"].annotation)) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_takes_what_params_say(name):
+    settings = SimpleNamespace(adam_betas=[0.8, 0.9], adam_epsilon=1e-3, weight_decay=0.5, correct_bias=True)
+    made = OPTIMIZERS[name](parameter_groups(torch.nn.Linear(2, 2), 0.5), 0.25, settings)
+    assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.0]
+    assert all(group["lr"] == 0.25 and group["betas"] == (0.8, 0.9) and group["eps"] == 1e-3 for group in made.param_groups)

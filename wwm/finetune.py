@@ -124,9 +124,14 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
         data = data._replace(splits={split: found._replace(examples=[simple(e) for e in found.examples]) for split, found in data.splits.items()})
     how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
     examples = {split: found.examples for split, found in data.splits.items()}
-    if table.kind == "reading":
-        return Cell(table, data, tokenizer, how, reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how))
-    return Cell(table, data, tokenizer, how, classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric))
+    match table.kind:
+        case "reading":
+            job = reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how)
+        case "single" | "pair":
+            job = classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric)
+        case _:
+            raise AssertionError(table.kind)
+    return Cell(table, data, tokenizer, how, job)
 
 
 def conditions(cell: Cell) -> dict:

@@ -120,7 +120,14 @@ def vocabulary(tokenizer: str) -> tuple[list[str], tokenization.CorpusTokenizer]
 
 def schema(dtype: np.dtype, masking: str) -> pa.Schema:
     ids = pa.list_(pa.from_numpy_dtype(dtype))
-    masks = [("masked_lm_positions", pa.list_(pa.uint16())), ("masked_lm_ids", ids)] if masking == "static" else []
+    masks: list[tuple[str, pa.DataType]]
+    match masking:
+        case "static":
+            masks = [("masked_lm_positions", pa.list_(pa.uint16())), ("masked_lm_ids", ids)]
+        case "dynamic":
+            masks = []
+        case _:
+            raise AssertionError(masking)
     examples = [("input_ids", ids), ("token_type_ids", pa.list_(pa.uint8())), ("unit_begins", pa.list_(pa.bool_()))]
     return pa.schema([*examples, *masks, ("next_sentence_label", pa.int8())])
 

@@ -24,7 +24,8 @@ import torch
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.training import curve, device, loader, trainer
-from wwm.training import model as model_code
+from wwm.training.job import Job
+from wwm.training.model import moved
 
 LAUNCHED = "WWM_LAUNCHED"
 
@@ -55,7 +56,20 @@ def main(name: str) -> None:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
         with track.run("pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch) as run:
-            trained = trainer.Trainer(name, base, pretrain, model, init, examples, scratch, run, processes)
+            trained = trainer.Trainer(
+                Job(
+                    name=name,
+                    seed=base.seed if model.seed is None else model.seed,
+                    threads=base.threads,
+                    settings=pretrain,
+                    phases=model.phases,
+                    init=init,
+                    examples=examples,
+                    scratch=scratch,
+                    log=run,
+                    processes=processes,
+                )
+            )
             trained.train()
             if processes.rank == 0:
                 write(trained, out, results)
@@ -90,19 +104,20 @@ def recipe(init: Path, examples: Path) -> dict:
 
 def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     """The model folder and the curve. `steps` and `tokens` count what the models it started from saw, too."""
-    own = {"steps": trained.total_steps, "tokens": trained.tokens}
+    state, init = trained.state, trained.job.init
+    own = {"steps": state.total_steps, "tokens": state.tokens}
     seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
     with files.new_folder(out) as folder:
-        model_code.moved(trained.model, torch.device("cpu")).save_pretrained(folder)
-        model_folder.copy_tokenizer(trained.init, folder)
-        files.write_json(folder / "training.json", seen | {"own_steps": trained.total_steps, "own_tokens": trained.tokens})
+        moved(trained.model, torch.device("cpu")).save_pretrained(folder)
+        model_folder.copy_tokenizer(init, folder)
+        files.write_json(folder / "training.json", seen | {"own_steps": state.total_steps, "own_tokens": state.tokens})
     table = io.StringIO()
     writer = csv.DictWriter(table, curve.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(trained.rows)
+    writer.writerows(state.rows)
     files.write_text(results[0], table.getvalue())
-    last = trained.rows[-1]
-    files.write_json(results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": trained.init.name})
+    last = state.rows[-1]
+    files.write_json(results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": init.name})
 
 
 if __name__ == "__main__":

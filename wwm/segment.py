@@ -57,7 +57,13 @@ def main() -> None:
 def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
     """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
     os.environ |= {"RAYON_NUM_THREADS": str(settings["threads"]), "OMP_NUM_THREADS": str(settings["threads"])}
-    cut = cutter(segmenter, settings["dictionary"], settings["simplify"]) if settings["backend"] == "ltp" else None
+    match settings["backend"]:
+        case "ltp":
+            cut = cutter(segmenter, settings["dictionary"], settings["simplify"])
+        case "spaces" | "none":
+            cut = None
+        case backend:
+            raise AssertionError(backend)
     counts: Counter = Counter()
     source = pq.ParquetFile(shard)
     schema = source.schema_arrow.append(pa.field("sentence_ends", ENDS)).append(pa.field("word_ends", ENDS)).with_metadata({"segmenter": segmenter})

@@ -116,19 +116,31 @@ def mask_examples(input_ids, unit_begins, offsets, masking, rng):
 
 def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
     """Ids that a random replacement is drawn from: the whole `vocabulary`, or `words`: no special and no `##`+Han entries."""
-    if random_token == "vocabulary":
-        return np.arange(len(tokens))
+    match random_token:
+        case "vocabulary":
+            return np.arange(len(tokens))
+        case "words":
+            return np.array([i for i, token in enumerate(tokens) if is_word(token)])
+        case _:
+            raise AssertionError(random_token)
 
-    def is_word(token: str) -> bool:
-        special = token.startswith("[") and token.endswith("]") and len(token) > 2
-        return not special and not (token.startswith("##") and any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in token))
 
-    return np.array([i for i, token in enumerate(tokens) if is_word(token)])
+def is_word(token: str) -> bool:
+    special = token.startswith("[") and token.endswith("]") and len(token) > 2
+    within = token.startswith("##") and any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in token)
+    return not special and not within
 
 
 def of_set(tokens: list[str], settings: dict) -> Masking:
     """What a vocabulary (entries in id order) and an example set's `settings`, as a shard's header has them, come to."""
-    ngram_ends = np.cumsum(settings["ngram_probs"] if settings["unit"] == "ngram" else [1.0])
+    match settings["unit"]:
+        case "ngram":
+            ngram_probs = settings["ngram_probs"]
+        case "whole_word" | "wordpiece":
+            ngram_probs = [1.0]
+        case unit:
+            raise AssertionError(unit)
+    ngram_ends = np.cumsum(ngram_probs)
     special = [tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
     replacements = replacement_ids(tokens, settings["random_token"])
     return Masking(*special, replacements, settings["masked_lm_prob"], settings["max_predictions_per_seq"], ngram_ends / ngram_ends[-1])

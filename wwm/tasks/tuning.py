@@ -97,8 +97,14 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
         mean = round(float(total) / len(lengths), 6)
         if not math.isfinite(mean):
             raise Diverged(f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is {how.learning_rate:g}")
-        if how.select == "last" and epoch < how.epochs:
-            continue
+        match how.select:
+            case "last":
+                if epoch < how.epochs:
+                    continue
+            case "best":
+                pass
+            case _:
+                raise AssertionError(how.select)
         model.eval()
         with torch.inference_mode(), device.autocast(place, how.precision):
             dev, predictions = scored(job, model, "dev", place, 2 * positions)

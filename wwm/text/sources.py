@@ -147,14 +147,17 @@ def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[st
     with fsspec.open(place.path, "rb") as raw:
         counted = Counted(raw, progress)
         stream = decompressed(io.BufferedReader(counted, CHUNK), place.path)
-        if layout(source) == "mediawiki":
-            yield from articles(stream, place.path)
-        elif layout(source) == "text":
-            yield from paragraphs(files.decoded(stream, place.path))
-        else:
-            for number, line in enumerate(files.decoded(stream, place.path), 1):
-                if line.strip():
-                    yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+        match layout(source):
+            case "mediawiki":
+                yield from articles(stream, place.path)
+            case "text":
+                yield from paragraphs(files.decoded(stream, place.path))
+            case name if name == "jsonl" or name in LAYOUTS:
+                for number, line in enumerate(files.decoded(stream, place.path), 1):
+                    if line.strip():
+                        yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+            case other:
+                raise AssertionError(other)
         if urlsplit(place.path).scheme and counted.total < place.size:
             raise EOFError(f"{counted.total:,} of {place.size:,} bytes came")
 

@@ -47,7 +47,13 @@ def set_up_cpu(threads: int) -> None:
 
 def autocast(place: torch.device, precision: str):
     """Where matrix products are in bfloat16 for "bf16"; nothing changes for "fp32"."""
-    return torch.autocast(place.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    match precision:
+        case "bf16":
+            return torch.autocast(place.type, torch.bfloat16)
+        case "fp32":
+            return nullcontext()
+        case _:
+            raise AssertionError(precision)
 
 
 def xla() -> bool:

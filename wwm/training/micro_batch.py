@@ -9,6 +9,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from wwm.common.errors import UserError
 from wwm.training import device
+from wwm.training.job import Phase
 from wwm.training.loader import Batch, Examples
 from wwm.training.model import on_device
 from wwm.training.step import Stepper
@@ -16,7 +17,7 @@ from wwm.training.step import Stepper
 POSITIONS = 16_384  # of one forward pass of a CPU or a TPU core, where nobody says; more make a CPU no faster
 
 
-def rows_of(name: str, phase, stepper: Stepper, examples: Examples, saved: dict | None) -> int:
+def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved: dict | None) -> int:
     """Rows of one forward pass of each process; saved: what an earlier run found, {"rows", "processes"}, kept by as many processes.
 
     Raises UserError where the processes do not divide the batch, devices not the rows, or one row does not fit.

@@ -1,8 +1,11 @@
 """BERT's AdamW and LAMB, and the schedule that both follow."""
 
 import re
+from collections.abc import Callable
 
 import torch
+
+from wwm.training.job import Settings
 
 NORM = re.compile("LayerNorm|layer_norm")
 
@@ -73,3 +76,17 @@ class Lamb(torch.optim.Optimizer):
                 norms = zip(torch._foreach_norm(params), torch._foreach_norm(update))
                 torch._foreach_mul_(update, [torch.where((w > 0) & (u > 0), w / u, torch.ones_like(w)) for w, u in norms])
             torch._foreach_add_(params, update, alpha=-group["lr"])
+
+
+def adamw(groups: list[dict], lr: float, settings: Settings) -> AdamW:
+    betas = (settings.adam_betas[0], settings.adam_betas[1])
+    return AdamW(groups, lr, betas, settings.adam_epsilon, settings.weight_decay, settings.correct_bias)
+
+
+def lamb(groups: list[dict], lr: float, settings: Settings) -> Lamb:
+    betas = (settings.adam_betas[0], settings.adam_betas[1])
+    return Lamb(groups, lr, betas, settings.adam_epsilon, settings.weight_decay)
+
+
+# By the name that a phase gives in params.yaml: (groups of parameters, peak learning rate, the section `pretrain`) -> optimizer.
+OPTIMIZERS: dict[str, Callable[[list[dict], float, Settings], torch.optim.Optimizer]] = {"adamw": adamw, "lamb": lamb}

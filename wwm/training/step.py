@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from wwm.common.errors import UserError
 from wwm.training import device
 from wwm.training.curve import Sums
+from wwm.training.job import Settings
 from wwm.training.loader import IGNORED, Batch, Examples, empty
-from wwm.training.model import Pretraining, on_device
+from wwm.training.model import Losses, Pretraining, on_device
 
 SPIKE_WINDOW = 100  # steps whose mean a loss is compared to
 
@@ -25,24 +26,24 @@ class Measured(NamedTuple):
     step: int
     numbers: np.ndarray  # (n,) this process's examples of the batch
     counts: dict[str, float]  # over all processes
-    values: torch.Tensor  # (5,) of this process: mlm, mlm_correct, nsp, nsp_correct and the gradient's norm
+    values: torch.Tensor  # (n + 1,) of this process: what a forward pass measures, in the order of Losses, and the gradient's norm
 
 
 class Stepper:
     """Takes steps, and watches their losses.
 
-    name: of the model; pretrain: the section of params.yaml; plain: the model with its losses; recent: losses of the steps
+    name: of the model; settings: of all models; plain: the model with its losses; recent: losses of the steps
     before, at most SPIKE_WINDOW. `losses` is `plain` until somebody wraps it for several processes.
     """
 
-    def __init__(self, name: str, pretrain, processes: device.Processes, plain: Pretraining, optimizer, recent: list[float]):
-        self.name, self.pretrain, self.processes = name, pretrain, processes
+    def __init__(self, name: str, settings: Settings, processes: device.Processes, plain: Pretraining, optimizer, recent: list[float]):
+        self.name, self.settings, self.processes = name, settings, processes
         self.plain, self.losses, self.optimizer, self.recent = plain, plain, optimizer, recent
         self.unread: list[Measured] = []
         self.norm = 0.0
 
     def autocast(self):
-        return device.autocast(self.processes.device, self.pretrain.precision)
+        return device.autocast(self.processes.device, self.settings.precision)
 
     def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[int, bool]:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
@@ -63,7 +64,7 @@ class Stepper:
         counts = dict(zip(counts, totals))
         batches = self.as_many_as_others(batches)
         place = self.processes.device
-        sums = torch.zeros(4, dtype=torch.float32 if place.type == "xla" else torch.float64, device=place)
+        sums = torch.zeros(len(Losses._fields), dtype=torch.float32 if place.type == "xla" else torch.float64, device=place)
         for count, batch in enumerate(batches, 1):
             with self.sums_between_processes(last=count == len(batches)):
                 with self.autocast():
@@ -72,7 +73,7 @@ class Stepper:
                 (self.processes.count * (result.mlm / max(1, counts["masked"]) + result.nsp / max(1, counts["pairs"]))).backward()
             sums += torch.stack([value.detach().to(sums.dtype) for value in result])
             device.flush(place)
-        norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.pretrain.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.max_grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self.unread.append(Measured(number, numbers, counts, torch.cat([sums, norm.to(sums.dtype)[None]])))
         return int(counts["tokens"]), stop > 0
@@ -102,7 +103,7 @@ class Stepper:
         total, unread, self.unread = Sums(), self.unread, []
         for measured, values in zip(unread, torch.stack([m.values for m in unread]).tolist() if unread else []):
             *own, self.norm = values
-            sums = Sums(**dict(zip(("mlm", "mlm_correct", "nsp", "nsp_correct"), self.processes.total(own))), **measured.counts)
+            sums = Sums(**dict(zip(Losses._fields, self.processes.total(own))), **measured.counts)
             loss = sums.mlm / max(1, sums.masked)
             if what := self.gone_wrong(loss):
                 raise UserError(
@@ -116,7 +117,7 @@ class Stepper:
     def gone_wrong(self, loss: float) -> str | None:
         if not (math.isfinite(self.norm) and math.isfinite(loss)):
             return f"the loss is {loss:.4g}, the gradient {self.norm:.4g}"
-        limit, mean = self.pretrain.loss_spike, sum(self.recent) / max(1, len(self.recent))
+        limit, mean = self.settings.loss_spike, sum(self.recent) / max(1, len(self.recent))
         if limit is not None and len(self.recent) == SPIKE_WINDOW and loss > limit * mean:
             return f"the loss is {loss:.4g}, {limit} times the mean of {SPIKE_WINDOW} steps is {limit * mean:.4g}"
         return None

@@ -1,0 +1,63 @@
+"""What is to be trained, and with what: the one argument of the trainer.
+
+The keys that training reads of params.yaml, as it needs them; wwm/params/training.py says what each of them means.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from wwm.training.device import Processes
+
+
+class Phase(Protocol):
+    max_seq_length: int
+    steps: int
+    batch_size: int
+    micro_batch: int | None
+    optimizer: Literal["adamw", "lamb"]
+    learning_rate: float
+    warmup_steps: int
+    train: Literal["all", "mlm_head"] | None
+
+
+class Settings(Protocol):
+    """Of all models: the section `pretrain`."""
+
+    weight_decay: float
+    adam_betas: list[float]
+    adam_epsilon: float
+    correct_bias: bool
+    max_grad_norm: float
+    precision: Literal["fp32", "bf16"]
+    gradient_checkpointing: bool
+    compile: bool
+    loss_spike: float | None
+    fsdp: bool
+    log_every: int
+    evaluate_every: int
+    heldout_examples: int
+    checkpoint_every: int
+
+
+class Log(Protocol):
+    """A run of wwm/track."""
+
+    def log(self, metrics: dict, step: int | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model and its phases. `scratch` holds its checkpoints while it is trained."""
+
+    name: str
+    seed: int
+    threads: int
+    settings: Settings
+    phases: Sequence[Phase]
+    init: Path  # the model that it starts from
+    examples: Path  # a folder of shards for each length
+    scratch: Path
+    log: Log
+    processes: Processes
