@@ -1,6 +1,7 @@
 """transformers 4.50.3's collator for whole word masking, timed in an environment of its own, which has that version.
 
-FOLDER/python collator.py EXAMPLES VOCAB    EXAMPLES: JSON lines with input_ids and chinese_ref; prints tokens and the best seconds of CPU
+FOLDER/python collator.py EXAMPLES VOCAB    EXAMPLES: JSON lines with input_ids and chinese_ref; prints tokens and the
+                                            best seconds of CPU
 """
 
 import json

@@ -1,10 +1,12 @@
 """Speed of making examples out of text: what bounds it on one core beside peers, then the stages at several sizes.
 
-python -m bench.data FOLDER [--megabytes 10 100 300] [--processes 1 2]    FOLDER has *.txt: a paragraph a line, a blank line between documents
+python -m bench.data FOLDER [--megabytes 10 100 300] [--processes 1 2]    FOLDER has *.txt: a paragraph a line, a blank
+                                                                          line between documents
 
-The first table, on the smallest size: each line is measured `--repeats` times, in turn with its peer, and has the best time
-of each in seconds of CPU; the ratio is of these. The peer of masking is installed in scratch/bench. The second table: the
-stages as a user runs them. Segmenter and vocabulary are the project's (`dvc repro segmenter vocab`) or named by options.
+The first table, on the smallest size: each line is measured `--repeats` times, in turn with its peer, and has the best
+time of each in seconds of CPU; the ratio is of these. The peer of masking is installed in scratch/bench. The second
+table: the stages as a user runs them. Segmenter and vocabulary are the project's (`dvc repro segmenter vocab`) or named
+by options.
 """
 
 import argparse
@@ -32,9 +34,17 @@ WORK = Path("scratch/bench")
 PEER = "transformers==4.50.3"
 
 
-def main(folder: Path, megabytes: list[float], processes: list[int], repeats: int, segmenter_folder: Path, vocabulary: Path) -> None:
+def main(
+    folder: Path, megabytes: list[float], processes: list[int], repeats: int, segmenter_folder: Path, vocabulary: Path
+) -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, ", end="")
-    print(", ".join(f"{name} {version(name)}" for name in ("tokenizers", "ltp-extension", "numba", "pyarrow", "rensa", "distributed")), "\n")
+    print(
+        ", ".join(
+            f"{name} {version(name)}"
+            for name in ("tokenizers", "ltp-extension", "numba", "pyarrow", "rensa", "distributed")
+        ),
+        "\n",
+    )
     one_core(documents(folder, min(megabytes) * 1e6), repeats, segmenter_folder, vocabulary)
     runs = [
         run
@@ -69,13 +79,17 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
     tokens, lower_case = vocab.load(str(vocabulary))
     tokenizer = vocabulary.build(tokens, lower_case)
     lists = pa.list_(pa.int32())
-    table = pa.table({"text": texts, "sentence_ends": pa.array(sentence_ends, lists), "word_ends": pa.array(word_ends, lists)})
+    table = pa.table(
+        {"text": texts, "sentence_ends": pa.array(sentence_ends, lists), "word_ends": pa.array(word_ends, lists)}
+    )
     mask.tokenize(table.slice(0, 2), tokenization.CorpusTokenizer(tokenizer), tokens, "whole_word")  # compiles
     pieces = mask.tokenize(table, tokenization.CorpusTokenizer(tokenizer), tokens, "whole_word")
     tokenizing = in_turn(
         repeats,
         {
-            "tokenize and find units": lambda: mask.tokenize(table, tokenization.CorpusTokenizer(tokenizer), tokens, "whole_word"),
+            "tokenize and find units": lambda: mask.tokenize(
+                table, tokenization.CorpusTokenizer(tokenizer), tokens, "whole_word"
+            ),
             "peer: tokenizers encode_batch, ids and offsets read out": lambda: read_out(tokenizer, texts),
         },
     )
@@ -83,24 +97,48 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
     rates = {}
     for pairs in (True, False):
         for length, most in ((128, 20), (512, 77)):
-            settings = {"masked_lm_prob": 0.15, "max_predictions_per_seq": most, "random_token": "vocabulary", "unit": "whole_word", "masking": "static"}
+            settings = {
+                "masked_lm_prob": 0.15,
+                "max_predictions_per_seq": most,
+                "random_token": "vocabulary",
+                "unit": "whole_word",
+                "masking": "static",
+            }
             settings |= {"max_seq_length": length, "short_seq_prob": 0.1, "next_sentence_prediction": pairs}
             written = write(pieces, tokens, settings)  # compiles
             (seconds,) = in_turn(repeats, {"": lambda: write(pieces, tokens, settings)}).values()  # noqa: B023 called at once
-            rates[f"examples, masks and writing at {length}, {'sentence pairs' if pairs else 'full sentences'}"] = written / seconds, seconds
+            rates[f"examples, masks and writing at {length}, {'sentence pairs' if pairs else 'full sentences'}"] = (
+                written / seconds,
+                seconds,
+            )
             if pairs:
                 peer_seconds, peer_tokens = collator(pieces, tokens, settings, vocabulary)
-                rates[f"peer: {PEER}, DataCollatorForWholeWordMask at {length}, of examples at hand"] = peer_tokens / peer_seconds, peer_seconds
+                rates[f"peer: {PEER}, DataCollatorForWholeWordMask at {length}, of examples at hand"] = (
+                    peer_tokens / peer_seconds,
+                    peer_seconds,
+                )
 
     print("| one core | seconds | MB/s | tokens/s | times its peer |\n|---|---|---|---|---|")
     for group in (segmenting, tokenizing):
         peer = list(group.values())[-1]
         for name, seconds in group.items():
             ratio = "" if name.startswith("peer") else f"{peer / seconds:.2f}"
-            print(f"| {name} | {seconds:.2f} | {size / seconds:.2f} | {len(pieces.ids) / seconds / 1e6:.2f}M | {ratio} |")
+            print(
+                f"| {name} | {seconds:.2f} | {size / seconds:.2f} | {len(pieces.ids) / seconds / 1e6:.2f}M | {ratio} |"
+            )
     for name, (rate, seconds) in rates.items():
-        peer = next((other for key, (other, _) in rates.items() if key.startswith("peer") and f"at {name.split(' at ')[1].split(',')[0]}," in key), None)
-        print(f"| {name} | {seconds:.3f} | | {rate / 1e6:.2f}M | {'' if name.startswith('peer') else f'{rate / peer:.0f}'} |")
+        peer = next(
+            (
+                other
+                for key, (other, _) in rates.items()
+                if key.startswith("peer") and f"at {name.split(' at ')[1].split(',')[0]}," in key
+            ),
+            None,
+        )
+        print(
+            f"| {name} | {seconds:.3f} | | {rate / 1e6:.2f}M |"
+            f" {'' if name.startswith('peer') else f'{rate / peer:.0f}'} |"
+        )
 
 
 def documents(folder: Path, size: float) -> list[str]:
@@ -150,10 +188,19 @@ def collator(pieces: mask.Pieces, tokens: list[str], settings: dict, vocabulary:
     """(seconds of CPU, tokens) of the peer's masking, on 1,000 of the same examples."""
     python = WORK / "peer/bin/python"
     if not python.exists():
-        wheels = ["--find-links", os.environ["PIP_FIND_LINKS"]] if "PIP_FIND_LINKS" in os.environ else ["--torch-backend", "cpu"]
-        for command in (["venv", "--quiet", WORK / "peer"], ["pip", "install", "--quiet", "--python", python, *wheels, PEER, "torch==2.13.0"]):
+        wheels = (
+            ["--find-links", os.environ["PIP_FIND_LINKS"]]
+            if "PIP_FIND_LINKS" in os.environ
+            else ["--torch-backend", "cpu"]
+        )
+        for command in (
+            ["venv", "--quiet", WORK / "peer"],
+            ["pip", "install", "--quiet", "--python", python, *wheels, PEER, "torch==2.13.0"],
+        ):
             subprocess.run([sys.executable, "-m", "uv", *command], check=True)
-    examples = mask.make_examples(pieces, tokens, settings | {"masking": "dynamic"}, np.random.default_rng(1)).slice(0, 1000)
+    examples = mask.make_examples(pieces, tokens, settings | {"masking": "dynamic"}, np.random.default_rng(1)).slice(
+        0, 1000
+    )
     with open(WORK / "examples.jsonl", "w") as stream:
         for row in examples.select(["input_ids", "unit_begins"]).to_pylist():
             inside = [position for position, begins in enumerate(row["unit_begins"]) if not begins]
@@ -164,7 +211,9 @@ def collator(pieces: mask.Pieces, tokens: list[str], settings: dict, vocabulary:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[10, 100, 300])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])

@@ -1,10 +1,12 @@
-"""Speed of fine-tuning, beside transformers' Trainer as its run_glue example uses it: every input padded to max_seq_length.
+"""Speed of fine-tuning, beside transformers' Trainer as its run_glue example uses it: every input padded to
+max_seq_length.
 
-python -m bench.finetune MODEL TASK [--data data/tasks/TASK] [--split-dev]    MODEL: a model's folder; TASK: of the table, with one text or two
+python -m bench.finetune MODEL TASK [--data data/tasks/TASK] [--split-dev]    MODEL: a model's folder; TASK: of the
+                                                                              table, with one text or two
 
-Both train on the same examples with the same seeds, rate, warm-up and batch, each in a process of its own, one seed after the
-other by turns, and score the same dev set; the peer has its own AdamW, which corrects its bias. Times are those of training
-and of scoring, without loading. Tokens are real ones.
+Both train on the same examples with the same seeds, rate, warm-up and batch, each in a process of its own, one seed
+after the other by turns, and score the same dev set; the peer has its own AdamW, which corrects its bias. Times are
+those of training and of scoring, without loading. Tokens are real ones.
 """
 
 import argparse
@@ -29,7 +31,18 @@ from wwm.training import device
 PEER = "peer: transformers' Trainer, padded to the length"
 
 
-def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int, examples: int, scored: int, epochs: int, batch: int, **rest) -> None:
+def main(
+    model: Path,
+    task: str,
+    data: Path | None,
+    split_dev: bool,
+    length: int,
+    examples: int,
+    scored: int,
+    epochs: int,
+    batch: int,
+    **rest,
+) -> None:
     found = splits.load_task(data or Path("data/tasks", task), table.named_task(task), split_dev, examples, scored)
     parts = {split: found.splits[split].examples for split in ("train", "dev")}
     job = classifier.Classification(model, tokenization.load(model), parts, found.labels, length, "accuracy")
@@ -38,8 +51,14 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
     threads = rest["threads"]
     if torch.cuda.device_count() > 1:
         raise SystemExit("the peer would spread its batch over all GPUs: set CUDA_VISIBLE_DEVICES=0")
-    print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}, accelerate {version('accelerate')}")
+    print(
+        torch.cuda.get_device_name(place) if place.type == "cuda" else f"{platform.machine()}, {threads} threads",
+        end="; ",
+    )
+    print(
+        f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')},"
+        f" accelerate {version('accelerate')}"
+    )
     times, scores = {"ours": [], PEER: []}, {"ours": [], PEER: []}
     workers = {name: ProcessPoolExecutor(1, get_context("spawn"), set_up, (threads,)) for name in times}
     for seed in range(rest["seeds"]):
@@ -50,15 +69,21 @@ def main(model: Path, task: str, data: Path | None, split_dev: bool, length: int
             scores[name].append(score)
     lengths = job.lengths["train"]
     print(
-        f"{task}: {len(lengths):,} examples to train on, {epochs} epochs, batches of {batch}, length {length}, of which {lengths.mean() / length:.2f} is used; "
-        f"{len(job.lengths['dev']):,} to score; {rest['precision']}\n"
+        f"{task}: {len(lengths):,} examples to train on, {epochs} epochs, batches of {batch}, length {length}, of which"
+        f" {lengths.mean() / length:.2f} is used; {len(job.lengths['dev']):,} to score; {rest['precision']}\n"
     )
-    print("| | seconds a seed | best | real tokens/s | times the peer | accuracy, mean of seeds | each |\n|---|---|---|---|---|---|---|")
+    print(
+        "| | seconds a seed | best | real tokens/s | times the peer | accuracy, mean of seeds | each"
+        " |\n|---|---|---|---|---|---|---|"
+    )
     tokens = epochs * lengths.sum() + job.lengths["dev"].sum()
     for name, each in times.items():
         ratio = np.median(times[PEER]) / np.median(each)
         shown = " ".join(f"{score:.1f}" for score in scores[name])
-        print(f"| {name} | {np.median(each):.1f} | {min(each):.1f} | {tokens / np.median(each):,.0f} | {ratio:.2f} | {np.mean(scores[name]):.2f} | {shown} |")
+        print(
+            f"| {name} | {np.median(each):.1f} | {min(each):.1f} | {tokens / np.median(each):,.0f} | {ratio:.2f} |"
+            f" {np.mean(scores[name]):.2f} | {shown} |"
+        )
 
 
 def ours(job, how, seed: int, place, threads: int) -> tuple[float, float]:
@@ -101,7 +126,14 @@ def rows(data: classifier.Encoded, length: int) -> list[dict]:
     made = []
     for ids, types, label in zip(data.ids, data.types, data.labels):
         rest = [0] * (length - len(ids))
-        made.append({"input_ids": [*ids, *rest], "token_type_ids": [*types, *rest], "attention_mask": [1] * len(ids) + rest, "labels": int(label)})
+        made.append(
+            {
+                "input_ids": [*ids, *rest],
+                "token_type_ids": [*types, *rest],
+                "attention_mask": [1] * len(ids) + rest,
+                "labels": int(label),
+            }
+        )
     return made
 
 

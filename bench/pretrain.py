@@ -2,11 +2,11 @@
 
 python -m bench.pretrain SHARDS --vocabulary VOCAB [--length 128] [--full-rows]    SHARDS: data/mask/SET/LENGTH/train
 
-Every variant takes the same steps in a process of its own, one after the other, round by round; the table has the sum of the
-steps' medians over the rounds, and what it is of the peer's. `ours` is the training loop itself, loading included. The peer
-is transformers' own model with its Trainer: padded rows, logits at every position, its fused AdamW. Tokens are real ones;
-padding is none. `--full-rows` takes only examples that fill a row. On a GPU: --layers 12 --hidden 768 --batch 384
---precision bf16, and --profile FILE for a table of what the time goes to.
+Every variant takes the same steps in a process of its own, one after the other, round by round; the table has the sum
+of the steps' medians over the rounds, and what it is of the peer's. `ours` is the training loop itself, loading
+included. The peer is transformers' own model with its Trainer: padded rows, logits at every position, its fused AdamW.
+Tokens are real ones; padding is none. `--full-rows` takes only examples that fill a row. On a GPU: --layers 12 --hidden
+768 --batch 384 --precision bf16, and --profile FILE for a table of what the time goes to.
 """
 
 import argparse
@@ -38,13 +38,26 @@ WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
 
 
-def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: int, micro_batch: int, steps: int, rounds: int, **rest) -> None:
+def main(
+    shards: Path,
+    vocabulary: Path,
+    length: int,
+    full_rows: bool,
+    batch: int,
+    micro_batch: int,
+    steps: int,
+    rounds: int,
+    **rest,
+) -> None:
     threads, precision, profile = rest["threads"], rest["precision"], rest["profile"]
     set_up(threads)
     place, micro_batch = device.pick(), min(micro_batch, batch)
     if batch % micro_batch:
         raise SystemExit(f"--batch {batch} is no multiple of --micro-batch {micro_batch}, and the peer would take less")
-    print(f"{torch.cuda.get_device_name(place) if place.type == 'cuda' else f'{platform.machine()}, {threads} threads'}; ", end="")
+    print(
+        torch.cuda.get_device_name(place) if place.type == "cuda" else f"{platform.machine()}, {threads} threads",
+        end="; ",
+    )
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {version('transformers')}")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -66,16 +79,25 @@ def main(shards: Path, vocabulary: Path, length: int, full_rows: bool, batch: in
         sums = run.sums()
     fill = sums.tokens / sums.positions
     print(
-        f"{rest['layers']} layers x {rest['hidden']}, length {length}, batches of {batch} in passes of {micro_batch} rows, {precision}, "
-        f"dropout {rest['dropout']}; padded rows are {fill:.2f} full\n"
+        f"{rest['layers']} layers x {rest['hidden']}, length {length}, batches of {batch} in passes of {micro_batch}"
+        f" rows, {precision}, dropout {rest['dropout']}; padded rows are {fill:.2f} full\n"
     )
-    print("| | seconds a step | real tokens/s | times the peer | times the peer x fill | MFU | GPU memory, GiB |\n|---|---|---|---|---|---|---|")
-    flops, peak = model.training_flops(config, sums.tokens, sums.squares, sums.masked), device.peak_flops(place, precision)
+    print(
+        "| | seconds a step | real tokens/s | times the peer | times the peer x fill | MFU | GPU memory, GiB"
+        " |\n|---|---|---|---|---|---|---|"
+    )
+    flops, peak = (
+        model.training_flops(config, sums.tokens, sums.squares, sums.masked),
+        device.peak_flops(place, precision),
+    )
     for name, seconds in times.items():
         ratio = times[PEER] / seconds
         held = f"{memory[name] / 2**30:.1f}" if place.type == "cuda" else ""
         mfu = f"{flops / seconds / peak:.1%}" if peak else ""
-        print(f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} | {mfu} | {held} |")
+        print(
+            f"| {name} | {seconds / steps:.3f} | {sums.tokens / seconds:,.0f} | {ratio:.2f} | {ratio * fill:.2f} |"
+            f" {mfu} | {held} |"
+        )
 
 
 def set_up(threads: int) -> None:
@@ -87,7 +109,12 @@ def set_up(threads: int) -> None:
 
 def save_model(folder: Path, vocabulary: Path, layers: int, hidden: int, dropout: float) -> BertConfig:
     entries = len(list(files.lines(vocabulary)))
-    size = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": hidden // 64, "intermediate_size": 4 * hidden}
+    size = {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": hidden // 64,
+        "intermediate_size": 4 * hidden,
+    }
     config = BertConfig(vocab_size=entries, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, **size)
     BertForPreTraining(config).save_pretrained(folder)
     (folder / "vocab.txt").write_bytes(vocabulary.read_bytes())
@@ -101,7 +128,10 @@ def select(shards: Path, out: Path, length: int, full_rows: bool, count: int) ->
     if full_rows:
         table = table.filter(pc.equal(pc.list_value_length(table["input_ids"]), length))
     if len(table) < count:
-        raise SystemExit(f"{shards} has {len(table):,} such examples, {count:,} are needed; take fewer steps, a smaller batch or more text")
+        raise SystemExit(
+            f"{shards} has {len(table):,} such examples, {count:,} are needed; take fewer steps, a smaller batch or"
+            " more text"
+        )
     table = table.take(np.sort(np.random.default_rng(1).permutation(len(table))[:count])).combine_chunks()
     out.mkdir(parents=True)
     with pa.OSFile(str(out / "00000.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -109,7 +139,18 @@ def select(shards: Path, out: Path, length: int, full_rows: bool, count: int) ->
 
 
 class Bench:
-    def __init__(self, root: Path, vocabulary: Path, length: int, batch: int, micro_batch: int, steps: int, threads: int, precision: str, compile: bool):
+    def __init__(
+        self,
+        root: Path,
+        vocabulary: Path,
+        length: int,
+        batch: int,
+        micro_batch: int,
+        steps: int,
+        threads: int,
+        precision: str,
+        compile: bool,
+    ):
         self.root, self.length, self.batch, self.micro_batch, self.steps = root, length, batch, micro_batch, steps
         self.threads, self.precision, self.compile = threads, precision, compile
         self.vocabulary = vocabulary
@@ -136,12 +177,16 @@ class Bench:
             "torch's dropout": lambda: self.ours(mock.patch.object(dropout, "use_in", lambda _: None)),
             "memory given back": lambda: self.ours(mock.patch.object(device, "set_up_cpu", torch.set_num_threads)),
         }
-        flash = {"no flash-attn": lambda: self.ours(mock.patch.object(model, "is_flash_attn_2_available", lambda: False))}
+        flash = {
+            "no flash-attn": lambda: self.ours(mock.patch.object(model, "is_flash_attn_2_available", lambda: False))
+        }
         return {
             PEER: self.peer,
             "ours": self.ours,
             **(compiled if self.compile else {}),
-            "rows not packed": lambda: self.ours(mock.patch.object(loader, "first_fit", lambda lengths, capacity: np.arange(len(lengths)))),
+            "rows not packed": lambda: self.ours(
+                mock.patch.object(loader, "first_fit", lambda lengths, capacity: np.arange(len(lengths)))
+            ),
             "head at every position": lambda: self.ours(mock.patch.object(model.Pretraining, "forward", dense)),
             "optimizer not fused": lambda: self.ours(mock.patch.object(optim.torch.optim.AdamW, "__init__", unfused)),
             "not read ahead": lambda: self.ours(mock.patch.object(trainer, "ThreadPoolExecutor", Now)),
@@ -241,15 +286,21 @@ class Bench:
     def sums(self):
         """Of the timed steps, in padded rows."""
         examples = self.examples()
-        found = [examples.example(number) for number in examples.numbers(0, self.batch * self.steps)[WARM_UP * self.batch :]]
+        found = [
+            examples.example(number) for number in examples.numbers(0, self.batch * self.steps)[WARM_UP * self.batch :]
+        ]
         lengths = np.array([len(example["input_ids"]) for example in found])
         masked = sum(len(example["masked_lm_ids"]) for example in found)
-        return SimpleNamespace(tokens=lengths.sum(), squares=(lengths**2).sum(), masked=masked, positions=len(found) * self.length)
+        return SimpleNamespace(
+            tokens=lengths.sum(), squares=(lengths**2).sum(), masked=masked, positions=len(found) * self.length
+        )
 
 
 def padded(some: list[dict], length: int) -> dict[str, torch.Tensor]:
     """What a collator of transformers makes: rows of `length`, labels at every position."""
-    arrays = {name: np.zeros((len(some), length), np.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
+    arrays = {
+        name: np.zeros((len(some), length), np.int64) for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
     labels = np.full((len(some), length), -100)
     for row, example in enumerate(some):
         size = len(example["input_ids"])
@@ -268,12 +319,16 @@ def padded(some: list[dict], length: int) -> dict[str, torch.Tensor]:
 def dense(self, batch: dict[str, torch.Tensor]) -> model.Losses:
     """The head at every position, as transformers has it."""
     hidden = self.hidden_states(batch)
-    labels = torch.full((len(hidden),), loader.IGNORED, device=hidden.device).index_put((batch["masked_positions"],), batch["masked_ids"])
+    labels = torch.full((len(hidden),), loader.IGNORED, device=hidden.device).index_put(
+        (batch["masked_positions"],), batch["masked_ids"]
+    )
     mlm = model.summed(self.bert.cls.predictions(hidden).float(), labels)
     if not len(batch["next_sentence_labels"]):
         return model.Losses(*mlm, *(torch.zeros_like(value) for value in mlm))
     pooled = self.bert.bert.pooler(hidden[batch["cls_positions"]][:, None])
-    return model.Losses(*mlm, *model.summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"]))
+    return model.Losses(
+        *mlm, *model.summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
+    )
 
 
 ADAMW = torch.optim.AdamW.__init__
@@ -305,8 +360,13 @@ def nothing():
 
 
 def profiled(run: Bench, path: Path) -> None:
-    """The kernels by time of ours, and a trace for chrome://tracing or Perfetto beside the table; of the steps that are timed."""
-    activities = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+    """The kernels by time of ours, and a trace for chrome://tracing or Perfetto beside the table; of the steps that are
+    timed.
+    """
+    activities = [
+        torch.profiler.ProfilerActivity.CPU,
+        *([torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else []),
+    ]
     timed = torch.profiler.schedule(wait=WARM_UP - 1, warmup=1, active=run.steps - WARM_UP)
     with torch.profiler.profile(activities=activities, schedule=timed) as found:
         run.ours(compiled=run.compile, each_step=found.step)

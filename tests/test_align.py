@@ -110,12 +110,20 @@ def test_units_are_the_finest_grouping_that_the_three_rules_allow(case):
     assert joined == sum(int(lengths[min(w) : max(w) + 1].sum()) for w in words if len(w) > 1)
 
 
-@given(st.lists(st.text(st.sampled_from("使用语言模型T恤12９９ 　\u200c한é😀[MASK]a"), min_size=1, max_size=6), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.text(st.sampled_from("使用语言模型T恤12９９ 　\u200c한é😀[MASK]a"), min_size=1, max_size=6),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_every_piece_has_a_unit_and_no_word_is_in_two(words):
     encoding = TOKENIZER.encode("".join(words), add_special_tokens=False)
     starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
     word_ends = np.cumsum([len(word) for word in words])
-    begins, _ = align.units(starts, ends, np.array([token.startswith("##") for token in encoding.tokens], bool), word_ends)
+    begins, _ = align.units(
+        starts, ends, np.array([token.startswith("##") for token in encoding.tokens], bool), word_ends
+    )
     assert len(begins) == len(encoding.ids) and (not len(begins) or begins[0])
     unit = np.cumsum(begins)
     for word_start, word_end in zip([0, *word_ends], word_ends):

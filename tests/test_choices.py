@@ -1,4 +1,6 @@
-"""A name that code does not know is a bug, and never taken for another name: every choice of params.yaml is matched in full."""
+"""A name that code does not know is a bug, and never taken for another name: every choice of params.yaml is matched in
+full.
+"""
 
 import pytest
 import torch
@@ -8,7 +10,13 @@ from wwm.masks import masking
 from wwm.training import device
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "字"]
-SETTINGS = {"unit": "whole_word", "random_token": "vocabulary", "ngram_probs": [1.0], "masked_lm_prob": 0.15, "max_predictions_per_seq": 5}
+SETTINGS = {
+    "unit": "whole_word",
+    "random_token": "vocabulary",
+    "ngram_probs": [1.0],
+    "masked_lm_prob": 0.15,
+    "max_predictions_per_seq": 5,
+}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from wwm import cloze
 from wwm.text import tokenization
 
 ROOT = Path(__file__).parent.parent
-NEWS = [["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "probability", "。"], ["社会主义核心", "，", "１９９８ ", "年", " 新年", "！"]]
+NEWS = [
+    ["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的", "probability", "。"],
+    ["社会主义核心", "，", "１９９８ ", "年", " 新年", "！"],
+]
 REVIEW = [["早餐", "豐富", "，", "T恤", "也", "好看", "👍"], ["iPhone", "12", "!"]]
 
 
@@ -22,23 +25,40 @@ def document(source, *segmented):
     words = [word for sentence in segmented for word in sentence]
     sentence_ends = np.cumsum([len("".join(sentence)) for sentence in segmented]).tolist()
     word_ends = np.cumsum([len(word) for word in words]).tolist()
-    return {"id": source, "source": source, "text": "".join(words), "sentence_ends": sentence_ends, "word_ends": word_ends}
+    return {
+        "id": source,
+        "source": source,
+        "text": "".join(words),
+        "sentence_ends": sentence_ends,
+        "word_ends": word_ends,
+    }
 
 
 def test_words_are_of_one_to_four_chinese_characters_without_white_space():
-    found = [(text, [text[start:end] for start, end in words]) for text, words in cloze.sentences(document("news", *NEWS))]
+    found = [
+        (text, [text[start:end] for start, end in words]) for text, words in cloze.sentences(document("news", *NEWS))
+    ]
     assert found == [
         ("使用语言模型来预测下一个词的probability。", ["使用", "语言", "模型", "来", "预测", "下", "一个", "词", "的"]),
         ("社会主义核心，１９９８ 年 新年！", ["年", "新年"]),
     ]
-    assert [words for _, words in cloze.sentences(document("reviews", *REVIEW))] == [[(0, 2), (2, 4), (7, 8), (8, 10)], []]
+    assert [words for _, words in cloze.sentences(document("reviews", *REVIEW))] == [
+        [(0, 2), (2, 4), (7, 8), (8, 10)],
+        [],
+    ]
 
 
 def test_every_source_gives_the_same_number_of_sentences():
     documents = [document("news", *NEWS), document("news", *NEWS), document("reviews", *REVIEW)]
     questions, left_out = cloze.draw(documents, ["news", "reviews"], 3, 100, np.random.default_rng(0))
-    assert [(question.source, question.text) for question in questions] == [("news", "".join(NEWS[0])), ("reviews", "".join(REVIEW[0]))]
-    assert left_out == {"too_long": 0.0, "no_chinese_word": 0.2}  # five were looked at: the third of news was the last it needed
+    assert [(question.source, question.text) for question in questions] == [
+        ("news", "".join(NEWS[0])),
+        ("reviews", "".join(REVIEW[0])),
+    ]
+    assert left_out == {
+        "too_long": 0.0,
+        "no_chinese_word": 0.2,
+    }  # five were looked at: the third of news was the last it needed
 
 
 def test_a_sentence_that_is_too_long_is_left_out_and_counted():
@@ -89,14 +109,32 @@ def test_a_character_that_the_vocabulary_lacks_is_never_right(folder):
 def test_a_word_is_right_when_all_of_its_pieces_are():
     question = cloze.Question("news", "早餐豐富", 0, 2)
     answers = [cloze.Answer(question, [True, False], [True, True]), cloze.Answer(question, [True, True], [True, True])]
-    assert cloze.figures(answers) == {"words": 2, "pieces": 4, "piece_accuracy": 75.0, "piece_top5": 100.0, "word_accuracy": 50.0}
-    assert cloze.figures([]) == {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
+    assert cloze.figures(answers) == {
+        "words": 2,
+        "pieces": 4,
+        "piece_accuracy": 75.0,
+        "piece_top5": 100.0,
+        "word_accuracy": 50.0,
+    }
+    assert cloze.figures([]) == {
+        "words": 0,
+        "pieces": 0,
+        "piece_accuracy": None,
+        "piece_top5": None,
+        "word_accuracy": None,
+    }
 
 
 def test_a_checkpoint_without_its_mlm_head_is_named(folder):
     tensors = load_file(folder / "model.safetensors")
-    save_file({name: tensor for name, tensor in tensors.items() if "cls.predictions.transform" not in name}, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match="models/bert has no trained MLM head: cls.predictions.transform.LayerNorm.bias, "):
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if "cls.predictions.transform" not in name},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(
+        ValueError, match="models/bert has no trained MLM head: cls.predictions.transform.LayerNorm.bias, "
+    ):
         cloze.load(folder)
 
 

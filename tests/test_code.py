@@ -8,7 +8,10 @@ from wwm.common import code
 
 TOY = {
     "__init__.py": '"""A docstring changes nothing."""',
-    "stage.py": "import numpy\n\nfrom wwm import one\n\n\ndef main():\n    from wwm.room import two\n    from wwm.track import run\n",
+    "stage.py": (
+        "import numpy\n\nfrom wwm import one\n\n\ndef main():\n    from wwm.room import two\n    from wwm.track import"
+        " run\n"
+    ),
     "one.py": "import wwm.room.three\n\nTABLE = 'table.csv'\n",
     "other.py": "from wwm import stage\n",
     "room/__init__.py": "",
@@ -63,4 +66,7 @@ def test_package_counts_once_it_has_code(toy):
 
 def test_scratch_is_keyed_by_the_code_that_makes_what_lies_there(toy):
     assert changes_the_key(toy / "room/three.py") and changes_the_key(toy / "stage.py")
-    assert not any(changes_the_key(toy / name) for name in ("other.py", "room/four.py", "track/__init__.py", "common/errors.py", "common/hub.py"))
+    assert not any(
+        changes_the_key(toy / name)
+        for name in ("other.py", "room/four.py", "track/__init__.py", "common/errors.py", "common/hub.py")
+    )

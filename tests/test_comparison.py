@@ -23,8 +23,16 @@ def test_seeds_pair_up_by_their_number():
     finetuned.save(finetuned.result("base", "mine", {"dev": [99, 10, 20, 30, 40]}, first_seed=1))
     finetuned.save(finetuned.result("other", "mine", {"dev": [11, 22, 33, 44, 99]}, first_seed=2))
     _, [base, other] = seed_rows(["base", "other"], ["mine"])
-    assert other["against base"] == "+2.50" and other["95 % interval"] == "+0.45 to +4.55" and other["p"] == other["p (Holm)"] == "0.030"
-    assert (other["seeds"], other["mean"], other["deviation"]) == ("5", "41.80", "34.26")  # squares 948.64, 392.04, 77.44, 4.84, 3271.84
+    assert (
+        other["against base"] == "+2.50"
+        and other["95 % interval"] == "+0.45 to +4.55"
+        and other["p"] == other["p (Holm)"] == "0.030"
+    )
+    assert (other["seeds"], other["mean"], other["deviation"]) == (
+        "5",
+        "41.80",
+        "34.26",
+    )  # squares 948.64, 392.04, 77.44, 4.84, 3271.84
     assert [base[key] for key in ("against base", "p", "p (Holm)")] == ["baseline", "–", "–"]
 
 
@@ -35,7 +43,14 @@ def test_all_comparisons_are_counted_and_corrected_together_and_dev_is_none_besi
         finetuned.save(finetuned.result(model, "mine", {"dev": scores["dev"] * 2, "test": scores["test"]}))
     table, rows = seed_rows(["base", "a", "b"], ["mine"])
     assert "2 comparisons were made" in table.caption
-    assert [row["against base"] for row in rows] == ["baseline", "not tested", "not tested", "baseline", "+2.50", "+0.25"]
+    assert [row["against base"] for row in rows] == [
+        "baseline",
+        "not tested",
+        "not tested",
+        "baseline",
+        "+2.50",
+        "+0.25",
+    ]
     assert [(row["p"], row["p (Holm)"]) for row in rows[4:]] == [("0.030", "0.061"), ("0.182", "0.182")]
 
 
@@ -43,13 +58,20 @@ def test_every_measure_of_reading_is_a_comparison():
     finetuned.save(finetuned.result("base", "drcd", {"dev": [(1, 2), (2, 3)], "test": [(50, 70), (51, 72)]}))
     finetuned.save(finetuned.result("other", "drcd", {"dev": [(1, 2), (2, 3)], "test": [(52, 71), (55, 75)]}))
     table, rows = seed_rows(["base", "other"], ["drcd"])
-    assert [(row["split"], row["measure"]) for row in rows if row["model"] == "other"] == [("dev", "EM"), ("dev", "F1"), ("test", "EM"), ("test", "F1")]
+    assert [(row["split"], row["measure"]) for row in rows if row["model"] == "other"] == [
+        ("dev", "EM"),
+        ("dev", "F1"),
+        ("test", "EM"),
+        ("test", "F1"),
+    ]
     assert "2 comparisons were made" in table.caption and table.header[0] == "task ‡"
 
 
 def test_what_cannot_be_tested_says_why():
     finetuned.save(finetuned.result("base", "mine", {"dev": [50, 60]}), finetuned.result("one", "mine", {"dev": [70]}))
-    finetuned.save(finetuned.result("same", "mine", {"dev": [50.1, 60.1]}), finetuned.result("alone", "yours", {"dev": [50, 60]}))
+    finetuned.save(
+        finetuned.result("same", "mine", {"dev": [50.1, 60.1]}), finetuned.result("alone", "yours", {"dev": [50, 60]})
+    )
     table, rows = seed_rows(["base", "one", "same", "alone"], ["mine", "yours"])
     told = {row["model"]: (row["deviation"], row["against base"], row["95 % interval"]) for row in rows}
     assert told["one"] == ("n/a (one seed)", "n/a (fewer than two common seeds)", "–")

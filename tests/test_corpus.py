@@ -39,11 +39,15 @@ def project(tmp_path, monkeypatch):
     Path("text").mkdir()
     documents = [f"第{i}篇文章讲的是全词掩码的好处。\n它的第二段更短。" for i in range(20)]
     Path("text/news.txt").write_text("\n\n".join(documents), encoding="utf-8")
-    Path("text/reviews.txt").write_text("\n\n".join(f"这本书我读了{i}遍，很喜欢。" for i in range(20)), encoding="utf-8")
+    Path("text/reviews.txt").write_text(
+        "\n\n".join(f"这本书我读了{i}遍，很喜欢。" for i in range(20)), encoding="utf-8"
+    )
 
 
 def documents(part: str) -> list[dict]:
-    return [row for shard in sorted(Path("data/corpus", part).glob("*.parquet")) for row in pq.read_table(shard).to_pylist()]
+    return [
+        row for shard in sorted(Path("data/corpus", part).glob("*.parquet")) for row in pq.read_table(shard).to_pylist()
+    ]
 
 
 def test_every_document_is_in_one_part_with_its_source_and_the_same_input_gives_the_same_bytes(project):
@@ -104,7 +108,12 @@ def test_empty_source_is_named(project):
 def set_sources(*lines: str, similarity: str = "null") -> None:
     """Puts other entries under corpus.sources of params.yaml."""
     text = Path("params.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(  sources:\n)(?:    .*\n)+", lambda found: found[1] + "".join(f"    {line}\n" for line in lines), text, count=1)
+    text = re.sub(
+        r"(  sources:\n)(?:    .*\n)+",
+        lambda found: found[1] + "".join(f"    {line}\n" for line in lines),
+        text,
+        count=1,
+    )
     Path("params.yaml").write_text(text.replace("similarity: null", f"similarity: {similarity}"), encoding="utf-8")
 
 
@@ -120,9 +129,13 @@ def test_near_duplicate_is_dropped_and_the_first_one_is_kept(project):
     Path("text/news.txt").write_text("\n\n".join(texts), encoding="utf-8")
     set_sources("news: news.txt", similarity="0.8")
     corpus.main()
-    assert counts()["dropped_near_duplicate"] == 1 and LONG in {row["text"] for part in ("train", "heldout") for row in documents(part)}
+    assert counts()["dropped_near_duplicate"] == 1 and LONG in {
+        row["text"] for part in ("train", "heldout") for row in documents(part)
+    }
     set_sources("news: news.txt", similarity="null")
-    Path("params.yaml").write_text(Path("params.yaml").read_text(encoding="utf-8").replace("similarity: 0.8", "similarity: null"), encoding="utf-8")
+    Path("params.yaml").write_text(
+        Path("params.yaml").read_text(encoding="utf-8").replace("similarity: 0.8", "similarity: null"), encoding="utf-8"
+    )
     corpus.main()
     assert "dropped_near_duplicate" not in counts()
 
@@ -137,7 +150,9 @@ def test_documents_that_are_no_language_are_dropped_and_can_be_looked_at(project
 
 
 def test_source_weighs_as_much_as_asked(project):
-    Path("text/many.txt").write_text("\n\n".join(f"第{i}号文件里讲的是当天发生的第{i}件大事。" for i in range(2000)), encoding="utf-8")
+    Path("text/many.txt").write_text(
+        "\n\n".join(f"第{i}号文件里讲的是当天发生的第{i}件大事。" for i in range(2000)), encoding="utf-8"
+    )
     set_sources("many: {files: many.txt, weight: 0.3}", "news: {files: news.txt, weight: 2.5}")
     corpus.main()
     kept = counts()["many.train_documents"] + counts()["many.heldout_documents"]
@@ -157,8 +172,14 @@ def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, e
     import zstandard
 
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[ending]
-    rows = [json.dumps({"title": f"题{i}", "desc": f"题{i}", "content": f"第{i}条新闻的正文在这里。"}, ensure_ascii=False) + "\n" for i in range(20)]
-    Path(f"text/news.json.{ending}").write_bytes(b"".join(compress("".join(part).encode()) for part in (rows[:10], rows[10:])))
+    rows = [
+        json.dumps({"title": f"题{i}", "desc": f"题{i}", "content": f"第{i}条新闻的正文在这里。"}, ensure_ascii=False)
+        + "\n"
+        for i in range(20)
+    ]
+    Path(f"text/news.json.{ending}").write_bytes(
+        b"".join(compress("".join(part).encode()) for part in (rows[:10], rows[10:]))
+    )
     set_sources(f"news: {{files: 'news.json.{ending}', format: news2016zh}}")
     corpus.main()
     assert counts()["documents_read"] == 20
@@ -202,13 +223,20 @@ def test_line_of_50_megabytes_is_dropped_and_counted(project):
 
 def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
     characters = np.random.default_rng(1).integers(0x4E00, 0x9000, size=(400, 500))
-    Path("text/news.txt").write_text("\n\n".join("".join(map(chr, row)) for row in characters.tolist()), encoding="utf-8")
+    Path("text/news.txt").write_text(
+        "\n\n".join("".join(map(chr, row)) for row in characters.tolist()), encoding="utf-8"
+    )
 
     def run(limit: int) -> subprocess.CompletedProcess:
         # A file that may not grow fails as one does on a full disk.
-        command = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        command = (
+            "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            f" resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        )
         command += "from wwm import corpus; from wwm.common import command; command.run(corpus.main)"
-        return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ROOT})
+        return subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ROOT}
+        )
 
     failed = run(100_000)
     assert failed.returncode and "error: no room on the disk of" in failed.stderr and "Traceback" not in failed.stderr
@@ -234,8 +262,14 @@ def test_line_of_json_that_is_wrong_is_named(project, line, message):
 
 
 def test_half_of_a_character_and_lists_of_paragraphs_in_json_are_taken_as_the_text_they_hold(project):
-    rows = ['{"text": "今天天气很好\\ud83d我们去公园"}', '{"text": ["第一段写得很短。", "第二段写得更短。"]}', '{"text": "好的\\ud83d\\ude00，明天再去公园。"}']
-    Path("text/wiki_00").write_text("\n".join([*rows, *(f'{{"text": "第{i}条没有问题的文字。"}}' for i in range(20))]), encoding="utf-8")
+    rows = [
+        '{"text": "今天天气很好\\ud83d我们去公园"}',
+        '{"text": ["第一段写得很短。", "第二段写得更短。"]}',
+        '{"text": "好的\\ud83d\\ude00，明天再去公园。"}',
+    ]
+    Path("text/wiki_00").write_text(
+        "\n".join([*rows, *(f'{{"text": "第{i}条没有问题的文字。"}}' for i in range(20))]), encoding="utf-8"
+    )
     set_sources("wiki: {files: wiki_00, format: wiki2019zh}")
     corpus.main()
     texts = {row["text"] for part in ("train", "heldout") for row in documents(part)}
@@ -253,17 +287,27 @@ def test_document_that_weight_leaves_out_of_one_source_stays_in_another(project)
 def test_shard_is_as_large_with_a_weight_as_without(project):
     set_sources("news: {files: news.txt, weight: 30}")
     text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(re.sub("characters_per_shard: .*", "characters_per_shard: 2000", text), encoding="utf-8")
+    Path("params.yaml").write_text(
+        re.sub("characters_per_shard: .*", "characters_per_shard: 2000", text), encoding="utf-8"
+    )
     corpus.main()
-    sizes = [sum(map(len, pq.read_table(shard)["text"].to_pylist())) for shard in sorted(Path("data/corpus/train").glob("*.parquet"))]
+    sizes = [
+        sum(map(len, pq.read_table(shard)["text"].to_pylist()))
+        for shard in sorted(Path("data/corpus/train").glob("*.parquet"))
+    ]
     assert len(sizes) > 3 and max(sizes) <= 2 * 2000 + 30 * 30
 
 
 def test_fields_of_parquet_and_json_lines_make_the_paragraphs(project):
     rows = [{"q": f"问题{i}是什么？", "a": f"答案{i}是这样的。", "n": i} for i in range(20)]
     pq.write_table(pa.Table.from_pylist(rows), "text/qa.parquet")
-    Path("text/qa.jsonl").write_text("".join(json.dumps(row | {"q": "又一个" + row["q"]}, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    set_sources("p: {files: qa.parquet, format: parquet, fields: [q, a]}", "j: {files: qa.jsonl, format: jsonl, fields: [q, a]}")
+    Path("text/qa.jsonl").write_text(
+        "".join(json.dumps(row | {"q": "又一个" + row["q"]}, ensure_ascii=False) + "\n" for row in rows),
+        encoding="utf-8",
+    )
+    set_sources(
+        "p: {files: qa.parquet, format: parquet, fields: [q, a]}", "j: {files: qa.jsonl, format: jsonl, fields: [q, a]}"
+    )
     corpus.main()
     texts = {row["text"] for part in ("train", "heldout") for row in documents(part)}
     assert {"问题3是什么？\n答案3是这样的。", "又一个问题3是什么？\n答案3是这样的。"} <= texts
@@ -272,7 +316,9 @@ def test_fields_of_parquet_and_json_lines_make_the_paragraphs(project):
 def test_data_set_in_the_layout_of_the_hub_is_read(project, tmp_path):
     hub = tmp_path / "hub/org/name/data"
     hub.mkdir(parents=True)
-    pq.write_table(pa.table({"text": [f"数据集里的第{i}篇。" for i in range(20)]}), hub / "train-00000-of-00001.parquet")
+    pq.write_table(
+        pa.table({"text": [f"数据集里的第{i}篇。" for i in range(20)]}), hub / "train-00000-of-00001.parquet"
+    )
     set_sources(f"set: {{dataset: {hub.parent}, files: 'data/*.parquet', format: parquet, fields: [text]}}")
     corpus.main()
     assert counts()["documents_read"] == 20
@@ -303,5 +349,11 @@ def test_file_is_read_from_a_server(project, monkeypatch, tmp_path):
 
 def test_fields_without_a_format_that_has_them_are_named(project):
     set_sources("news: {files: news.txt, fields: [text]}")
-    with pytest.raises(ValueError, match="corpus.sources.news: `fields` is needed with the formats jsonl and parquet and null with any other, this is text"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "corpus.sources.news: `fields` is needed with the formats jsonl and parquet and null with any other, this"
+            " is text"
+        ),
+    ):
         corpus.main()

@@ -15,7 +15,9 @@ BASE = BertConfig(vocab_size=21128)
 
 
 def test_losses_are_means_over_what_they_are_of():
-    sums = curve.Sums(mlm=6.0, mlm_correct=1, masked=4, nsp=1.5, nsp_correct=2, pairs=3, tokens=30, positions=40, squares=300)
+    sums = curve.Sums(
+        mlm=6.0, mlm_correct=1, masked=4, nsp=1.5, nsp_correct=2, pairs=3, tokens=30, positions=40, squares=300
+    )
     row = curve.point(sums, 1000.0, BASE, None)
     assert (row["mlm_loss"], row["mlm_accuracy"], row["nsp_loss"], row["nsp_accuracy"]) == (1.5, 0.25, 0.5, 2 / 3)
 
@@ -29,7 +31,9 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
     mlm, correct, nsp, nsp_correct, masked = 0.0, 0, 0.0, 0, 0
     for number in numbers:
         example = examples.example(number)
-        inputs = {name: torch.from_numpy(example[name].astype(np.int64))[None] for name in ("input_ids", "token_type_ids")}
+        inputs = {
+            name: torch.from_numpy(example[name].astype(np.int64))[None] for name in ("input_ids", "token_type_ids")
+        }
         with torch.no_grad():
             said = bert(**inputs)
         for position, label in zip(example["masked_lm_positions"].tolist(), example["masked_lm_ids"].tolist()):
@@ -43,7 +47,9 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
 
     settings = SimpleNamespace(precision="fp32", max_grad_norm=1.0, loss_spike=None)
     plain = model.Pretraining(bert)
-    stepper = Stepper("toy", settings, device.Processes(0, 1, torch.device("cpu")), plain, torch.optim.SGD(bert.parameters(), 0.1), [])
+    stepper = Stepper(
+        "toy", settings, device.Processes(0, 1, torch.device("cpu")), plain, torch.optim.SGD(bert.parameters(), 0.1), []
+    )
     stepper.step(1, numbers, examples.batches(numbers, 32, rows=2), stop=False)
     row = curve.point(stepper.read(examples, 32), 1000.0, bert.config, None)
     assert row["mlm_loss"] == pytest.approx(mlm / masked, rel=1e-5) and row["mlm_accuracy"] == correct / masked
@@ -59,7 +65,9 @@ def test_mfu_is_what_real_tokens_cost_over_what_the_device_can_do():
     # Half of the row is padding, which counts for nothing: one example of 256 tokens.
     sums = curve.Sums(tokens=256, positions=512, squares=256**2, masked=38)
     row = curve.point(sums, 1000.0, BASE, 1e12)
-    assert row["fill"] == 0.5 and row["mfu"] == pytest.approx(1000 * model.training_flops(BASE, 256, 256**2, 38) / 256 / 1e12)
+    assert row["fill"] == 0.5 and row["mfu"] == pytest.approx(
+        1000 * model.training_flops(BASE, 256, 256**2, 38) / 256 / 1e12
+    )
     assert curve.point(sums, 1000.0, BASE, None)["mfu"] is None
 
 

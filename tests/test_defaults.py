@@ -25,4 +25,8 @@ def test_a_default_that_can_change_a_byte_lives_in_code_that_dvc_sees():
     """A key absent from params.yaml has no hash in dvc.lock, and the schema is no dep of a stage."""
     found = dict(defaults(Params))
     assert len(found) > 10
-    assert not {key: value for key, value in found.items() if not any(type(value) is type(empty) and value == empty for empty in EMPTY)}
+    assert not {
+        key: value
+        for key, value in found.items()
+        if not any(type(value) is type(empty) and value == empty for empty in EMPTY)
+    }

@@ -13,7 +13,12 @@ from wwm import demo
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory):
     """All of the demo's text, with the tasks of presets/tiny.yaml."""
-    text = Path("presets/tiny.yaml").read_text(encoding="utf-8").replace("articles: 150", "articles: null").replace("reviews: 300", "reviews: null")
+    text = (
+        Path("presets/tiny.yaml")
+        .read_text(encoding="utf-8")
+        .replace("articles: 150", "articles: null")
+        .replace("reviews: 300", "reviews: null")
+    )
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -24,7 +29,10 @@ def laid_out(tmp_path_factory):
 
 
 def examples(folder: Path, task: str, part: str) -> list[dict]:
-    return [json.loads(line) for line in (folder / f"data/tasks/{task}/{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (folder / f"data/tasks/{task}/{part}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_no_review_of_a_dev_or_test_set_is_in_the_text(laid_out):
@@ -34,7 +42,12 @@ def test_no_review_of_a_dev_or_test_set_is_in_the_text(laid_out):
     for part in ("dev", "test"):
         assert not [example for example in examples(laid_out, "reviews", part) if example["text"] in documents]
         # A half of fewer than 20 characters may stand in another review too.
-        halves = [half for example in examples(laid_out, "continuation", part) for half in (example["text_a"], example["text_b"]) if len(half) >= 20]
+        halves = [
+            half
+            for example in examples(laid_out, "continuation", part)
+            for half in (example["text_a"], example["text_b"])
+            if len(half) >= 20
+        ]
         assert len(halves) > 20 and not [half for half in halves if half in text]
     assert any(example["text"] in documents for example in examples(laid_out, "reviews", "train"))
 
@@ -49,25 +62,39 @@ def test_review_that_stands_under_both_labels_is_left_out(laid_out):
 
 def test_the_two_tasks_share_no_review(laid_out):
     for part in ("train", "dev", "test"):
-        reviews = "\n".join(example["text"] for p in ("train", "dev", "test") for example in examples(laid_out, "reviews", p))
-        assert not [example for example in examples(laid_out, "continuation", part) if len(example["text_a"]) >= 20 and example["text_a"] in reviews]
+        reviews = "\n".join(
+            example["text"] for p in ("train", "dev", "test") for example in examples(laid_out, "reviews", p)
+        )
+        assert not [
+            example
+            for example in examples(laid_out, "continuation", part)
+            if len(example["text_a"]) >= 20 and example["text_a"] in reviews
+        ]
 
 
 def test_half_of_the_continuations_are_wrong_and_their_lengths_do_not_tell(laid_out):
     pairs = [example for part in ("train", "dev", "test") for example in examples(laid_out, "continuation", part)]
-    lengths = {label: [len(example["text_b"]) for example in pairs if example["label"] == label] for label in ("yes", "no")}
+    lengths = {
+        label: [len(example["text_b"]) for example in pairs if example["label"] == label] for label in ("yes", "no")
+    }
     assert len(lengths["yes"]) == len(lengths["no"])
     assert abs(np.mean(lengths["yes"]) - np.mean(lengths["no"])) < 8
 
 
 def test_halves_are_cut_at_the_clause_end_nearest_the_middle():
-    assert demo.halves("房间很干净，服务也很热情周到。早餐一般，下次还会再来住的。") == ("房间很干净，服务也很热情周到。", "早餐一般，下次还会再来住的。")
+    assert demo.halves("房间很干净，服务也很热情周到。早餐一般，下次还会再来住的。") == (
+        "房间很干净，服务也很热情周到。",
+        "早餐一般，下次还会再来住的。",
+    )
     assert demo.halves("很好，下次还来。") is None
 
 
 def test_articles_begin_at_the_first_heading_after_running_text():
     heading, byline, text = ["新年", "讲话"], ["（", "江", "泽民", "）"], ["同胞", "们", "：", "新年", "好", "。"]
-    assert demo.group_into_articles([heading, byline, text, text, heading, text]) == [[heading, byline, text, text], [heading, text]]
+    assert demo.group_into_articles([heading, byline, text, text, heading, text]) == [
+        [heading, byline, text, text],
+        [heading, text],
+    ]
 
 
 def test_task_larger_than_the_reviews_is_named():

@@ -37,17 +37,30 @@ def test_the_same_state_of_torchs_generator_drops_the_same_values():
     first, _ = dropout.drawn(torch.Size([5, 7]), 0.1)
     second, _ = dropout.drawn(torch.Size([5, 7]), 0.5)
     torch.set_rng_state(state)
-    assert torch.equal(dropout.drawn(torch.Size([5, 7]), 0.1)[0], first) and torch.equal(dropout.drawn(torch.Size([5, 7]), 0.5)[0], second)
+    assert torch.equal(dropout.drawn(torch.Size([5, 7]), 0.1)[0], first) and torch.equal(
+        dropout.drawn(torch.Size([5, 7]), 0.5)[0], second
+    )
 
 
 @pytest.fixture
 def bert():
     torch.manual_seed(4)
-    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50, "max_position_embeddings": 16}
+    size = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "vocab_size": 50,
+        "max_position_embeddings": 16,
+    }
     return BertModel(BertConfig(**size), add_pooling_layer=False)
 
 
-MASKS = {"none": None, "padding": torch.tensor([[1] * 16, [1] * 9 + [0] * 7]), "packed": torch.ones(2, 1, 16, 16).tril().bool()}
+MASKS = {
+    "none": None,
+    "padding": torch.tensor([[1] * 16, [1] * 9 + [0] * 7]),
+    "packed": torch.ones(2, 1, 16, 16).tril().bool(),
+}
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)

@@ -7,7 +7,9 @@ from wwm.text import duplicates
 
 
 def jaccard(one: str, other: str) -> float:
-    first, second = ({text[i : i + duplicates.SHINGLE] for i in range(len(text) - duplicates.SHINGLE + 1)} for text in (one, other))
+    first, second = (
+        {text[i : i + duplicates.SHINGLE] for i in range(len(text) - duplicates.SHINGLE + 1)} for text in (one, other)
+    )
     return len(first & second) / len(first | second)
 
 
@@ -30,7 +32,10 @@ def test_share_of_equal_entries_estimates_the_similarity_of_the_texts(texts):
     signatures = [duplicates.signature(text, seed=1) for text in texts]
     for i, j in [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (10, 13)]:
         expected = jaccard(texts[i], texts[j])
-        assert abs((signatures[i] == signatures[j]).mean() - expected) <= 4.5 * (expected * (1 - expected) / duplicates.PERMUTATIONS) ** 0.5
+        assert (
+            abs((signatures[i] == signatures[j]).mean() - expected)
+            <= 4.5 * (expected * (1 - expected) / duplicates.PERMUTATIONS) ** 0.5
+        )
 
 
 def test_white_space_makes_no_difference_and_a_long_text_is_taken_in_slices(monkeypatch):

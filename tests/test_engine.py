@@ -17,16 +17,22 @@ from wwm import corpus, engine, mask, segment, segmenter
 from wwm.common import files
 from wwm.text import vocabulary
 
-GOLD = [line.split() for line in ("我们 研究 语言 模型 。", "他們 喜歡 讀 這 本 書 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 。")] * 5
+GOLD = [
+    line.split()
+    for line in ("我们 研究 语言 模型 。", "他們 喜歡 讀 這 本 書 。", "北京 是 中国 的 首都 。", "今天 天气 很 好 。")
+] * 5
 WORDS = np.array(
-    "我们 研究 语言 模型 他們 喜歡 電腦 程式 北京 首都 公园 天气 今天 明天 意思 概率 预测 掩码 文字 历史 新闻 经济 学校 老师 学生 音乐 電影 城市 河流 山川".split()
+    "我们 研究 语言 模型 他們 喜歡 電腦 程式 北京 首都 公园 天气 今天 明天 意思 概率 预测 掩码 文字 历史 新闻 经济 学校"
+    " 老师 学生 音乐 電影 城市 河流 山川".split()
 )
 DOCUMENTS = ["".join(np.random.default_rng(i).choice(WORDS, 20)) + "。" for i in range(120)]
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """presets/tiny.yaml over six files of text, cut into many small shards; a segmenter with a dictionary, and a vocabulary."""
+    """presets/tiny.yaml over six files of text, cut into many small shards; a segmenter with a dictionary, and a
+    vocabulary.
+    """
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
     text = re.sub(r"  sources:\n(?:    .*\n)+", "  sources:\n    news: '*.txt'\n", text, count=1)
     text = (
@@ -68,7 +74,12 @@ def stages() -> dict[str, bytes]:
     corpus.main()
     segment.main()
     mask.main("whole-word")
-    return {str(path): path.read_bytes() for stage in ("corpus", "segment", "mask") for path in sorted(Path("data", stage).rglob("*")) if path.is_file()}
+    return {
+        str(path): path.read_bytes()
+        for stage in ("corpus", "segment", "mask")
+        for path in sorted(Path("data", stage).rglob("*"))
+        if path.is_file()
+    }
 
 
 @contextmanager
@@ -78,13 +89,20 @@ def cluster(folder: Path, workers: int):
     folder.mkdir(exist_ok=True)
     dask = Path(sys.executable).parent / "dask"
     start = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen([dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json"], **start)]
+    running = [
+        subprocess.Popen(
+            [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json"],
+            **start,
+        )
+    ]
     try:
         while not (folder / "s.json").exists():
             time.sleep(0.1)
         address = files.read_json(folder / "s.json")["address"]
         for _ in range(workers):
-            running.append(subprocess.Popen([dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **start))
+            running.append(
+                subprocess.Popen([dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **start)
+            )
         yield address, running[1:]
     finally:
         for process in running:
@@ -137,14 +155,20 @@ def test_what_was_finished_before_an_error_is_kept_and_nothing_half_written_is_l
         list(engine.each("some", failing_shard, ((str(number), (number, 3)) for number in range(6))))
     assert {name("0"), name("1"), name("2")} == {path.name for path in Path("scratch/some").iterdir()}
     before = Path("scratch/some", name("2"), "done.json").stat().st_ino
-    assert [own["number"] for _, own in engine.each("some", failing_shard, ((str(number), (number, 9)) for number in (0, 2, 5)))] == [0, 2, 5]
+    assert [
+        own["number"]
+        for _, own in engine.each("some", failing_shard, ((str(number), (number, 9)) for number in (0, 2, 5)))
+    ] == [0, 2, 5]
     assert {path.name for path in Path("scratch/some").iterdir()} == {name("0"), name("2"), name("5")}
     assert Path("scratch/some", name("2"), "done.json").stat().st_ino == before
 
 
 def test_added_and_changed_files_redo_only_the_shards_around_them(project):
     before = stages()
-    finished = {what: {path.name for path in Path("scratch", what).iterdir()} for what in ("corpus-blocks", "corpus", "segment", "mask-whole-word")}
+    finished = {
+        what: {path.name for path in Path("scratch", what).iterdir()}
+        for what in ("corpus-blocks", "corpus", "segment", "mask-whole-word")
+    }
     Path("text/2b.txt").write_text("新来的一篇文章写的是别的事情。", encoding="utf-8")
     Path("text/4.txt").write_text("\n\n".join(DOCUMENTS[81:100]), encoding="utf-8")
     corpus.main()
@@ -186,7 +210,9 @@ def test_finished_shard_that_is_no_longer_whole_is_made_again(project):
     max(Path("scratch/corpus").glob("*/shard.parquet")).unlink()
     corpus.main()
     segment.main()
-    assert all(Path(path).read_bytes() == content for path, content in before.items() if not path.startswith("data/mask"))
+    assert all(
+        Path(path).read_bytes() == content for path, content in before.items() if not path.startswith("data/mask")
+    )
 
 
 def marked_shard(folder: Path, text: str) -> dict:
@@ -214,8 +240,16 @@ def test_shard_that_comes_twice_is_made_once(project, processes):
     started = project / "started"
     started.mkdir()
     set_engine(processes=processes)
-    made = list(engine.each("slow", slow_shard, [("a", (1, str(started))), ("a", (1, str(started))), ("b", (2, str(started))), ("a", (1, str(started)))]))
-    assert [counts["number"] for _, counts in made] == [1, 1, 2, 1] and len({folder for folder, _ in made}) == 2 == len(list(started.iterdir()))
+    made = list(
+        engine.each(
+            "slow",
+            slow_shard,
+            [("a", (1, str(started))), ("a", (1, str(started))), ("b", (2, str(started))), ("a", (1, str(started)))],
+        )
+    )
+    assert [counts["number"] for _, counts in made] == [1, 1, 2, 1] and len({folder for folder, _ in made}) == 2 == len(
+        list(started.iterdir())
+    )
 
 
 def fatal_shard(folder: Path) -> dict:

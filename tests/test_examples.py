@@ -11,7 +11,9 @@ CLS, SEP, MASK = 1, 2, 3
 
 def shard(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """(sentence_ends, document_ends) of documents given as sentence lengths."""
-    return np.cumsum([length for document in documents for length in document]), np.cumsum([len(document) for document in documents])
+    return np.cumsum([length for document in documents for length in document]), np.cumsum(
+        [len(document) for document in documents]
+    )
 
 
 def document_of(piece: int, sentence_ends, document_ends) -> int:
@@ -49,7 +51,9 @@ def test_random_next_comes_from_another_document_and_the_real_one_follows_direct
 
 def test_unused_sentences_are_put_back_so_that_every_sentence_is_some_first_or_second_segment():
     rows, ends = pairs([[5, 6, 7], [8, 9, 5]], length=128, seed=1)
-    covered = {piece for row in rows for start, end in ((row[0], row[1]), (row[2], row[3])) for piece in range(start, end)}
+    covered = {
+        piece for row in rows for start, end in ((row[0], row[1]), (row[2], row[3])) for piece in range(start, end)
+    }
     assert covered == set(range(40))
 
 
@@ -64,7 +68,15 @@ def test_full_sentences_never_cross_a_document_and_lose_no_piece():
     documents = [[5, 6, 7], [100], [30, 3]]
     ends = shard(documents)
     rows = full_sentences(*ends, 32, 0.0, np.random.default_rng(0))
-    assert [(int(a), int(b)) for a, b, *_ in rows] == [(0, 18), (18, 48), (48, 78), (78, 108), (108, 118), (118, 148), (148, 151)]
+    assert [(int(a), int(b)) for a, b, *_ in rows] == [
+        (0, 18),
+        (18, 48),
+        (48, 78),
+        (78, 108),
+        (108, 118),
+        (118, 148),
+        (148, 151),
+    ]
 
 
 def test_sentence_that_fits_is_never_cut_even_for_a_short_example():
@@ -93,7 +105,9 @@ def written():
     begins[::2] = True
     rows = sentence_pairs(*ends, 32, 0.1, rng)
     ids, types, unit_begins, offsets = write(rows, pieces, begins, CLS, SEP)
-    masks = mask_examples(ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0])), rng)
+    masks = mask_examples(
+        ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0])), rng
+    )
     return rows, pieces, begins, (ids, types, offsets, *masks)
 
 

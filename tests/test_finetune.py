@@ -13,7 +13,16 @@ import torch
 import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, BertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, ErnieConfig
+from transformers import (
+    AlbertConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    ErnieConfig,
+)
 
 from wwm import finetune, scores
 from wwm.common.result_files import Finetuned, Seed
@@ -23,8 +32,22 @@ from wwm.text import tokenization
 from wwm.training import device
 
 ROOT = Path(__file__).parent.parent
-GOOD = ["房间很干净，服务也好。", "性价比高，值得推荐！", "书写得真好，孩子喜欢", "送货快，质量不错", "早餐豐富，下次還來", "T恤很好看👍"]
-BAD = ["房间太脏，服务差。", "性价比低，不推荐！", "纸张差，字太小", "退货三次，太差了", "早餐難吃，不會再來", "１９９９块的垃圾"]
+GOOD = [
+    "房间很干净，服务也好。",
+    "性价比高，值得推荐！",
+    "书写得真好，孩子喜欢",
+    "送货快，质量不错",
+    "早餐豐富，下次還來",
+    "T恤很好看👍",
+]
+BAD = [
+    "房间太脏，服务差。",
+    "性价比低，不推荐！",
+    "纸张差，字太小",
+    "退货三次，太差了",
+    "早餐難吃，不會再來",
+    "１９９９块的垃圾",
+]
 
 
 @pytest.fixture
@@ -33,7 +56,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["finetune"]["tasks"] = {"reviews": {"learning_rate": 1.0e-3, "epochs": 2, "batch_size": 4, "max_seq_length": 32}}
+    values["finetune"]["tasks"] = {
+        "reviews": {"learning_rate": 1.0e-3, "epochs": 2, "batch_size": 4, "max_seq_length": 32}
+    }
     values["finetune"]["seeds"] = 3
     values["scores"]["tasks"] = ["reviews"]
     with open("params.yaml", "w", encoding="utf-8") as file:
@@ -42,7 +67,9 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "models/bert/training.json").write_text('{"steps": 7, "tokens": 99}', encoding="utf-8")
     folder = tmp_path / "data/tasks/reviews"
     folder.mkdir(parents=True)
-    rows = [{"text": text, "label": label} for pair in zip(GOOD, BAD) for text, label in zip(pair, ("positive", "negative"))]
+    rows = [
+        {"text": text, "label": label} for pair in zip(GOOD, BAD) for text, label in zip(pair, ("positive", "negative"))
+    ]
     for split, repeats in (("train", 20), ("dev", 1), ("test", 1)):
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows * repeats]
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -63,8 +90,15 @@ def test_a_model_learns_its_task_and_every_seed_is_scored(project):
     finetune.main("bert", "reviews")
     values = result()
     assert [row["seed"] for row in values["seeds"]] == [20190619, 20190620, 20190621]
-    assert all(row["scores"]["dev"] == row["scores"]["test"] and row["scores"]["test"]["accuracy"] >= 75 for row in values["seeds"])  # the train texts again
-    assert values["examples"] == {"train": 240, "dev": 12, "test": 12} and values["duplicates"] == {"dev in train": 12, "test in train": 12, "test in dev": 12}
+    assert all(
+        row["scores"]["dev"] == row["scores"]["test"] and row["scores"]["test"]["accuracy"] >= 75
+        for row in values["seeds"]
+    )  # the train texts again
+    assert values["examples"] == {"train": 240, "dev": 12, "test": 12} and values["duplicates"] == {
+        "dev in train": 12,
+        "test in train": 12,
+        "test in dev": 12,
+    }
     assert values["training"] == {"steps": 7, "tokens": 99}
     assert not list(Path("scratch").glob("finetune-*/"))
 
@@ -91,7 +125,9 @@ def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project
     finetune.main("bert", "reviews")
     best = max(row["scores"]["dev"]["accuracy"] for row in result()["seeds"])
     said = predictions("reviews", "dev.json")
-    assert 100 * sum(one == label for one, label in zip(said, ["positive", "negative"] * 6)) / 12 == pytest.approx(best, abs=1e-3)
+    assert 100 * sum(one == label for one, label in zip(said, ["positive", "negative"] * 6)) / 12 == pytest.approx(
+        best, abs=1e-3
+    )
 
 
 CHARACTERS = "春夏秋冬天气很热冷多雨雪风大什么时候在了的开花结果山上河里鱼鸟飞游是吗不会？。"
@@ -103,13 +139,25 @@ def squad(folder: Path, split: str, questions: list[tuple[str, str, list[dict]]]
         for number, (context, question, answers) in enumerate(questions)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"version": "1.0", "data": [{"domain": "civil" if number % 2 else "criminal", "paragraphs": [one]} for number, one in enumerate(qas)]}
+    data = {
+        "version": "1.0",
+        "data": [
+            {"domain": "civil" if number % 2 else "criminal", "paragraphs": [one]} for number, one in enumerate(qas)
+        ],
+    }
     (folder / f"{split}.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
 
 def read_task(name: str, **how) -> dict:
     params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
-    params["finetune"]["tasks"][name] = {"learning_rate": 3.0e-3, "epochs": 12, "batch_size": 8, "max_seq_length": 32, "stride": 8, **how}
+    params["finetune"]["tasks"][name] = {
+        "learning_rate": 3.0e-3,
+        "epochs": 12,
+        "batch_size": 8,
+        "max_seq_length": 32,
+        "stride": 8,
+        **how,
+    }
     params["finetune"]["seeds"] = 1
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(params, file)
@@ -123,8 +171,13 @@ def test_a_reader_finds_spans_in_contexts_longer_than_its_window(project):
     rng = np.random.default_rng(0)
     questions = []
     for _ in range(120):
-        begin, answer = "".join(rng.choice(list("天气很热冷多雨雪风大山河鱼鸟"), rng.integers(0, 40))), str(rng.choice(["春天", "夏天", "秋天", "冬天"]))
-        context = f"{begin}{answer}开花" + "".join(rng.choice(list("天气很热冷多雨雪风大山河鱼鸟"), rng.integers(0, 20)))
+        begin, answer = (
+            "".join(rng.choice(list("天气很热冷多雨雪风大山河鱼鸟"), rng.integers(0, 40))),
+            str(rng.choice(["春天", "夏天", "秋天", "冬天"])),
+        )
+        context = f"{begin}{answer}开花" + "".join(
+            rng.choice(list("天气很热冷多雨雪风大山河鱼鸟"), rng.integers(0, 20))
+        )
         questions.append((context, "什么时候开花？", [{"text": answer, "answer_start": len(begin)}]))
     for split, part in (("train", questions), ("dev", questions[:40])):
         squad(project / "data/tasks/cmrc2018", split, part)
@@ -134,7 +187,10 @@ def test_a_reader_finds_spans_in_contexts_longer_than_its_window(project):
     assert values["missing"] == {split: "the answers are kept by the organisers" for split in ("test", "challenge")}
     assert values["unreachable"] == {"train": 0, "dev": 0}
     said = predictions("cmrc2018", "dev.json")
-    assert set(said) == {f"dev-{number}" for number in range(40)} and predictions("cmrc2018", "dev_nbest.json")["dev-0"][0][0] == said["dev-0"]
+    assert (
+        set(said) == {f"dev-{number}" for number in range(40)}
+        and predictions("cmrc2018", "dev_nbest.json")["dev-0"][0][0] == said["dev-0"]
+    )
 
 
 def test_a_reader_answers_yes_no_and_that_there_is_no_answer(project):
@@ -161,7 +217,12 @@ def test_a_reader_answers_yes_no_and_that_there_is_no_answer(project):
 def test_a_seed_gives_the_same_bits_whatever_ran_before_it(project):
     finetune.main("bert", "reviews")
     together = result()["seeds"]
-    text = Path("params.yaml").read_text(encoding="utf-8").replace("seed: 20190619", "seed: 20190621").replace("seeds: 3", "seeds: 1")
+    text = (
+        Path("params.yaml")
+        .read_text(encoding="utf-8")
+        .replace("seed: 20190619", "seed: 20190621")
+        .replace("seeds: 3", "seeds: 1")
+    )
     Path("params.yaml").write_text(text, encoding="utf-8")
     finetune.main("bert", "reviews")
     assert result()["seeds"] == together[2:]
@@ -213,7 +274,11 @@ def test_the_share_of_unknown_pieces_is_counted_in_the_whole_text(tmp_path):
 
 
 def test_padding_gets_no_attention():
-    data = classifier.Encoded([np.array([2, 9, 3]), np.array([2, 8, 9, 7, 3])], [np.zeros(3, int), np.array([0, 0, 0, 1, 1])], np.array([1, 0]))
+    data = classifier.Encoded(
+        [np.array([2, 9, 3]), np.array([2, 8, 9, 7, 3])],
+        [np.zeros(3, int), np.array([0, 0, 0, 1, 1])],
+        np.array([1, 0]),
+    )
     inputs, labels = classifier.collate(data, np.array([0, 1]), torch.device("cpu"))
     assert inputs["input_ids"].tolist() == [[2, 9, 3, 0, 0], [2, 8, 9, 7, 3]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
@@ -223,8 +288,14 @@ def test_padding_gets_no_attention():
 
 def test_a_checkpoint_that_lacks_encoder_weights_is_not_fine_tuned_at_random(project):
     tensors = load_file("models/bert/model.safetensors")
-    save_file({name: tensor for name, tensor in tensors.items() if "layer.1.output" not in name}, "models/bert/model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match="models/bert lacks 4 tensors of its model, first bert.encoder.layer.1.output.LayerNorm.bias"):
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if "layer.1.output" not in name},
+        "models/bert/model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(
+        ValueError, match="models/bert lacks 4 tensors of its model, first bert.encoder.layer.1.output.LayerNorm.bias"
+    ):
         finetune.main("bert", "reviews")
 
 
@@ -232,10 +303,14 @@ def test_a_checkpoint_that_lacks_encoder_weights_is_not_fine_tuned_at_random(pro
     "config",
     [
         ErnieConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64),
-        ElectraConfig(embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64),
+        ElectraConfig(
+            embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+        ),
         AlbertConfig(embedding_size=16, hidden_size=32, num_attention_heads=2, intermediate_size=64),
         DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=64),
-        DebertaV2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, type_vocab_size=0),
+        DebertaV2Config(
+            hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, type_vocab_size=0
+        ),
     ],
     ids=lambda config: config.model_type,
 )
@@ -245,9 +320,16 @@ def test_a_model_of_another_kind_than_bert_is_fine_tuned_whole(project, config):
     (project / "models/bert/model.safetensors").unlink()
     AutoModel.from_config(config).save_pretrained("models/bert")
     finetune.main("bert", "reviews")
-    assert result()["parameters"] == sum(parameter.numel() for parameter in AutoModelForSequenceClassification.from_pretrained("models/bert").parameters())
+    assert result()["parameters"] == sum(
+        parameter.numel()
+        for parameter in AutoModelForSequenceClassification.from_pretrained("models/bert").parameters()
+    )
     for split in ("train", "dev"):
-        squad(project / "data/tasks/cmrc2018", split, [("房间很干净，服务也好。", "服务？", [{"text": "好", "answer_start": 9}])] * 4)
+        squad(
+            project / "data/tasks/cmrc2018",
+            split,
+            [("房间很干净，服务也好。", "服务？", [{"text": "好", "answer_start": 9}])] * 4,
+        )
     assert read_task("cmrc2018", epochs=1)["parameters"]
 
 
@@ -257,7 +339,12 @@ def test_a_model_of_another_kind_than_bert_is_fine_tuned_whole(project, config):
     ids=["large", "base", "RBTL3", "RBT3"],
 )
 def test_parameters_are_counted_as_the_authors_do(tmp_path, layers, hidden, heads, millions):
-    sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden}
+    sizes = {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden,
+    }
     BertConfig(vocab_size=21128, **sizes).save_pretrained(tmp_path)
     xnli = classifier.Classification(tmp_path, None, {}, ("entailment", "neutral", "contradiction"), 128, "accuracy")
     assert int(xnli.parameters() / 1e6) == millions
@@ -266,7 +353,14 @@ def test_parameters_are_counted_as_the_authors_do(tmp_path, layers, hidden, head
 def test_a_batch_has_the_same_gradient_in_one_pass_and_in_many(tmp_path, monkeypatch):
     toy.model(tmp_path / "bert", "".join(GOOD + BAD))
     examples = [Example((text,), label) for pair in zip(GOOD, BAD) for text, label in zip(pair, (1, 0))]
-    job = classifier.Classification(tmp_path / "bert", tokenization.load(tmp_path / "bert"), {"train": examples, "dev": examples}, ("-", "+"), 32, "accuracy")
+    job = classifier.Classification(
+        tmp_path / "bert",
+        tokenization.load(tmp_path / "bert"),
+        {"train": examples, "dev": examples},
+        ("-", "+"),
+        32,
+        "accuracy",
+    )
     how = tuning.How(1e-3, 2, 6, 32, 128, 64, 64, "fp32", "last", ("dev",))
     losses = []
     for positions in (10_000, 1):
@@ -289,7 +383,11 @@ class Narrow(torch.nn.Linear):
 def test_a_pass_that_does_not_fit_is_cut_until_it_does_and_one_row_that_does_not_is_an_error():
     job, rows, place = Narrow(1, 1), np.arange(4), torch.device("cpu")
     loss, positions = tuning.gradients(job, job, rows, place, "fp32", 40)
-    assert positions == 12 and job.weight.grad.item() == pytest.approx(1) and loss.item() == pytest.approx(4 * (job.weight + job.bias).item())
+    assert (
+        positions == 12
+        and job.weight.grad.item() == pytest.approx(1)
+        and loss.item() == pytest.approx(4 * (job.weight + job.bias).item())
+    )
     job.lengths = {"train": np.array([13, 13])}
     with pytest.raises(torch.OutOfMemoryError):
         tuning.gradients(job, job, np.arange(2), place, "fp32", 40)
@@ -298,10 +396,16 @@ def test_a_pass_that_does_not_fit_is_cut_until_it_does_and_one_row_that_does_not
 @pytest.mark.slow
 def test_a_stage_that_is_told_to_stop_stops_its_seeds_on_other_devices(project):
     change(task={"epochs": 200}, seeds=4)
-    body = "import torch\nfrom wwm import finetune\nfrom wwm.common import command\nfrom wwm.training import device\ndevice.places = lambda: [torch.device('cpu')] * 2\nif __name__ == '__main__': command.run(finetune.main)"
+    body = (
+        "import torch\nfrom wwm import finetune\nfrom wwm.common import command\nfrom wwm.training import"
+        " device\ndevice.places = lambda: [torch.device('cpu')] * 2\nif __name__ == '__main__':"
+        " command.run(finetune.main)"
+    )
     Path("two.py").write_text(body, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen([sys.executable, "two.py", "bert", "reviews"], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "two.py", "bert", "reviews"], env=environment, stderr=subprocess.DEVNULL
+    )
     while not list(Path("scratch").glob("finetune-*/*.json")) and process.poll() is None:
         time.sleep(0.05)
     process.terminate()
@@ -361,7 +465,10 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
 def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys):
     change(task={"sweep": [1e30, 1e-3], "learning_rate": None})
     finetune.main("bert", "reviews")
-    assert list(result()["swept"]) == ["0.001"] and "sweep bert reviews: seed 20190619: the loss" in capsys.readouterr().out
+    assert (
+        list(result()["swept"]) == ["0.001"]
+        and "sweep bert reviews: seed 20190619: the loss" in capsys.readouterr().out
+    )
 
 
 def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):
@@ -398,19 +505,29 @@ def test_text_is_simplified_for_a_model_that_asks_for_it(project):
 
 def test_what_params_and_the_table_both_lack_is_named(project):
     change(task={"epochs": None})
-    with pytest.raises(ValueError, match="finetune.tasks.reviews.epochs is missing, and wwm/tasks/table.py has none for reviews; set it"):
+    with pytest.raises(
+        ValueError,
+        match="finetune.tasks.reviews.epochs is missing, and wwm/tasks/table.py has none for reviews; set it",
+    ):
         finetune.main("bert", "reviews")
 
 
 def test_a_task_of_ones_own_needs_no_python(project):
-    rows = ["q1,q2,same?", *(f"{one}，,{other},{'yes' if one == other else 'no'}" for one in GOOD for other in (one, BAD[0]))]
+    rows = [
+        "q1,q2,same?",
+        *(f"{one}，,{other},{'yes' if one == other else 'no'}" for one in GOOD for other in (one, BAD[0])),
+    ]
     folder = Path("data/tasks/questions")
     folder.mkdir()
     for split in ("train", "dev", "test"):
         (folder / f"my_{split}.csv").write_text("\n".join(rows).replace("，,", ",") + "\n", encoding="utf-8-sig")
     params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     params["finetune"]["tasks"]["questions"] = {
-        "define": {"kind": "pair", "labels": ["no", "yes"], "columns": {"text_a": "q1", "text_b": "q2", "label": "same?"}},
+        "define": {
+            "kind": "pair",
+            "labels": ["no", "yes"],
+            "columns": {"text_a": "q1", "text_b": "q2", "label": "same?"},
+        },
         **params["finetune"]["tasks"]["reviews"],
     }
     with open("params.yaml", "w", encoding="utf-8") as file:
@@ -424,10 +541,15 @@ def test_a_model_with_another_models_vocabulary_or_without_weights_is_named(proj
     toy.model(project / "models/other", "".join(chr(0x4E00 + number) for number in range(300)))
     for file in ("tokenizer.json", "vocab.txt"):
         (project / "models/other" / file).replace(project / "models/bert" / file)
-    with pytest.raises(ValueError, match=r"models/bert has a vocabulary of 305 entries and weights for \d+; its tokenizer.json is another model's"):
+    with pytest.raises(
+        ValueError,
+        match=r"models/bert has a vocabulary of 305 entries and weights for \d+; its tokenizer.json is another model's",
+    ):
         finetune.main("bert", "reviews")
     Path("models/bert/model.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"models/bert has a config.json and no weights \(model.safetensors\); copy the whole model"):
+    with pytest.raises(
+        ValueError, match=r"models/bert has a config.json and no weights \(model.safetensors\); copy the whole model"
+    ):
         finetune.main("bert", "reviews")
 
 
@@ -448,5 +570,7 @@ def test_bad_input_is_named(project):
     values["finetune"]["tasks"]["reviews"]["max_seq_length"] = 64
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
-    with pytest.raises(ValueError, match=r"finetune.tasks.reviews.max_seq_length 64 is more than the 40 positions of the model"):
+    with pytest.raises(
+        ValueError, match=r"finetune.tasks.reviews.max_seq_length 64 is more than the 40 positions of the model"
+    ):
         finetune.main("bert", "reviews")

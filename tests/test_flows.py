@@ -25,7 +25,10 @@ stages:
 """
 WRITE = "open('{0}', 'w').write('{0}')\n"
 NAMES = {"a", "b", "c", "scores"}
-DIE_ONCE = "import os, pathlib\nif not pathlib.Path('../died').exists():\n    pathlib.Path('../died').touch()\n    os.kill(os.getpid(), 9)\n"
+DIE_ONCE = (
+    "import os, pathlib\nif not pathlib.Path('../died').exists():\n    pathlib.Path('../died').touch()\n   "
+    " os.kill(os.getpid(), 9)\n"
+)
 WAIT = "import os, time\nopen('../pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
 
 
@@ -109,12 +112,21 @@ def test_everything_runs_although_a_stage_is_killed_once_and_then_only_what_chan
     monkeypatch.delenv("RANK")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy}/mlflow.db")
     pipeline.main([], concurrency=1)
-    states = {"a": "Cached", "b": "Completed", "c": "Cached", "scores": "Cached"}  # DVC's run cache has c, and scores of the same inputs
+    states = {
+        "a": "Cached",
+        "b": "Completed",
+        "c": "Cached",
+        "scores": "Cached",
+    }  # DVC's run cache has c, and scores of the same inputs
     assert tasks_of_the_last_flow(client, NAMES) == states
     with sqlite3.connect(toy / "mlflow.db") as store:
-        assert sorted(store.execute("select name, status from runs")) == [(name, "FINISHED") for name in ("a", "c", "pipeline", "scores")]
+        assert sorted(store.execute("select name, status from runs")) == [
+            (name, "FINISHED") for name in ("a", "c", "pipeline", "scores")
+        ]
     shown = {artifact.key: artifact.data for artifact in client.read_artifacts()}
-    assert shown["scores"].startswith("# Scores") and '"█▅▁"' in json.dumps(json.loads(shown["curves"]), ensure_ascii=False)
+    assert shown["scores"].startswith("# Scores") and '"█▅▁"' in json.dumps(
+        json.loads(shown["curves"]), ensure_ascii=False
+    )
 
 
 def test_old_scores_are_not_shown_as_those_of_a_run_without_scores(toy, client, capsys):
@@ -126,21 +138,34 @@ def test_old_scores_are_not_shown_as_those_of_a_run_without_scores(toy, client, 
 
 def test_a_mistake_in_params_is_named_in_our_words_before_dvc_reads_them(toy):
     Path("dvc.yaml").write_text("stages:\n  a: {foreach: '${mask.sets}', do: {cmd: 'cp a.py ${key}'}}\n")
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("  sets:\n", "  set:\n"), encoding="utf-8")
+    Path("params.yaml").write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8").replace("  sets:\n", "  set:\n"), encoding="utf-8"
+    )
     with pytest.raises(SystemExit, match="unknown key mask.set; did you mean sets"):
         pipeline.main([])
 
 
 def test_a_folder_of_text_that_is_missing_is_named_with_its_key_before_anything_runs(toy):
-    Path("dvc.yaml").write_text("stages:\n  corpus: {cmd: cp -r mytxt out, deps: [mytxt], outs: [out]}\n  scores: {cmd: cp -r out d, deps: [out], outs: [d]}\n")
-    with pytest.raises(SystemExit, match="corpus: mytxt does not exist, and no stage makes it; set corpus.folder in params.yaml"):
+    Path("dvc.yaml").write_text(
+        "stages:\n  corpus: {cmd: cp -r mytxt out, deps: [mytxt], outs: [out]}\n  scores: {cmd: cp -r out d, deps:"
+        " [out], outs: [d]}\n"
+    )
+    with pytest.raises(
+        SystemExit, match="corpus: mytxt does not exist, and no stage makes it; set corpus.folder in params.yaml"
+    ):
         pipeline.main([])
 
 
 def test_a_tasks_files_that_are_missing_are_named_with_where_to_ask_for_them(toy):
-    Path("dvc.yaml").write_text("stages:\n  a: {cmd: cp -r data/tasks/lcqmc out, deps: [data/tasks/lcqmc], outs: [out]}\n")
+    Path("dvc.yaml").write_text(
+        "stages:\n  a: {cmd: cp -r data/tasks/lcqmc out, deps: [data/tasks/lcqmc], outs: [out]}\n"
+    )
     with pytest.raises(
-        SystemExit, match=r"a: data/tasks/lcqmc does not exist, .* its home is http://icrc.hitsz.edu.cn.*by the form on that page to qingcai.chen"
+        SystemExit,
+        match=(
+            r"a: data/tasks/lcqmc does not exist, .* its home is http://icrc.hitsz.edu.cn.*by the form on that page to"
+            r" qingcai.chen"
+        ),
     ):
         pipeline.main([])
 
@@ -156,7 +181,12 @@ def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, c
 
 def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
     Path("b.py").write_text(WAIT)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": str(client.api_url), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_API_URL": str(client.api_url),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
     command = [sys.executable, "-m", "flows.pipeline", "--concurrency", "2", "b"]
     flow = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     pid = wait_for(Path("../pid"))
@@ -208,7 +238,9 @@ def test_a_stage_that_saved_a_checkpoint_and_left_is_worth_a_retry_and_a_wrong_v
 
 def test_progress_bars_of_a_stage_become_a_few_lines(toy, monkeypatch):
     monkeypatch.setattr("flows.stage.PROGRESS_SECONDS", 0.3)
-    Path("a.py").write_text("import time\nfrom tqdm import tqdm\nfor _ in tqdm(range(20)): time.sleep(0.1)\n" + WRITE.format("a"))
+    Path("a.py").write_text(
+        "import time\nfrom tqdm import tqdm\nfor _ in tqdm(range(20)): time.sleep(0.1)\n" + WRITE.format("a")
+    )
     shown = []
     Stages().run("a", shown.append)
     bars = [line for line in shown if "/20" in line]

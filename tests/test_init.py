@@ -22,7 +22,9 @@ def project(tmp_path, monkeypatch):
     start, end = text.index("    random:\n"), text.index("\npretrain:")
     monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(text[:start] + "    random:\n      source: given\n      architecture: null\n" + text[end:], encoding="utf-8")
+    Path("params.yaml").write_text(
+        text[:start] + "    random:\n      source: given\n      architecture: null\n" + text[end:], encoding="utf-8"
+    )
     toy.model(Path("given"))
     Path("data").mkdir()
     toy.model(Path("data/vocab"))
@@ -34,7 +36,9 @@ def project(tmp_path, monkeypatch):
 def change(weights) -> None:
     tensors = load_file("given/model.safetensors")
     save_file(
-        {name: new for name, tensor in tensors.items() if (new := weights(name, tensor)) is not None}, "given/model.safetensors", metadata={"format": "pt"}
+        {name: new for name, tensor in tensors.items() if (new := weights(name, tensor)) is not None},
+        "given/model.safetensors",
+        metadata={"format": "pt"},
     )
 
 
@@ -49,14 +53,20 @@ def test_head_that_was_trained_is_taken_over_without_a_word(project, capsys):
 def test_head_that_was_never_trained_is_named_with_the_remedy(project, capsys):
     init.main("random")
     printed = capsys.readouterr().out
-    assert "given has an MLM head that was never trained: cls.predictions.bias" in printed and "`train: mlm_head`" in printed
+    assert (
+        "given has an MLM head that was never trained: cls.predictions.bias" in printed
+        and "`train: mlm_head`" in printed
+    )
 
 
 def test_head_that_is_missing_is_named_tensor_by_tensor_with_the_remedy(project, capsys):
     change(lambda name, tensor: None if name.startswith("cls.") else tensor)
     init.main("random")
     printed = capsys.readouterr().out
-    assert "given lacks these tensors, which start at random: cls.predictions.bias" in printed and "cls.predictions.transform.dense.weight" in printed
+    assert (
+        "given lacks these tensors, which start at random: cls.predictions.bias" in printed
+        and "cls.predictions.transform.dense.weight" in printed
+    )
     assert "`train: mlm_head`" in printed
 
 
@@ -84,7 +94,10 @@ def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, 
     given, taken = load_file("given/model.safetensors"), load_file("models/other/model.safetensors")
     key = "embeddings.word_embeddings.weight"
     assert taken[key].equal(given[f"bert.{key}"])
-    assert json.loads(Path("models/other/training.json").read_text()) == {"steps": 0, "tokens": 0}  # a model of wwm's own says what it saw
+    assert json.loads(Path("models/other/training.json").read_text()) == {
+        "steps": 0,
+        "tokens": 0,
+    }  # a model of wwm's own says what it saw
 
 
 def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_is_named(project):
@@ -95,10 +108,18 @@ def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_
     toy.model(Path("other"), "好" * 3 + "".join(chr(0x4E00 + i) for i in range(200)))
     for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
         Path("other", file).rename(Path("given", file))
-    with pytest.raises(ValueError, match=r"init.models.other.source: given has a vocabulary of \d+ entries and weights for 100; its tokenizer is another"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"init.models.other.source: given has a vocabulary of \d+ entries and weights for 100; its tokenizer is"
+            r" another"
+        ),
+    ):
         init.main("other")
     Path("given/model.safetensors").unlink()
-    with pytest.raises(ValueError, match="init.models.other.source: given is no model with weights and tokenizer .*model.safetensors"):
+    with pytest.raises(
+        ValueError, match="init.models.other.source: given is no model with weights and tokenizer .*model.safetensors"
+    ):
         init.main("other")
 
 

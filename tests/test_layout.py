@@ -1,4 +1,6 @@
-"""The rules of direction: who imports whom, and that dvc.yaml names every module and key that can change a stage's bytes."""
+"""The rules of direction: who imports whom, and that dvc.yaml names every module and key that can change a stage's
+bytes.
+"""
 
 import ast
 from functools import cache
@@ -23,7 +25,8 @@ ONLY = {
     "tensorflow": {"wwm.export"},
     "dvc": {"flows.stage", "flows.pipeline", "wwm.track.lineage"},  # the last asks it for hashes, where it is installed
 }
-# Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may import any.
+# Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may
+# import any.
 ROOMS = {
     "common": set(),
     "masks": set(),
@@ -37,7 +40,17 @@ ROOMS = {
 TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks"}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
 # What a rented GPU or TPU host has.
-TRAINING_HOST = {"torch", "transformers", "accelerate", "numpy", "pyarrow", "numba", "tqdm", "safetensors", "tokenizers"}
+TRAINING_HOST = {
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "pyarrow",
+    "numba",
+    "tqdm",
+    "safetensors",
+    "tokenizers",
+}
 TRAINING = {"pretrain", "finetune", "cloze"}
 
 
@@ -70,7 +83,9 @@ def packages(names) -> set[str]:
 
 
 def modules(package: str) -> list[str]:
-    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in sorted(Path(package).rglob("*.py"))]
+    return [
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in sorted(Path(package).rglob("*.py"))
+    ]
 
 
 def body(stage: str) -> dict:
@@ -88,7 +103,9 @@ def test_flows_know_no_torch_and_no_stage(module):
     assert not imports(module) & {f"wwm.{stage}" for stage in STAGES}
 
 
-@pytest.mark.parametrize("module", [module for module in modules("wwm") if module.split(".")[1:2] and module.split(".")[1] in ROOMS])
+@pytest.mark.parametrize(
+    "module", [module for module in modules("wwm") if module.split(".")[1:2] and module.split(".")[1] in ROOMS]
+)
 def test_room_is_imported_by_those_above_it_alone(module):
     room = module.split(".")[1]
     found = {name.split(".")[1] for name in imports(module) if name.startswith("wwm.")}
@@ -136,12 +153,24 @@ def test_training_code_imports_where_only_torch_and_its_like_are_installed(stage
 def test_what_a_user_can_mend_is_raised_as_such(module):
     """A ValueError would be taken for a bug of ours, and its remedy be lost below a traceback."""
     tree = ast.parse(code.path_of(module).read_text(encoding="utf-8"))
-    raised = {ast.unparse(node.exc.func) for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)}
+    raised = {
+        ast.unparse(node.exc.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+    }
     assert "ValueError" not in raised
 
 
 @pytest.mark.parametrize(
-    "module", [*(module for module in modules("wwm") if module.startswith("wwm.masks.")), "wwm.tasks.table", "wwm.tasks.spans", "wwm.tasks.span_scores"]
+    "module",
+    [
+        *(module for module in modules("wwm") if module.startswith("wwm.masks.")),
+        "wwm.tasks.table",
+        "wwm.tasks.task",
+        "wwm.tasks.metrics",
+        "wwm.tasks.spans",
+        "wwm.tasks.span_scores",
+    ],
 )
 def test_pure_modules_know_no_torch_no_params_and_no_paths(module):
     assert not imports(module) & {"torch", "pathlib", "os", "wwm.params", "wwm.track", "wwm.common.files"}
@@ -157,7 +186,11 @@ def test_stage_is_the_module_of_its_name_and_says_what_it_does(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_reads_its_own_section_and_base_only(stage):
     tree = ast.parse(Path(f"wwm/{stage}.py").read_text(encoding="utf-8"))
-    read = {ast.literal_eval(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load"}
+    read = {
+        ast.literal_eval(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load"
+    }
     assert read == {stage}
     assert {key.split(".")[0] for key in body(stage)["params"]} == {"base", stage}
 
@@ -180,4 +213,8 @@ def test_dvc_reads_the_whole_graph():
 
 
 def test_modules_stay_small():
-    assert not [module for module in modules("wwm") + modules("flows") if len(code.path_of(module).read_text(encoding="utf-8").splitlines()) > 300]
+    assert not [
+        module
+        for module in modules("wwm") + modules("flows")
+        if len(code.path_of(module).read_text(encoding="utf-8").splitlines()) > 300
+    ]

@@ -44,18 +44,29 @@ def test_packed_rows_hold_every_piece_label_and_next_sentence_label_once(example
     singles = [examples.example(i) for i in numbers]
     assert len(batch.input_ids) < 16
     assert (batch.example > 0).sum() == sum(len(single["input_ids"]) for single in singles)
-    assert sorted(batch.masked_ids.tolist()) == sorted(int(label) for single in singles for label in single["masked_lm_ids"])
-    assert sorted(batch.next_sentence_labels.tolist()) == sorted(int(single["next_sentence_label"]) for single in singles)
-    assert (batch.input_ids.ravel()[batch.cls_positions] == 2).all() and (batch.position_ids.ravel()[batch.cls_positions] == 0).all()
+    assert sorted(batch.masked_ids.tolist()) == sorted(
+        int(label) for single in singles for label in single["masked_lm_ids"]
+    )
+    assert sorted(batch.next_sentence_labels.tolist()) == sorted(
+        int(single["next_sentence_label"]) for single in singles
+    )
+    assert (batch.input_ids.ravel()[batch.cls_positions] == 2).all() and (
+        batch.position_ids.ravel()[batch.cls_positions] == 0
+    ).all()
 
 
 def pieces(batches) -> list[tuple]:
     """(input id, its position, label or None) of all batches, sorted."""
     found = []
     for batch in batches:
-        labels = {int(at): int(label) for at, label in zip(batch.masked_positions, batch.masked_ids) if label != IGNORED}
+        labels = {
+            int(at): int(label) for at, label in zip(batch.masked_positions, batch.masked_ids) if label != IGNORED
+        }
         real = batch.example.ravel() > 0
-        found += [(int(batch.input_ids.ravel()[i]), int(batch.position_ids.ravel()[i]), labels.get(i, -1)) for i in np.flatnonzero(real)]
+        found += [
+            (int(batch.input_ids.ravel()[i]), int(batch.position_ids.ravel()[i]), labels.get(i, -1))
+            for i in np.flatnonzero(real)
+        ]
     return sorted(found)
 
 
@@ -97,7 +108,10 @@ def test_rows_are_filled_first_fit():
 def test_padding_to_a_fixed_shape_changes_no_loss(tmp_path, next_sentence_prediction):
     examples = load(tmp_path, next_sentence_prediction=next_sentence_prediction)
     model, numbers = toy.model(), examples.numbers(0, 12)
-    results = [[Pretraining(model)(on_device(batch, model)) for batch in examples.batches(numbers, 32, rows=5, fixed=fixed)] for fixed in (False, True)]
+    results = [
+        [Pretraining(model)(on_device(batch, model)) for batch in examples.batches(numbers, 32, rows=5, fixed=fixed)]
+        for fixed in (False, True)
+    ]
     for name in ("mlm", "mlm_correct", "nsp", "nsp_correct"):
         plain, fixed = (sum(getattr(part, name).item() for part in parts) for parts in results)
         assert fixed == pytest.approx(plain, rel=1e-6), name
@@ -120,7 +134,9 @@ def test_flash_attention_is_told_where_each_example_and_each_padding_ends(exampl
     bounds = on_device(batch, model)["boundaries"].tolist()
     inside = [set(batch.example.ravel()[a:b].tolist()) for a, b in zip(bounds, bounds[1:])]
     assert bounds[0] == 0 and bounds[-1] == batch.input_ids.size and all(len(found) == 1 for found in inside)
-    assert sum(found != {0} for found in inside) == 16 and all(any(a <= cls < b for a, b in zip(bounds, bounds[1:])) for cls in batch.cls_positions)
+    assert sum(found != {0} for found in inside) == 16 and all(
+        any(a <= cls < b for a, b in zip(bounds, bounds[1:])) for cls in batch.cls_positions
+    )
 
 
 @pytest.mark.parametrize("next_sentence_prediction", [True, False])
@@ -187,7 +203,10 @@ def test_dynamic_masks_are_a_function_of_seed_epoch_and_example_alone(dynamic, t
     for number in (7, 3, len(dynamic) + 3):
         drawn = dynamic.example(number)
         assert all(np.array_equal(drawn[key], again.example(number)[key]) for key in drawn)
-    assert any(dynamic.example(n)["masked_lm_positions"].tolist() != other.example(n)["masked_lm_positions"].tolist() for n in range(20))
+    assert any(
+        dynamic.example(n)["masked_lm_positions"].tolist() != other.example(n)["masked_lm_positions"].tolist()
+        for n in range(20)
+    )
 
 
 def test_dynamic_masks_take_whole_units_up_to_the_references_number(dynamic):
@@ -211,7 +230,10 @@ def test_file_that_is_no_shard_is_named(tmp_path):
 
 
 def test_shard_of_an_older_version_is_named(tmp_path):
-    with pa.OSFile(str(tmp_path / "00000.arrow"), "wb") as sink, pa.ipc.new_file(sink, pa.schema([("input_ids", pa.int64())])):
+    with (
+        pa.OSFile(str(tmp_path / "00000.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, pa.schema([("input_ids", pa.int64())])),
+    ):
         pass
     with pytest.raises(ValueError, match="00000.arrow does not say how it was made"):
         Examples(tmp_path, tmp_path / "vocab.txt", 1)

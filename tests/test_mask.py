@@ -17,7 +17,12 @@ from wwm.masks import align
 from wwm.text import boundaries, tokenization, vocabulary
 from wwm.training import loader
 
-ENGLISH = ["The unbelievable probability of rain.", "Masking whole words is harder.", "An unbelievable winter, she said.", "Whole probability again."]
+ENGLISH = [
+    "The unbelievable probability of rain.",
+    "Masking whole words is harder.",
+    "An unbelievable winter, she said.",
+    "Whole probability again.",
+]
 
 
 @pytest.fixture
@@ -28,7 +33,15 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")
     characters = sorted({character for line in ENGLISH for character in line.lower() if character != " "})
-    tokens = [*vocabulary.SPECIAL, *characters, *(f"##{character}" for character in characters), "##ba", "##bility", "pro", "the"]
+    tokens = [
+        *vocabulary.SPECIAL,
+        *characters,
+        *(f"##{character}" for character in characters),
+        "##ba",
+        "##bility",
+        "pro",
+        "the",
+    ]
     Path("data/vocab").mkdir(parents=True)
     vocabulary.save(vocabulary.build(tokens, True), tokens, True, Path("data/vocab"))
     return tokens
@@ -37,8 +50,19 @@ def project(tmp_path, monkeypatch):
 def write_segments(texts: list[str], segmenter: str) -> None:
     """data/segment as the stage writes it, each text a document."""
     sentence_ends, word_ends = boundaries.segment_texts(texts, None)
-    columns = {"id": texts, "source": ["news"] * len(texts), "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
-    table = pa.table({key: pa.array([list(v) if isinstance(v, np.ndarray) else v for v in values]) for key, values in columns.items()})
+    columns = {
+        "id": texts,
+        "source": ["news"] * len(texts),
+        "text": texts,
+        "sentence_ends": sentence_ends,
+        "word_ends": word_ends,
+    }
+    table = pa.table(
+        {
+            key: pa.array([list(v) if isinstance(v, np.ndarray) else v for v in values])
+            for key, values in columns.items()
+        }
+    )
     for part in ("train", "heldout"):
         Path("data/segment", part).mkdir(parents=True)
         pq.write_table(table.replace_schema_metadata({"segmenter": segmenter}), f"data/segment/{part}/00000.parquet")
@@ -74,7 +98,11 @@ def test_header_names_the_vocabulary_the_segmenter_and_every_setting(project):
     write_segments(ENGLISH * 10, "none")
     mask.main("whole-word")
     header = loader.header(pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow"))
-    assert header["vocab"] == files.content_hash("data/vocab/vocab.txt") and header["segmenter"] == "none" and len(header["params"]) == 64
+    assert (
+        header["vocab"] == files.content_hash("data/vocab/vocab.txt")
+        and header["segmenter"] == "none"
+        and len(header["params"]) == 64
+    )
     assert (header["set"], header["unit"], header["masking"], header["max_seq_length"], header["masked_lm_prob"]) == (
         "whole-word",
         "whole_word",
@@ -98,15 +126,24 @@ def test_dynamic_set_holds_text_and_units_and_no_masks(project):
         assert one == other
 
 
-@given(st.lists(st.text(st.sampled_from("the probablity 中文字　\u200cé😀[MASK][SEP]\n,"), max_size=20), min_size=1, max_size=5), st.randoms())
+@given(
+    st.lists(
+        st.text(st.sampled_from("the probablity 中文字　\u200cé😀[MASK][SEP]\n,"), max_size=20), min_size=1, max_size=5
+    ),
+    st.randoms(),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_of_a_shard_are_those_of_each_document_by_itself(project, texts, random):
     tokenizer = tokenization.load("data/vocab")
     table = {"text": texts, "word_ends": [], "sentence_ends": []}
     for text in texts:
         for column in ("word_ends", "sentence_ends"):
-            table[column].append([end for end in range(1, len(text)) if random.random() < 0.4] + ([len(text)] if text else []))
-    table = pa.table({key: pa.array(values, pa.string() if key == "text" else pa.list_(pa.int32())) for key, values in table.items()})
+            table[column].append(
+                [end for end in range(1, len(text)) if random.random() < 0.4] + ([len(text)] if text else [])
+            )
+    table = pa.table(
+        {key: pa.array(values, pa.string() if key == "text" else pa.list_(pa.int32())) for key, values in table.items()}
+    )
     alone = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
     if not any(len(encoding) for encoding in alone):
         return

@@ -81,10 +81,15 @@ def test_ngram_is_made_of_whole_words_and_shortened_to_the_budget():
 
 
 def test_ngram_never_reaches_over_a_separator_into_the_other_segment():
-    """[CLS] a [SEP] b c [SEP], always two words, two pieces: `a` comes first in a third of the draws, then `b` or `c` by itself."""
+    """[CLS] a [SEP] b c [SEP], always two words, two pieces: `a` comes first in a third of the draws, then `b` or `c`
+    by itself.
+    """
     starts, ends = np.array([1, 3, 4], np.int32), np.array([2, 4, 5], np.int32)
     n = 6000
-    drawn = Counter(tuple(choose_units(starts, ends, 2, np.array([0.0, 1.0]), np.random.default_rng(seed)).tolist()) for seed in range(n))
+    drawn = Counter(
+        tuple(choose_units(starts, ends, 2, np.array([0.0, 1.0]), np.random.default_rng(seed)).tolist())
+        for seed in range(n)
+    )
     # `a` and `b` as one n-gram would make it a third.
     assert abs(drawn[1, 3] / n - 1 / 6) < 5 * (1 / 6 * 5 / 6 / n) ** 0.5
 

@@ -22,7 +22,11 @@ def test_classification_is_scored_as_scikit_learn_does(labels):
         gold, predicted = rng.integers(0, labels, size), rng.integers(0, labels, size)
         scores = metrics.macro_f1(gold, predicted)
         assert scores["macro_f1"] == pytest.approx(100 * f1_score(gold, predicted, average="macro", zero_division=0))
-        assert scores["accuracy"] == metrics.accuracy(gold, predicted)["accuracy"] == pytest.approx(100 * accuracy_score(gold, predicted))
+        assert (
+            scores["accuracy"]
+            == metrics.accuracy(gold, predicted)["accuracy"]
+            == pytest.approx(100 * accuracy_score(gold, predicted))
+        )
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -11,11 +11,18 @@ from wwm.params.training import Phase
 from wwm.training.optim import OPTIMIZERS, AdamW, Lamb, linear_schedule, parameter_groups
 
 
-def step(optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options) -> list[float]:
+def step(
+    optimizer_class, weight: list[float], gradient: list[float], adapt: bool = True, decay: float = 0.01, **options
+) -> list[float]:
     parameter = torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64))
     parameter.grad = torch.tensor(gradient, dtype=torch.float64)
     optimizer_class(
-        [{"params": [parameter], "weight_decay": decay, "adapt": adapt}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=decay, **options
+        [{"params": [parameter], "weight_decay": decay, "adapt": adapt}],
+        lr=0.1,
+        betas=(0.9, 0.999),
+        eps=1e-6,
+        weight_decay=decay,
+        **options,
     ).step()
     return parameter.tolist()
 
@@ -39,17 +46,26 @@ def test_adamw_with_bias_correction_is_torchs():
 
 
 def test_lamb_step_is_the_papers():
-    # First step: m^ = g, v^ = g^2, r = g / (|g| + eps) = (1, 1); with decay r + 0.01 w; ratio |w| / |r + 0.01 w|, w = (3, 4).
+    # First step: m^ = g, v^ = g^2, r = g / (|g| + eps) = (1, 1); with decay r + 0.01 w; ratio |w| / |r + 0.01 w|, w =
+    # (3, 4).
     u = [1 / (1 + 1e-6 / 2) + 0.03, 1 / (1 + 1e-6 / 5) + 0.04]
     ratio = 5 / math.hypot(*u)
-    assert step(Lamb, [3.0, 4.0], [2.0, 5.0]) == pytest.approx([3 - 0.1 * ratio * u[0], 4 - 0.1 * ratio * u[1]], rel=1e-9)
+    assert step(Lamb, [3.0, 4.0], [2.0, 5.0]) == pytest.approx(
+        [3 - 0.1 * ratio * u[0], 4 - 0.1 * ratio * u[1]], rel=1e-9
+    )
 
 
 def test_lamb_corrects_its_means_over_steps():
     # Two steps of gradients 2 and 1 without decay, w = 3. m = 0.9 * 0.2 + 0.1 * 1 = 0.28, m^ = m / (1 - 0.9^2);
     # v = 0.999 * 0.004 + 0.001 * 1 = 0.004996, v^ = v / (1 - 0.999^2). A single weight's ratio times its update is |w|.
     parameter = torch.nn.Parameter(torch.tensor([3.0, 0.0], dtype=torch.float64))
-    optimizer = Lamb([{"params": [parameter], "weight_decay": 0.0, "adapt": True}], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0)
+    optimizer = Lamb(
+        [{"params": [parameter], "weight_decay": 0.0, "adapt": True}],
+        lr=0.1,
+        betas=(0.9, 0.999),
+        eps=1e-6,
+        weight_decay=0.0,
+    )
     for gradient in ([2.0, 0.0], [1.0, 5.0]):
         parameter.grad = torch.tensor(gradient, dtype=torch.float64)
         optimizer.step()
@@ -69,7 +85,9 @@ def test_lamb_ratio_is_one_for_a_weight_of_zeros():
 
 def test_biases_and_layer_norm_neither_decay_nor_adapt():
     # BERT's, and DistilBERT's.
-    model = torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 2), "LayerNorm": torch.nn.LayerNorm(2), "sa_layer_norm": torch.nn.LayerNorm(2)})
+    model = torch.nn.ModuleDict(
+        {"dense": torch.nn.Linear(2, 2), "LayerNorm": torch.nn.LayerNorm(2), "sa_layer_norm": torch.nn.LayerNorm(2)}
+    )
     weights, plain = parameter_groups(model, 0.01)
     assert [p.shape for p in weights["params"]] == [(2, 2)] and weights["weight_decay"] == 0.01 and weights["adapt"]
     assert len(plain["params"]) == 5 and plain["weight_decay"] == 0.0 and not plain["adapt"]
@@ -91,4 +109,6 @@ def test_an_optimizer_takes_what_params_say(name):
     settings = SimpleNamespace(adam_betas=[0.8, 0.9], adam_epsilon=1e-3, weight_decay=0.5, correct_bias=True)
     made = OPTIMIZERS[name](parameter_groups(torch.nn.Linear(2, 2), 0.5), 0.25, settings)
     assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.0]
-    assert all(group["lr"] == 0.25 and group["betas"] == (0.8, 0.9) and group["eps"] == 1e-3 for group in made.param_groups)
+    assert all(
+        group["lr"] == 0.25 and group["betas"] == (0.8, 0.9) and group["eps"] == 1e-3 for group in made.param_groups
+    )

@@ -28,7 +28,9 @@ def test_every_preset_is_valid_and_the_demo_is_params_yaml():
 
 
 def test_misspelt_key_is_named_with_the_one_that_was_meant(tmp_path):
-    assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(tmp_path, "masked_lm_prob:", "masked_lm_probe:")
+    assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(
+        tmp_path, "masked_lm_prob:", "masked_lm_probe:"
+    )
 
 
 def test_misspelt_key_deep_in_a_model_is_named_too(tmp_path):
@@ -53,7 +55,9 @@ def test_model_that_nothing_makes_is_named(tmp_path):
 
 
 def test_example_set_without_the_phases_length_is_named(tmp_path):
-    assert "phases.0.max_seq_length: 48 is none of 32" in problem(tmp_path, "max_seq_length: 32, steps: 20", "max_seq_length: 48, steps: 20")
+    assert "phases.0.max_seq_length: 48 is none of 32" in problem(
+        tmp_path, "max_seq_length: 32, steps: 20", "max_seq_length: 48, steps: 20"
+    )
 
 
 def test_length_beyond_the_positions_of_the_model_it_starts_from_is_named(tmp_path):
@@ -67,7 +71,9 @@ def test_fine_tuning_longer_than_the_positions_of_a_model_is_named_before_anythi
 
 
 def test_layer_that_the_model_to_cut_does_not_have_is_named(tmp_path):
-    assert "truncate.models.rbt3-init.layers: roberta-wwm-ext has no layer 9; it has" in problem(tmp_path, r"layers: \[0", "layers: [9")
+    assert "truncate.models.rbt3-init.layers: roberta-wwm-ext has no layer 9; it has" in problem(
+        tmp_path, r"layers: \[0", "layers: [9"
+    )
 
 
 def test_models_that_start_from_each_other_are_named(tmp_path):
@@ -77,19 +83,28 @@ def test_models_that_start_from_each_other_are_named(tmp_path):
 
 def test_heads_that_do_not_divide_the_hidden_size_are_named(tmp_path):
     said = problem(tmp_path, "num_attention_heads: 2", "num_attention_heads: 3")
-    assert "init.models.random.architecture: hidden_size 32 is not divisible by num_attention_heads 3; nearest is 2" in said
+    assert (
+        "init.models.random.architecture: hidden_size 32 is not divisible by num_attention_heads 3; nearest is 2"
+        in said
+    )
 
 
 def test_key_of_an_architecture_that_is_none_is_named(tmp_path):
-    assert "init.models.random.architecture.hiden_size; did you mean hidden_size?" in problem(tmp_path, "hidden_size:", "hiden_size:")
+    assert "init.models.random.architecture.hiden_size; did you mean hidden_size?" in problem(
+        tmp_path, "hidden_size:", "hiden_size:"
+    )
 
 
 def test_measurement_between_two_points_of_the_curve_is_named(tmp_path):
-    assert "pretrain: evaluate_every 12 is not divisible by log_every 5; nearest is 10" in problem(tmp_path, "evaluate_every: 10", "evaluate_every: 12")
+    assert "pretrain: evaluate_every 12 is not divisible by log_every 5; nearest is 10" in problem(
+        tmp_path, "evaluate_every: 10", "evaluate_every: 12"
+    )
 
 
 def test_two_stages_that_would_write_one_model_are_named(tmp_path):
-    assert "pretrain.models.random is also made by init" in problem(tmp_path, "  models:\n    bert:", "  models:\n    random:")
+    assert "pretrain.models.random is also made by init" in problem(
+        tmp_path, "  models:\n    bert:", "  models:\n    random:"
+    )
 
 
 def test_two_entries_of_one_length_are_named(tmp_path):
@@ -98,17 +113,23 @@ def test_two_entries_of_one_length_are_named(tmp_path):
 
 
 def test_model_that_is_compared_with_itself_is_named(tmp_path):
-    assert "cloze.models: 'random' stands twice; remove one" in problem(tmp_path, r"&compared \[random,", "&compared [random, random,")
+    assert "cloze.models: 'random' stands twice; remove one" in problem(
+        tmp_path, r"&compared \[random,", "&compared [random, random,"
+    )
 
 
-@pytest.mark.parametrize(("key", "value"), [("learning_rate", ".inf"), ("learning_rate", ".nan"), ("weight_decay", ".inf")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("learning_rate", ".inf"), ("learning_rate", ".nan"), ("weight_decay", ".inf")]
+)
 def test_number_that_is_not_finite_is_named(tmp_path, key, value):
     said = problem(tmp_path, rf"{key}: [0-9.e-]+", f"{key}: {value}")
     assert f"{key} is {value[1:]}: Input should be a finite number" in said
 
 
 def test_beta_that_is_no_share_is_named(tmp_path):
-    assert "pretrain.adam_betas.1 is 1.5" in problem(tmp_path, r"adam_betas: \[0.9, [0-9.]+\]", "adam_betas: [0.9, 1.5]")
+    assert "pretrain.adam_betas.1 is 1.5" in problem(
+        tmp_path, r"adam_betas: \[0.9, [0-9.]+\]", "adam_betas: [0.9, 1.5]"
+    )
 
 
 def test_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
@@ -132,5 +153,7 @@ def test_missing_file_is_named_with_the_remedy(tmp_path):
 
 def test_exponents_are_numbers_as_dvc_reads_them(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(TINY.replace("learning_rate: 1.0e-3, warmup_steps", "learning_rate: 1e-3, warmup_steps"), encoding="utf-8")
+    path.write_text(
+        TINY.replace("learning_rate: 1.0e-3, warmup_steps", "learning_rate: 1e-3, warmup_steps"), encoding="utf-8"
+    )
     assert params.read(path).pretrain.models["bert"].phases[0].learning_rate == 1e-3

@@ -1,4 +1,6 @@
-"""The whole pipeline at toy size, by the user's own commands: `wwm preset tiny`, then what `make demo` and `dvc repro` run."""
+"""The whole pipeline at toy size, by the user's own commands: `wwm preset tiny`, then what `make demo` and `dvc repro`
+run.
+"""
 
 import json
 import os
@@ -22,7 +24,12 @@ def hashes(folder: Path) -> dict[str, str]:
     LTP writes other bytes for the same model; what it cuts (data/segment) is the same.
     """
     lock = YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if not out["path"].startswith(("results/", "data/segmenter"))}
+    return {
+        out["path"]: out["md5"]
+        for stage in lock.values()
+        for out in stage["outs"]
+        if not out["path"].startswith(("results/", "data/segmenter"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +55,32 @@ def test_models_load_with_transformers_and_have_their_trained_heads(project):
         assert not loading["missing_keys"] and not loading["unexpected_keys"]
         pieces = BertTokenizer.from_pretrained(folder)("我们喜欢这本书。", return_tensors="pt")
         assert BertModel.from_pretrained(folder)(**pieces).last_hidden_state.shape[1] == len(pieces["input_ids"][0])
-    assert {folder.name for folder in (project / "models").iterdir()} == {"random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"}
+    assert {folder.name for folder in (project / "models").iterdir()} == {
+        "random",
+        "bert",
+        "roberta-wwm-ext",
+        "rbt3-init",
+        "rbt3",
+    }
 
 
 def test_example_shards_are_readable_with_pyarrow_alone(project):
     shards = list((project / "data/mask").rglob("*.arrow"))
     assert {shard.parts[-4:-1] for shard in shards} == {
-        (name, length, part) for name, length in (("wordpiece-nsp", "32"), ("whole-word", "32"), ("whole-word", "64")) for part in ("train", "heldout")
+        (name, length, part)
+        for name, length in (("wordpiece-nsp", "32"), ("whole-word", "32"), ("whole-word", "64"))
+        for part in ("train", "heldout")
     }
     for shard in shards:
         table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
-        assert table.column_names == ["input_ids", "token_type_ids", "unit_begins", "masked_lm_positions", "masked_lm_ids", "next_sentence_label"]
+        assert table.column_names == [
+            "input_ids",
+            "token_type_ids",
+            "unit_begins",
+            "masked_lm_positions",
+            "masked_lm_ids",
+            "next_sentence_label",
+        ]
         for ids, types, begins, positions, labels in zip(*(table[name].to_pylist() for name in table.column_names[:5])):
             assert len(ids) == len(types) == len(begins) <= int(shard.parts[-3]) and len(positions) == len(labels)
             # A short example whose words are all longer than its budget has none.
@@ -71,7 +93,9 @@ def test_report_has_every_model_and_opens_offline(project):
     for model in ("random", "roberta-wwm-ext", "rbt3"):
         assert model in table and model in page
     # Chart code may name addresses; what the page itself would load stands in its tags.
-    tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", re.sub(r"(<script\b[^>]*>).*?</script>", r"\1", page, flags=re.S))
+    tags = re.findall(
+        r"<(?:script|link|img|iframe)\b[^>]*>", re.sub(r"(<script\b[^>]*>).*?</script>", r"\1", page, flags=re.S)
+    )
     assert tags and not [tag for tag in tags if "src=" in tag or "href=" in tag]
 
 
@@ -86,7 +110,9 @@ def test_changed_learning_rate_of_a_task_runs_no_training_again(project):
     params = project / "params.yaml"
     before = params.read_text(encoding="utf-8")
     try:
-        params.write_text(before.replace("reviews: {learning_rate: 1.0e-3", "reviews: {learning_rate: 2.0e-3"), encoding="utf-8")
+        params.write_text(
+            before.replace("reviews: {learning_rate: 1.0e-3", "reviews: {learning_rate: 2.0e-3"), encoding="utf-8"
+        )
         changed = json.loads(run(project, "-m", "dvc", "status", "--json"))
     finally:
         params.write_text(before, encoding="utf-8")
@@ -120,7 +146,11 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
     add(whole, "class Params(", 'class Export(Section):\n    models: dict[str, str] = Field({}, description="")\n\n\n')
     add(whole, "    scores: Scores", "    export: Export = Export()\n")
     add(training, "    init: Name = ", '    milestones: Positive | None = Field(None, description="")\n')
-    add(training, "    loss_spike: ", '    patience: Annotated[Positive | None, Changes.NOTHING] = Field(None, description="")\n')
+    add(
+        training,
+        "    loss_spike: ",
+        '    patience: Annotated[Positive | None, Changes.NOTHING] = Field(None, description="")\n',
+    )
     (folder / "wwm/export.py").write_text('"""Made up."""\n', encoding="utf-8")
     (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text(encoding="utf-8") + STAGE, encoding="utf-8")
     add(folder / "docs/generate.py", '    "init": ', '    "export": "",\n')
@@ -140,14 +170,29 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
 
 
 def kill_while_it_works(folder: Path, name: str, outs: list[dict], *options: str) -> bool:
-    """Starts a stage by dvc and kills both by -9: once it writes its folder, or, where it writes files alone, once its work goes on."""
+    """Starts a stage by dvc and kills both by -9: once it writes its folder, or, where it writes files alone, once its
+    work goes on.
+    """
     command = [sys.executable, "-m", "dvc", "repro", "-s", name, *options]
-    temporary = [folder / Path(out["path"]).with_name(f".{Path(out['path']).name}.tmp") for out in outs if out["md5"].endswith(".dir")]
+    temporary = [
+        folder / Path(out["path"]).with_name(f".{Path(out['path']).name}.tmp")
+        for out in outs
+        if out["md5"].endswith(".dir")
+    ]
     with open(folder / "printed", "w+b") as printed:
-        process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(folder),
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         while process.poll() is None:
             # the work's own progress bar; dvc's are hidden where there is no terminal
-            if any(path.exists() for path in temporary) or (not temporary and b"%|" in (folder / "printed").read_bytes()):
+            if any(path.exists() for path in temporary) or (
+                not temporary and b"%|" in (folder / "printed").read_bytes()
+            ):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return True
@@ -156,16 +201,27 @@ def kill_while_it_works(folder: Path, name: str, outs: list[dict], *options: str
 
 
 @pytest.mark.slow
-def test_stage_that_is_killed_leaves_nothing_half_written_and_the_next_run_gives_the_same_bytes(project, tmp_path_factory):
+def test_stage_that_is_killed_leaves_nothing_half_written_and_the_next_run_gives_the_same_bytes(
+    project, tmp_path_factory
+):
     """Each stage is killed while it works, and then the whole pipeline is run as `make demo` does."""
     folder = checkout(tmp_path_factory.mktemp("killed"))
     locked = YAML(typ="safe").load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    listed = run(folder, "-c", "from flows import pipeline; print(*pipeline.in_order(pipeline.plan(), True), sep='\\n')").splitlines()
+    listed = run(
+        folder, "-c", "from flows import pipeline; print(*pipeline.in_order(pipeline.plan(), True), sep='\\n')"
+    ).splitlines()
     order = [line for line in listed if line in locked]
     assert set(order) == set(locked)
     for name in order:
         # a stage of milliseconds may be over before it is caught
-        killed = next((options for options in ([], *[["--force"]] * 20) if kill_while_it_works(folder, name, locked[name]["outs"], *options)), None)
+        killed = next(
+            (
+                options
+                for options in ([], *[["--force"]] * 20)
+                if kill_while_it_works(folder, name, locked[name]["outs"], *options)
+            ),
+            None,
+        )
         assert killed is not None, name
         # without --force DVC would take the outputs of the run before from its cache
         run(folder, "-m", "dvc", "--wait-for-lock", "repro", "-s", name, *killed)

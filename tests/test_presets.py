@@ -1,4 +1,4 @@
-"""The presets are the recipes of the authors' table of models (their page, and their answers in the issues it links)."""
+"""The presets are the recipes of the authors' table of models (their page, and their answers in issues)."""
 
 from pathlib import Path
 
@@ -9,12 +9,35 @@ from wwm.params.tasks import ModelOptions, TaskRun
 from wwm.tasks.table import TASKS
 
 BASE, LARGE = (12, 768, 12), (24, 1024, 16)
-GOOGLE, ROBERTA, ROBERTA_LARGE = "google-bert/bert-base-chinese", "hfl/chinese-roberta-wwm-ext", "hfl/chinese-roberta-wwm-ext-large"
-# preset: (unit, next sentence prediction, begins from, layers kept, [(length, steps, batch, optimizer, learning rate, warm-up)])
+GOOGLE, ROBERTA, ROBERTA_LARGE = (
+    "google-bert/bert-base-chinese",
+    "hfl/chinese-roberta-wwm-ext",
+    "hfl/chinese-roberta-wwm-ext-large",
+)
+# preset: (unit, next sentence prediction, begins from, layers kept, [(length, steps, batch, optimizer, learning rate,
+# warm-up)])
 TABLE = {
-    "bert": ("wordpiece", True, BASE, None, [(128, 900_000, 256, "adamw", 1e-4, 10_000), (512, 100_000, 256, "adamw", 1e-4, 10_000)]),
-    "bert-wwm": ("whole_word", True, GOOGLE, None, [(128, 100_000, 2560, "lamb", 1e-4, 10_000), (512, 100_000, 384, "lamb", 1e-4, 10_000)]),
-    "bert-wwm-ext": ("whole_word", True, GOOGLE, None, [(128, 1_000_000, 2560, "lamb", 1e-4, 100_000), (512, 400_000, 384, "lamb", 1e-4, 40_000)]),
+    "bert": (
+        "wordpiece",
+        True,
+        BASE,
+        None,
+        [(128, 900_000, 256, "adamw", 1e-4, 10_000), (512, 100_000, 256, "adamw", 1e-4, 10_000)],
+    ),
+    "bert-wwm": (
+        "whole_word",
+        True,
+        GOOGLE,
+        None,
+        [(128, 100_000, 2560, "lamb", 1e-4, 10_000), (512, 100_000, 384, "lamb", 1e-4, 10_000)],
+    ),
+    "bert-wwm-ext": (
+        "whole_word",
+        True,
+        GOOGLE,
+        None,
+        [(128, 1_000_000, 2560, "lamb", 1e-4, 100_000), (512, 400_000, 384, "lamb", 1e-4, 40_000)],
+    ),
     "roberta-wwm-ext": ("whole_word", False, GOOGLE, None, [(512, 1_000_000, 384, "adamw", 1e-4, 10_000)]),
     "roberta-wwm-ext-large": ("whole_word", False, LARGE, None, [(512, 2_000_000, 512, "adamw", 5e-5, 10_000)]),
     "rbt3": ("whole_word", False, ROBERTA, [0, 1, 2], [(512, 1_000_000, 384, "adamw", 1e-4, 10_000)]),
@@ -33,14 +56,24 @@ def test_preset_is_the_recipe_of_the_model_of_its_name(name):
     values = preset(name)
     model = values.pretrain.models[name]
     examples = values.mask.sets[model.examples]
-    assert (examples.unit, examples.next_sentence_prediction, examples.masking) == (unit, next_sentence_prediction, "static")
-    assert [(p.max_seq_length, p.steps, p.batch_size, p.optimizer, p.learning_rate, p.warmup_steps) for p in model.phases] == phases
+    assert (examples.unit, examples.next_sentence_prediction, examples.masking) == (
+        unit,
+        next_sentence_prediction,
+        "static",
+    )
+    assert [
+        (p.max_seq_length, p.steps, p.batch_size, p.optimizer, p.learning_rate, p.warmup_steps) for p in model.phases
+    ] == phases
     start = model.init
     if layers:
         assert values.truncate.models[start].layers == layers
         start = values.truncate.models[start].source
     begin = values.init.models[start]
-    size = begin.architecture and (begin.architecture.num_hidden_layers, begin.architecture.hidden_size, begin.architecture.num_attention_heads)
+    size = begin.architecture and (
+        begin.architecture.num_hidden_layers,
+        begin.architecture.hidden_size,
+        begin.architecture.num_attention_heads,
+    )
     assert origin == (size or begin.source)
 
 
@@ -48,16 +81,31 @@ def test_preset_is_the_recipe_of_the_model_of_its_name(name):
 def test_preset_has_what_all_models_share(name):
     values = preset(name)
     assert values.vocab.source == GOOGLE and values.vocab.size == 21_128
-    assert (values.mask.masked_lm_prob, values.mask.short_seq_prob, values.mask.random_token) == (0.15, 0.1, "vocabulary")
+    assert (values.mask.masked_lm_prob, values.mask.short_seq_prob, values.mask.random_token) == (
+        0.15,
+        0.1,
+        "vocabulary",
+    )
     for length in (length for examples in values.mask.sets.values() for length in examples.lengths):
         assert length.max_predictions_per_seq == {128: 20, 512: 77}[length.max_seq_length] and length.dupe_factor == 5
     optimizer = values.pretrain
-    assert (optimizer.weight_decay, optimizer.adam_betas, optimizer.adam_epsilon, optimizer.max_grad_norm) == (0.01, [0.9, 0.999], 1e-6, 1.0)
+    assert (optimizer.weight_decay, optimizer.adam_betas, optimizer.adam_epsilon, optimizer.max_grad_norm) == (
+        0.01,
+        [0.9, 0.999],
+        1e-6,
+        1.0,
+    )
     assert not optimizer.correct_bias and values.finetune.seeds == 10
     for model in values.init.models.values():
         if model.architecture:
-            assert (model.architecture.hidden_dropout_prob, model.architecture.attention_probs_dropout_prob) == (0.1, 0.1)
-            assert model.architecture.intermediate_size == 4 * model.architecture.hidden_size and model.architecture.max_position_embeddings == 512
+            assert (model.architecture.hidden_dropout_prob, model.architecture.attention_probs_dropout_prob) == (
+                0.1,
+                0.1,
+            )
+            assert (
+                model.architecture.intermediate_size == 4 * model.architecture.hidden_size
+                and model.architecture.max_position_embeddings == 512
+            )
 
 
 @pytest.mark.parametrize("path", sorted(Path("presets").glob("*.yaml")), ids=lambda path: path.stem)
@@ -78,7 +126,9 @@ def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, mo
     (tmp_path / "presets").symlink_to(Path("presets").resolve())
     monkeypatch.chdir(tmp_path)
     cli.preset("domain", Path("params.yaml"))
-    assert "once the text is there: corpus/own/*.txt, corpus/zhwiki-*-pages-articles*.xml.bz2" in capsys.readouterr().out
+    assert (
+        "once the text is there: corpus/own/*.txt, corpus/zhwiki-*-pages-articles*.xml.bz2" in capsys.readouterr().out
+    )
     Path("corpus").mkdir()
     cli.preset("domain", Path("params.yaml"))
     assert "once" not in capsys.readouterr().out
@@ -91,6 +141,12 @@ def test_compare_fine_tunes_the_released_models_as_the_papers_did():
     released = {"bert-wwm", "bert-wwm-ext", "roberta-wwm-ext", "roberta-wwm-ext-large"}
     assert {values.init.models[name].source for name in released} == {f"hfl/chinese-{name}" for name in released}
     assert values.init.models["rbt3"].source == "hfl/rbt3" and values.init.models["rbtl3"].source == "hfl/rbtl3"
-    assert set(values.finetune.tasks) == set(values.scores.tasks) == {name for name, task in TASKS.items() if task.recipe}
+    assert (
+        set(values.finetune.tasks) == set(values.scores.tasks) == {name for name, task in TASKS.items() if task.recipe}
+    )
     assert all(task == TaskRun() for task in values.finetune.tasks.values()) and values.finetune.seeds == 10
-    assert [name for name, model in values.finetune.models.items() if model == ModelOptions(learning_rates="ernie", simplify=True)] == ["ernie"]
+    assert [
+        name
+        for name, model in values.finetune.models.items()
+        if model == ModelOptions(learning_rates="ernie", simplify=True)
+    ] == ["ernie"]

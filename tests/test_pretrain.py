@@ -107,10 +107,23 @@ def test_a_second_machine_joins_in_by_the_readmes_command(project, capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    machines = PAIR.replace("num_machines: 1", "num_machines: 2").replace("main_process_port: 0", f"main_process_ip: 127.0.0.1\nmain_process_port: {port}")
+    machines = PAIR.replace("num_machines: 1", "num_machines: 2").replace(
+        "main_process_port: 0", f"main_process_ip: 127.0.0.1\nmain_process_port: {port}"
+    )
     Path("machines.yaml").write_text(machines)
     set_params(accelerate="machines.yaml")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "machines.yaml", "--machine_rank", "1", "-m", "wwm.pretrain", "bert"]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        "machines.yaml",
+        "--machine_rank",
+        "1",
+        "-m",
+        "wwm.pretrain",
+        "bert",
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as second:
         assert run() == 0
         assert second.wait(timeout=60) == 0
@@ -161,8 +174,13 @@ def test_sigterm_saves_and_asks_to_be_run_again(project, processes, capsys):
 def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
     Path("models/random/training.json").write_text('{"steps": 100, "tokens": 5000}')
     assert run() == 0
-    seen, own = json.loads(Path("models/bert/training.json").read_text()), json.loads(Path("results/pretrain/bert.json").read_text())
-    assert seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124 and seen["tokens"] == 5000 + seen["own_tokens"]
+    seen, own = (
+        json.loads(Path("models/bert/training.json").read_text()),
+        json.loads(Path("results/pretrain/bert.json").read_text()),
+    )
+    assert (
+        seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124 and seen["tokens"] == 5000 + seen["own_tokens"]
+    )
 
 
 def test_batch_that_the_processes_cannot_share_is_named(project, capsys):
@@ -209,7 +227,11 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard
         model.bert.embeddings.position_embeddings.weight[31] = float("nan")
     model.save_pretrained("models/random")
     with pytest.raises(
-        ValueError, match=r"at step \d+ the loss is nan, .*worst example there is data/mask/wordpiece-nsp/32/train/0000[01].arrow, row \d+"
+        ValueError,
+        match=(
+            r"at step \d+ the loss is nan, .*worst example there is data/mask/wordpiece-nsp/32/train/0000[01].arrow,"
+            r" row \d+"
+        ),
     ) as caught:
         pretrain.main("bert")
     path, row = re.search(r"there is (\S+), row (\d+)", str(caught.value)).groups()
@@ -222,12 +244,18 @@ def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch)
     # From the fourth step on the rate is far too high.
     set_params(learning_rate=300.0, loss_spike=1.5, warmup_steps=2, max_grad_norm=1e9)
     with pytest.raises(
-        ValueError, match=r"the loss is .*, 1.5 times the mean of 3 steps is .* worst example there is data/mask/wordpiece-nsp/32/train/.*, row \d+"
+        ValueError,
+        match=(
+            r"the loss is .*, 1.5 times the mean of 3 steps is .* worst example there is"
+            r" data/mask/wordpiece-nsp/32/train/.*, row \d+"
+        ),
     ):
         pretrain.main("bert")
 
 
-def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_the_limit_is_raised(project, monkeypatch, capsys):
+def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_the_limit_is_raised(
+    project, monkeypatch, capsys
+):
     monkeypatch.setattr("wwm.training.step.SPIKE_WINDOW", 3)
     set_params(loss_spike=1.0001, learning_rate=0.03, checkpoint_every=1)
     with pytest.raises(ValueError, match="raise pretrain.loss_spike"):
@@ -240,7 +268,12 @@ def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_
 def test_phase_that_warms_up_the_head_leaves_the_encoder_as_it_is(project):
     before = load_file("models/random/model.safetensors")
     text = Path("params.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(    bert:\n.*?phases:\n.*?warmup_steps: 2)}\n.*?\n(    roberta)", r"\g<1>, train: mlm_head}\n\g<2>", text, flags=re.S)
+    text = re.sub(
+        r"(    bert:\n.*?phases:\n.*?warmup_steps: 2)}\n.*?\n(    roberta)",
+        r"\g<1>, train: mlm_head}\n\g<2>",
+        text,
+        flags=re.S,
+    )
     Path("params.yaml").write_text(text, encoding="utf-8")
     pretrain.main("bert")
     after = load_file("models/bert/model.safetensors")
@@ -298,7 +331,10 @@ def test_unreadable_newest_checkpoint_falls_back_to_the_one_before_and_says_so(t
 def test_examples_of_another_vocabulary_are_not_trained_on(project):
     lines = Path("models/random/vocab.txt").read_text(encoding="utf-8").split("\n")
     Path("models/random/vocab.txt").write_text("\n".join([*lines[:5], *lines[5:-1][::-1], ""]), encoding="utf-8")
-    with pytest.raises(ValueError, match="data/mask/wordpiece-nsp/32/train was made with another vocabulary than models/random/vocab.txt"):
+    with pytest.raises(
+        ValueError,
+        match="data/mask/wordpiece-nsp/32/train was made with another vocabulary than models/random/vocab.txt",
+    ):
         pretrain.main("bert")
 
 
@@ -323,11 +359,20 @@ def test_truncated_model_has_the_chosen_layers_and_everything_else(tmp_path, mon
     truncate.main("rbt3-init")
     before, after = (load_file(f"models/{name}/model.safetensors") for name in ("roberta-wwm-ext", "rbt3-init"))
     layer = "bert.encoder.layer.{}.output.dense.weight"
-    assert after[layer.format(0)].equal(before[layer.format(2)]) and after[layer.format(1)].equal(before[layer.format(0)])
-    assert layer.format(2) not in after and json.loads(Path("models/rbt3-init/config.json").read_text())["num_hidden_layers"] == 2
+    assert after[layer.format(0)].equal(before[layer.format(2)]) and after[layer.format(1)].equal(
+        before[layer.format(0)]
+    )
+    assert (
+        layer.format(2) not in after
+        and json.loads(Path("models/rbt3-init/config.json").read_text())["num_hidden_layers"] == 2
+    )
     others = {name for name in before if "encoder.layer" not in name}
     assert others <= set(after) and all(after[name].equal(before[name]) for name in others)
-    assert json.loads(Path("models/rbt3-init/training.json").read_text()) == {"steps": 0, "tokens": 0, "cut_from": "roberta-wwm-ext"}
+    assert json.loads(Path("models/rbt3-init/training.json").read_text()) == {
+        "steps": 0,
+        "tokens": 0,
+        "cut_from": "roberta-wwm-ext",
+    }
 
 
 def test_layer_that_the_source_lacks_is_named(tmp_path, monkeypatch):

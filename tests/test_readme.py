@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from wwm import mask, params, segmenter, vocab
 from wwm.common import files
-from wwm.tasks import splits, table
+from wwm.tasks import splits, task
 from wwm.text import vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -243,7 +243,9 @@ def test_the_example_of_a_task_reads_its_example_of_a_file(tmp_path):
     own = example["define"]
     for split in ("train", "dev"):
         (tmp_path / f"{split}.csv").write_text(rows, encoding="utf-8")
-    data = splits.load_task(tmp_path, table.own_task("questions", own["kind"], tuple(own["labels"]), own["columns"], ()), False, None, None)
+    data = splits.load_task(
+        tmp_path, task.own_task("questions", own["kind"], tuple(own["labels"]), own["columns"], ()), False, None, None
+    )
     assert [example.label for example in data.splits["train"].examples] == [1, 0]
 
 

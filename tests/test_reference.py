@@ -44,35 +44,51 @@ def passes():
     text = documents()
     characters = sorted({piece for document in text for sentence in document for word in sentence for piece in word})
     tokens = [*vocabulary.SPECIAL, *characters]
-    return {"reference": [reference_pass(text, tokens, seed) for seed in range(PASSES)], "ours": our_passes(text, tokens)}
+    return {
+        "reference": [reference_pass(text, tokens, seed) for seed in range(PASSES)],
+        "ours": our_passes(text, tokens),
+    }
 
 
 def reference_pass(text, tokens, seed) -> dict[str, float]:
     rng = random.Random(seed)
     found = []
-    for first, second, is_random in reference.sentence_pairs(text, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng):
-        pieces, labels, units = reference.mask(first, second, SETTINGS["masked_lm_prob"], SETTINGS["max_predictions_per_seq"], tokens, rng)
+    for first, second, is_random in reference.sentence_pairs(
+        text, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng
+    ):
+        pieces, labels, units = reference.mask(
+            first, second, SETTINGS["masked_lm_prob"], SETTINGS["max_predictions_per_seq"], tokens, rng
+        )
         found.append((pieces, labels, units, is_random))
     return figures(found)
 
 
 def our_passes(text, tokens) -> list[dict[str, float]]:
     ids = {token: i for i, token in enumerate(tokens)}
-    pieces = np.array([ids[piece] for document in text for sentence in document for word in sentence for piece in word], np.uint16)
-    begins = np.array([i == 0 for document in text for sentence in document for word in sentence for i in range(len(word))])
+    pieces = np.array(
+        [ids[piece] for document in text for sentence in document for word in sentence for piece in word], np.uint16
+    )
+    begins = np.array(
+        [i == 0 for document in text for sentence in document for word in sentence for i in range(len(word))]
+    )
     sentence_ends = np.cumsum([sum(map(len, sentence)) for document in text for sentence in document])
     document_ends = np.cumsum([len(document) for document in text])
     chosen = masking.of_set(tokens, SETTINGS)
     result = []
     for seed in range(PASSES):
         rng = np.random.default_rng(seed)
-        rows = examples.sentence_pairs(sentence_ends, document_ends, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng)
+        rows = examples.sentence_pairs(
+            sentence_ends, document_ends, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng
+        )
         input_ids, _, unit_begins, offsets = examples.write(rows, pieces, begins, chosen.cls_id, chosen.sep_id)
         positions, labels, ends = masking.mask_examples(input_ids, unit_begins, offsets, chosen, rng)
         found = []
         for i in range(len(rows)):
             row = [tokens[piece] for piece in input_ids[offsets[i] : offsets[i + 1]]]
-            masked = {int(p): tokens[label] for p, label in zip(positions[ends[i] : ends[i + 1]], labels[ends[i] : ends[i + 1]])}
+            masked = {
+                int(p): tokens[label]
+                for p, label in zip(positions[ends[i] : ends[i + 1]], labels[ends[i] : ends[i + 1]])
+            }
             starts = np.flatnonzero(unit_begins[offsets[i] : offsets[i + 1]])
             special = {0, len(row) - 1, int(rows[i, 1] - rows[i, 0]) + 1}
             units = [range(a, b) for a, b in zip(starts, [*starts[1:], len(row)]) if a not in special]
@@ -104,7 +120,15 @@ def figures(found) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     "figure",
-    ["examples", "mean length", "of full length", "shorter than half", "random next", "masked share", "[MASK] of the masked"]
+    [
+        "examples",
+        "mean length",
+        "of full length",
+        "shorter than half",
+        "random next",
+        "masked share",
+        "[MASK] of the masked",
+    ]
     + [f"masked of words of {n}" for n in range(1, 9)],
 )
 def test_figures_are_the_references_on_the_same_words(passes, figure):
@@ -120,5 +144,7 @@ def test_budget_is_the_references_in_every_example():
     chosen = masking.of_set(tokens, SETTINGS)
     for length in range(3, 200):
         ids = np.array([2, *[5] * (length - 2), 3], np.uint16)
-        positions, _, _ = masking.mask_examples(ids, np.ones(length, bool), np.array([0, length], np.int32), chosen, np.random.default_rng(length))
+        positions, _, _ = masking.mask_examples(
+            ids, np.ones(length, bool), np.array([0, length], np.int32), chosen, np.random.default_rng(length)
+        )
         assert len(positions) == min(20, max(1, round(length * 0.15)), length - 2)

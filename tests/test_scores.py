@@ -1,4 +1,4 @@
-"""The comparison of models: demo-like results of one task, and of the authors' tasks with what can be missing in these."""
+"""The comparison of models: results as of the demo, and of the authors' tasks with what can be missing there."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,13 @@ from wwm.report import averages, comparison, conditions, results, task_tables
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]
 STEPS = {"random": 0, "bert": 2000, "roberta-wwm-ext": 3000, "rbt3-init": 3000, "rbt3": 4000}
-TEST = {"random": [50, 52, 51], "bert": [70, 66, 68], "roberta-wwm-ext": [80, 79, 78], "rbt3-init": [60, 60, 60], "rbt3": [65, 61, 63]}
+TEST = {
+    "random": [50, 52, 51],
+    "bert": [70, 66, 68],
+    "roberta-wwm-ext": [80, 79, 78],
+    "rbt3-init": [60, 60, 60],
+    "rbt3": [65, 61, 63],
+}
 WORDS = {"random": 0.0, "bert": 20.0, "roberta-wwm-ext": 25.0, "rbt3-init": 2.0, "rbt3": 18.0}
 
 
@@ -41,15 +47,37 @@ def compare(models: list[str], tasks: list[str], baseline: str = "roberta-wwm-ex
 def project(folder):
     """Results of one task and of cloze for five models, three of them pre-trained."""
     for model in MODELS:
-        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | ({"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {})
-        given = {"parameters": 1_100_000 if "rbt3" in model else 2_200_000, "training": training, "remark": "Is this review positive?"}
-        finetuned.save(finetuned.result(model, "reviews", {"dev": [score - 1 for score in TEST[model]], "test": TEST[model]}, **given))
-        part = {"words": 400, "pieces": 700, "piece_accuracy": WORDS[model] * 2, "piece_top5": WORDS[model] * 3, "word_accuracy": WORDS[model]}
+        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | (
+            {"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {}
+        )
+        given = {
+            "parameters": 1_100_000 if "rbt3" in model else 2_200_000,
+            "training": training,
+            "remark": "Is this review positive?",
+        }
+        finetuned.save(
+            finetuned.result(
+                model, "reviews", {"dev": [score - 1 for score in TEST[model]], "test": TEST[model]}, **given
+            )
+        )
+        part = {
+            "words": 400,
+            "pieces": 700,
+            "piece_accuracy": WORDS[model] * 2,
+            "piece_top5": WORDS[model] * 3,
+            "word_accuracy": WORDS[model],
+        }
         nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
         common = {"model": model, "training": training, "seconds": 1.5}
-        finetuned.write(f"results/cloze/{model}.json", {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}})
+        finetuned.write(
+            f"results/cloze/{model}.json",
+            {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}},
+        )
     for model, init in (("bert", "random"), ("roberta-wwm-ext", "bert"), ("rbt3", "rbt3-init")):
-        finetuned.write(f"results/pretrain/{model}.json", {"mlm_loss": 5.5, "init": init, "steps": STEPS[model], "tokens": STEPS[model] * 1000})
+        finetuned.write(
+            f"results/pretrain/{model}.json",
+            {"mlm_loss": 5.5, "init": init, "steps": STEPS[model], "tokens": STEPS[model] * 1000},
+        )
         Path(f"results/pretrain/{model}.csv").write_text("step,phase,mlm_loss\n20,1,8.5\n40,1,7.25\n", encoding="utf-8")
     return folder
 
@@ -82,7 +110,14 @@ def test_a_model_that_lacks_a_task_has_no_overall_figure():
 
 def test_a_cell_is_the_best_and_the_mean_of_the_seeds(project):
     row = cells(task_table(), "bert")
-    assert row == {"model": "bert", "parameters": "2.2M", "steps": "2,000", "tokens": "2.0M", "reviews dev": "69.0 (67.0)", "reviews test": "70.0 (68.0)"}
+    assert row == {
+        "model": "bert",
+        "parameters": "2.2M",
+        "steps": "2,000",
+        "tokens": "2.0M",
+        "reviews dev": "69.0 (67.0)",
+        "reviews test": "70.0 (68.0)",
+    }
 
 
 def test_the_caption_says_how_many_seeds_and_examples(project):
@@ -92,12 +127,20 @@ def test_the_caption_says_how_many_seeds_and_examples(project):
 
 def test_figures_relative_to_the_baseline_are_of_the_best_seeds(project):
     row = cells(relative_table(), "rbt3")
-    assert row == {"model": "rbt3", "parameters": "50.0", "reviews": "81.2", "overall": "81.2", "classification": "81.2"}  # 65 of 80
+    assert row == {
+        "model": "rbt3",
+        "parameters": "50.0",
+        "reviews": "81.2",
+        "overall": "81.2",
+        "classification": "81.2",
+    }  # 65 of 80
 
 
 def test_a_margin_counts_only_above_the_wider_spread(project):
     trained, continued = comparison.comparisons(found())
-    assert {(c.model, c.against) for c in trained} == {(model, "random") for model in ("bert", "roberta-wwm-ext", "rbt3")}
+    assert {(c.model, c.against) for c in trained} == {
+        (model, "random") for model in ("bert", "roberta-wwm-ext", "rbt3")
+    }
     [task, cloze] = continued
     assert task == comparison.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
     assert not task.holds
@@ -138,14 +181,18 @@ def test_a_report_without_any_result_is_all_reasons(project):
 
 def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
     for path in ("results/finetune/reviews/random.json", "results/cloze/random.json"):
-        finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
+        finetuned.write(
+            path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}}
+        )
     assert cells(task_table(), "random")["steps"] == "n/a (not trained here)"
     assert comparison.comparisons(found())[0] == []
 
 
 def test_a_loaded_model_that_is_trained_on_does_not_pass_for_a_truncated_one(project):
     for path in ("results/finetune/reviews/rbt3-init.json", "results/cloze/rbt3-init.json"):
-        finetuned.write(path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}})
+        finetuned.write(
+            path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}}
+        )
     assert comparison.comparisons(found())[1] == []
 
 
@@ -157,7 +204,11 @@ def test_the_report_has_every_figure_and_opens_without_a_network(project):
     assert "<script src" not in page and "<link" not in page
     assert page.count('class="plotly-graph-div"') == 3
     assert "70.0 (68.0)" in page
-    assert (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[:3] == ["model,step,mlm_loss", "bert,20,8.5", "bert,40,7.25"]
+    assert (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[:3] == [
+        "model,step,mlm_loss",
+        "bert,20,8.5",
+        "bert,40,7.25",
+    ]
     assert "bert,reviews,test,accuracy,0,70\n" in (folder / "scores.csv").read_text(encoding="utf-8")
     flat = json.loads(Path("results/scores.json").read_text(encoding="utf-8"))
     assert flat["reviews"]["bert"] == {"dev_max": 69, "dev_mean": 67.0, "test_max": 70, "test_mean": 68.0}
@@ -183,7 +234,12 @@ def test_official_scores_stand_beside_the_authors_for_models_of_their_names(fold
     finetuned.save(*(finetuned.result(model, "xnli", ten) for model in ("chinese-bert-wwm", "mine")))
     [table] = task_tables.task_tables(found(["chinese-bert-wwm", "mine"], ["xnli"]))
     assert table.header[4:] == ["XNLI dev", "authors: XNLI dev", "XNLI test", "authors: XNLI test"]
-    assert list(cells(table, "chinese-bert-wwm").values())[4:] == ["79.0 (78.1)", "79.0 (78.4)", "77.0 (77.0)", "78.2 (78.0)"]
+    assert list(cells(table, "chinese-bert-wwm").values())[4:] == [
+        "79.0 (78.1)",
+        "79.0 (78.4)",
+        "77.0 (77.0)",
+        "78.2 (78.0)",
+    ]
     assert list(cells(table, "mine").values())[4:] == ["79.0 (78.1)", "–", "77.0 (77.0)", "–"]
     assert table.notes == []
 
@@ -196,8 +252,13 @@ def test_columns_of_the_authors_are_left_out_where_no_model_is_theirs(folder):
 
 def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_authors(folder):
     ten, cut = {"dev": [78.0] * 10, "test": [77.0] * 10}, ["test of 2 examples instead of 5,010"]
-    finetuned.save(finetuned.result("bert", "xnli", ten, reduced=cut), finetuned.result("rbt3", "xnli", ten, reduced=cut))
-    finetuned.save(finetuned.result("bert", "bq", ten), finetuned.result("rbt3", "bq", ten, reduced=["500 of 100,000 examples of train"]))
+    finetuned.save(
+        finetuned.result("bert", "xnli", ten, reduced=cut), finetuned.result("rbt3", "xnli", ten, reduced=cut)
+    )
+    finetuned.save(
+        finetuned.result("bert", "bq", ten),
+        finetuned.result("rbt3", "bq", ten, reduced=["500 of 100,000 examples of train"]),
+    )
     compared = found(["bert", "rbt3"], ["xnli", "bq"])
     [table] = task_tables.task_tables(compared)
     assert table.header[4:] == ["XNLI dev †", "XNLI test †", "BQ Corpus dev", "BQ Corpus test"]
@@ -210,7 +271,8 @@ def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_
 
 def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_model_has_them_at_its_figure(folder):
     finetuned.save(
-        finetuned.result("bert", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70.0], "test": [71.0]})
+        finetuned.result("bert", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}),
+        finetuned.result("rbt3", "xnli", {"dev": [70.0], "test": [71.0]}),
     )
     [table] = task_tables.task_tables(found(["bert", "rbt3"], ["xnli"]))
     assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("77.0 (77.0)", "71.0 (71.0) ‡")
@@ -220,30 +282,53 @@ def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_mo
 
 
 def test_a_task_that_is_not_theirs_has_no_marks(folder):
-    finetuned.save(finetuned.result("bert", "mine", {"dev": [78.0], "test": [77.0]}, reduced=["500 of 1,000 examples of train"]))
+    finetuned.save(
+        finetuned.result("bert", "mine", {"dev": [78.0], "test": [77.0]}, reduced=["500 of 1,000 examples of train"])
+    )
     compared = found(["bert"], ["mine"])
     [table] = task_tables.task_tables(compared)
     assert (table.header[4:], table.notes) == (["mine dev", "mine test"], [])
-    assert [table.title for table in averages.average_tables(compared, "bert")] == ["Best scores, in percent", "Relative to the baseline, in percent"]
+    assert [table.title for table in averages.average_tables(compared, "bert")] == [
+        "Best scores, in percent",
+        "Relative to the baseline, in percent",
+    ]
 
 
 def test_hidden_splits_are_missing_with_the_reason_as_a_footnote_and_stay_out_of_the_average(folder):
-    finetuned.save(finetuned.result("rbt3", "cmrc2018", {"dev": [(60, 80)] * 10}), finetuned.result("rbt3", "xnli", {"dev": [70] * 10, "test": [72] * 10}))
+    finetuned.save(
+        finetuned.result("rbt3", "cmrc2018", {"dev": [(60, 80)] * 10}),
+        finetuned.result("rbt3", "xnli", {"dev": [70] * 10, "test": [72] * 10}),
+    )
     compared = found(["rbt3"], ["cmrc2018", "xnli"])
     reading, classification = task_tables.task_tables(compared)
-    assert reading.header[4:] == ["CMRC 2018 dev", "CMRC 2018 test ¹", "authors: CMRC 2018 test", "CMRC 2018 challenge ²"]
+    assert reading.header[4:] == [
+        "CMRC 2018 dev",
+        "CMRC 2018 test ¹",
+        "authors: CMRC 2018 test",
+        "CMRC 2018 challenge ²",
+    ]
     assert list(cells(reading, "rbt3").values())[5:] == ["n/a", "62.2 / 81.8", "n/a"]
-    assert reading.notes == ["¹ CMRC 2018 test: the answers are kept by the organisers.", "² CMRC 2018 challenge: the answers are kept by the organisers."]
+    assert reading.notes == [
+        "¹ CMRC 2018 test: the answers are kept by the organisers.",
+        "² CMRC 2018 challenge: the answers are kept by the organisers.",
+    ]
     assert classification.header[4:] == ["XNLI dev", "XNLI test", "authors: XNLI test"]
     ours, _, reference, _ = averages.average_tables(compared, "rbt3")
     assert ours.header == ["model", "XNLI", "average", "parameters"]
     assert "Left out: CMRC 2018 (no test scores)." in ours.caption
-    assert cells(reference, "RBT3") == {"model": "RBT3", "XNLI": "72.3", "average": "72.30", "parameters": "38.0M (100.0 %)"}
+    assert cells(reference, "RBT3") == {
+        "model": "RBT3",
+        "XNLI": "72.3",
+        "average": "72.30",
+        "parameters": "38.0M (100.0 %)",
+    }
 
 
 def test_the_footnote_of_the_authors_column_stands_at_it(folder):
     ten = {"dev": [(50, 70)] * 10, "test": [(51, 71)] * 10}
-    finetuned.save(finetuned.result("google", "cjrc", ten, footnote="The authors' CJRC data were not the final release."))
+    finetuned.save(
+        finetuned.result("google", "cjrc", ten, footnote="The authors' CJRC data were not the final release.")
+    )
     compared = found(["google"], ["cjrc"])
     [table] = task_tables.task_tables(compared)
     assert table.header[4:] == ["CJRC dev", "authors: CJRC dev ¹", "CJRC test", "authors: CJRC test ¹"]
@@ -255,8 +340,15 @@ def test_the_footnote_of_the_authors_column_stands_at_it(folder):
 def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
     base = {"drcd": [(60, 80), (50, 90)], "xnli": [70, 69], "bq": [80, 82]}
     small = {"drcd": [(30, 45)], "xnli": [63], "bq": [41]}
-    finetuned.save(*(finetuned.result("base", task, {"test": scores}, parameters=100_000_000 + (task == "bq")) for task, scores in base.items()))
-    finetuned.save(*(finetuned.result("small", task, {"test": scores}, parameters=40_000_000) for task, scores in small.items()))
+    finetuned.save(
+        *(
+            finetuned.result("base", task, {"test": scores}, parameters=100_000_000 + (task == "bq"))
+            for task, scores in base.items()
+        )
+    )
+    finetuned.save(
+        *(finetuned.result("small", task, {"test": scores}, parameters=40_000_000) for task, scores in small.items())
+    )
     scored, relative, *_ = averages.average_tables(found(["base", "small"], ["drcd", "bq", "xnli"]), "base")
     assert scored.rows[0] == ["base", "60.0 / 90.0", "82.0", "70.0", "75.50", "100.0M (100.0 %)"]
     assert scored.rows[1] == ["small", "30.0 / 45.0", "41.0", "63.0", "44.75", "40.0M (40.0 %)"]
@@ -265,7 +357,10 @@ def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
 
 
 def test_own_tasks_have_averages_of_their_own_beside_the_authors(folder):
-    finetuned.save(finetuned.result("bert", "xnli", {"dev": [70], "test": [72]}), finetuned.result("bert", "mine", {"dev": [60]}, missing={"test": "no file"}))
+    finetuned.save(
+        finetuned.result("bert", "xnli", {"dev": [70], "test": [72]}),
+        finetuned.result("bert", "mine", {"dev": [60]}, missing={"test": "no file"}),
+    )
     tables = averages.average_tables(found(["bert"], ["xnli", "mine"]), "bert")
     assert [table.header[1] for table in tables[::2]] == ["XNLI ‡", "XNLI", "mine dev"]
     assert tables[-1].title == "Relative to the baseline on other tasks, in percent"
@@ -274,7 +369,9 @@ def test_own_tasks_have_averages_of_their_own_beside_the_authors(folder):
 def test_claims_are_made_on_em_and_on_dev_where_there_is_no_test(project):
     for model, em in (("random", 10), ("bert", 30)):
         training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000}
-        finetuned.save(finetuned.result(model, "cmrc2018", {"dev": [(em, 90 - em), (em + 1, 90 - em)]}, training=training))
+        finetuned.save(
+            finetuned.result(model, "cmrc2018", {"dev": [(em, 90 - em), (em + 1, 90 - em)]}, training=training)
+        )
     compared = found(["random", "bert"], ["cmrc2018"])
     first = comparison.comparisons(compared)[0][0]
     assert first == comparison.Comparison("cmrc2018", "bert", "random", 20.0, 1.0)
@@ -284,7 +381,11 @@ def test_claims_are_made_on_em_and_on_dev_where_there_is_no_test(project):
 def test_figures_of_another_model_that_had_the_name_before_are_left_out(project):
     """Google's BERT in place of the demo's, whose curve and cloze accuracy still lie there."""
     elsewhere = {"steps": None, "tokens": None}
-    finetuned.save(finetuned.result("bert", "reviews", {"dev": [90, 91], "test": [90, 92]}, training=elsewhere, parameters=102_000_000))
+    finetuned.save(
+        finetuned.result(
+            "bert", "reviews", {"dev": [90, 91], "test": [90, 92]}, training=elsewhere, parameters=102_000_000
+        )
+    )
     compared = found(["random", "bert"])
     assert "bert" not in compared.cloze and not compared.pretrain and not compared.curves and "random" in compared.cloze
     [table] = task_tables.task_tables(compared)
@@ -314,19 +415,31 @@ def test_metrics_of_reading_name_their_measure_and_have_the_parts_of_em_and_f1(f
     compare(["bert"], ["cjrc"], "bert")
     scores.main()
     flat = json.loads(Path("results/scores.json").read_text(encoding="utf-8"))["cjrc"]["bert"]
-    assert flat["dev_em_max"] == 52 and flat["dev_f1_mean"] == 69.0 and flat["dev_civil_em_mean"] == 40.0 and len(flat) == 6
+    assert (
+        flat["dev_em_max"] == 52
+        and flat["dev_f1_mean"] == 69.0
+        and flat["dev_civil_em_mean"] == 40.0
+        and len(flat) == 6
+    )
     assert "bert,cjrc,dev,civil_em,1,40.0\n" in Path("results/report/scores.csv").read_text(encoding="utf-8")
 
 
 def test_share_of_unknown_pieces_and_answers_out_of_reach_are_told_by_model(folder):
-    finetuned.save(finetuned.result("bert", "drcd", {"dev": [(1, 1)], "test": [(1, 1)]}), finetuned.result("ernie", "xnli", {"dev": [1]}))
+    finetuned.save(
+        finetuned.result("bert", "drcd", {"dev": [(1, 1)], "test": [(1, 1)]}),
+        finetuned.result("ernie", "xnli", {"dev": [1]}),
+    )
     unknown, unreachable, *_ = conditions.condition_tables(found(["bert", "ernie"], ["drcd", "xnli"]))
     assert unknown.rows == [["bert", "1.25", "n/a (not fine-tuned)"], ["ernie", "n/a (not fine-tuned)", "1.25"]]
     assert cells(unreachable, "bert") == {"model": "bert", "DRCD dev": "2.00", "DRCD test": "2.00"}  # 2 of 100
 
 
 def test_data_and_recipe_are_told_once_where_all_models_share_them(folder):
-    counts = {"dropped": {"train": {"empty_lines": 3}, "dev": {"ignored_labels": 1}}, "duplicates": {"dev in train": 4}, "reduced": ["the labels of class.txt"]}
+    counts = {
+        "dropped": {"train": {"empty_lines": 3}, "dev": {"ignored_labels": 1}},
+        "duplicates": {"dev in train": 4},
+        "reduced": ["the labels of class.txt"],
+    }
     rate = {"how": finetuned.HOW | {"learning_rate": 5e-5, "simplify": True}, "swept": {"3e-05": 70.0, "5e-05": 71.5}}
     finetuned.save(*(finetuned.result(model, "xnli", {"dev": [1, 2]}, **counts) for model in ("bert", "rbt3")))
     finetuned.save(finetuned.result("ernie", "xnli", {"dev": [1, 2]}, **counts, **rate))
@@ -351,6 +464,8 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     scores.main()
-    summary = generate.scores_summary(generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8")), chinese=False)
+    summary = generate.scores_summary(
+        generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8")), chinese=False
+    )
     assert "| model | parameters | steps | tokens | reviews test | cloze |" in summary
     assert "A truncated model that is trained on" in summary

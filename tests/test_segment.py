@@ -53,9 +53,20 @@ def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
     assert segmenter.cut(str(trained / "cws_model.bin"), text) == segmenter.cut(str(tmp_path / "cws_model.bin"), text)
 
 
-@given(st.lists(st.text() | st.text(st.sampled_from("我们研究語言模型。，！？”…\n \u3000\u200c\u0301Ｔ恤１９a😀[]"), max_size=40), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.text()
+        | st.text(st.sampled_from("我们研究語言模型。，！？”…\n \u3000\u200c\u0301Ｔ恤１９a😀[]"), max_size=40),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_any_text_at_all_is_partitioned_into_sentences_and_words(trained, texts):
-    for cut in (None, segment.load_ltp(str(trained), []), boundaries.on_simplified(segment.load_ltp(str(trained), ["研究語言"]))):
+    for cut in (
+        None,
+        segment.load_ltp(str(trained), []),
+        boundaries.on_simplified(segment.load_ltp(str(trained), ["研究語言"])),
+    ):
         for text, *both in zip(texts, *boundaries.segment_texts([text or "。" for text in texts], cut)):
             for ends in both:
                 assert list(ends) == sorted(set(ends)) and ends[-1] == len(text or "。") and ends[0] > 0
@@ -85,7 +96,10 @@ def test_traditional_word_of_the_dictionary_stays_whole_in_traditional_text(trai
     Path("data/segmenter").symlink_to(trained)
     Path("words.txt").write_text("語言模型\n", encoding="utf-8")
     cut = segment.cutter("of this test", "words.txt", True)
-    assert cut(["我們研究語言模型。", "我们研究语言模型。"]) == [["我們", "研究", "語言模型", "。"], ["我们", "研究", "语言模型", "。"]]
+    assert cut(["我們研究語言模型。", "我们研究语言模型。"]) == [
+        ["我們", "研究", "語言模型", "。"],
+        ["我们", "研究", "语言模型", "。"],
+    ]
 
 
 def test_word_that_stands_twice_in_a_dictionary_is_one_word(trained, tmp_path):
@@ -156,7 +170,9 @@ def test_sentences_end_at_punctuation_and_at_lines(trained):
 
 
 def test_blank_between_words_stays_with_the_word_before_it():
-    assert words_of("我们 去\u3000公园。", boundaries.find_word_ends("我们 去\u3000公园。", ["我们", "去", "公园", "。"])) == [
+    assert words_of(
+        "我们 去\u3000公园。", boundaries.find_word_ends("我们 去\u3000公园。", ["我们", "去", "公园", "。"])
+    ) == [
         "我们 ",
         "去\u3000",
         "公园",
@@ -165,8 +181,17 @@ def test_blank_between_words_stays_with_the_word_before_it():
 
 
 def test_text_that_the_segmenter_drops_or_changes_is_a_word_of_its_own():
-    assert words_of("我们※去公园", boundaries.find_word_ends("我们※去公园", ["我们", "去", "公园"])) == ["我们", "※", "去", "公园"]
-    assert words_of("我们去公园", boundaries.find_word_ends("我们去公园", ["我们", "XX", "公园"])) == ["我们", "去", "公园"]
+    assert words_of("我们※去公园", boundaries.find_word_ends("我们※去公园", ["我们", "去", "公园"])) == [
+        "我们",
+        "※",
+        "去",
+        "公园",
+    ]
+    assert words_of("我们去公园", boundaries.find_word_ends("我们去公园", ["我们", "XX", "公园"])) == [
+        "我们",
+        "去",
+        "公园",
+    ]
 
 
 def test_ltp_folder_without_its_model_file_is_named(tmp_path):
@@ -181,7 +206,9 @@ def test_folder_that_is_no_ltp_model_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["folder", "hub"])
-def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_own_files(trained, tmp_path, monkeypatch, where):
+def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_own_files(
+    trained, tmp_path, monkeypatch, where
+):
     monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -195,13 +222,19 @@ def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_
     (source / "README.md").write_text("downloaded by somebody else")
     Path("gold.txt").write_text("".join(" ".join(words) + "\n" for words in GOLD), encoding="utf-8")
     values = YAML(typ="safe").load((ROOT / "presets/tiny.yaml").read_text(encoding="utf-8"))
-    values["segmenter"] |= {"source": "my-ltp" if where == "folder" else f"org/ltp@{commit}", "gold": "gold.txt", "heldout_share": 0.3}
+    values["segmenter"] |= {
+        "source": "my-ltp" if where == "folder" else f"org/ltp@{commit}",
+        "gold": "gold.txt",
+        "heldout_share": 0.3,
+    }
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
     segmenter.main()
     assert segmenter.perceptron_file(Path("data/segmenter"), "") == f"data/segmenter/{name}"
     assert Path("data/segmenter/README.md").exists() == (where == "folder")
-    assert json.loads(Path("data/segmenter/origin.json").read_text()).get("commit") == (None if where == "folder" else commit)
+    assert json.loads(Path("data/segmenter/origin.json").read_text()).get("commit") == (
+        None if where == "folder" else commit
+    )
 
 
 @pytest.mark.parametrize("config", ["[1]", "{}", '{"nerual": "no"}', '{"nerual": false, "tasks": ["cws"]}', "{"])
@@ -218,7 +251,9 @@ def test_masks_names_the_model_file_that_an_ltp_folder_lacks(tmp_path, monkeypat
 
     (tmp_path / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": "cws_model.bin"}}))
     (tmp_path / "vocab.txt").write_text("\n".join([*vocabulary.SPECIAL, "我"]) + "\n")
-    result = CliRunner().invoke(commands, ["masks", "我", "--segmenter", str(tmp_path), "--vocab", str(tmp_path / "vocab.txt")])
+    result = CliRunner().invoke(
+        commands, ["masks", "我", "--segmenter", str(tmp_path), "--vocab", str(tmp_path / "vocab.txt")]
+    )
     assert "lacks the word model cws_model.bin" in str(result.exception)
 
 
@@ -230,17 +265,35 @@ def neural(tmp_path):
     """A folder in the layout of LTP/small and its like, with random weights."""
     tokens = [*vocabulary.SPECIAL, *sorted(set("".join(TEXTS)) - {"　"})]
     vocabulary.save(vocabulary.build(tokens, True), tokens, True, tmp_path)
-    backbone = {"model_type": "bert", "vocab_size": len(tokens), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    backbone = {
+        "model_type": "bert",
+        "vocab_size": len(tokens),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     model = {
         "_ltp_target_": "ltp_core.models.ltp_model.LTPModule",
         "backbone": {"_ltp_target_": "ltp_core.models.utils.transformer.load_transformers", "config": backbone},
         "processor": {"cws": {"_ltp_target_": "ltp_core.models.processor.TokenOnly"}},
-        "heads": {"cws": {"_ltp_target_": "ltp_core.models.components.token.MLPTokenClassifier", "input_size": 32, "num_labels": 2}},
+        "heads": {
+            "cws": {
+                "_ltp_target_": "ltp_core.models.components.token.MLPTokenClassifier",
+                "input_size": 32,
+                "num_labels": 2,
+            }
+        },
     }
-    (tmp_path / "config.json").write_text(json.dumps({"nerual": True, "model": model, "vocabs": {"cws": ["I-W", "B-W"]}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"nerual": True, "model": model, "vocabs": {"cws": ["I-W", "B-W"]}})
+    )
     torch.manual_seed(0)
     # Larger than BERT's initial weights, so that the characters' tags differ.
-    torch.save({name: 10 * weights for name, weights in instantiate(model).state_dict().items()}, tmp_path / "pytorch_model.bin")
+    torch.save(
+        {name: 10 * weights for name, weights in instantiate(model).state_dict().items()},
+        tmp_path / "pytorch_model.bin",
+    )
     return tmp_path
 
 
@@ -253,7 +306,9 @@ def test_neural_ltp_folder_loads_and_its_words_partition_the_unchanged_text(neur
 
 def test_neural_ltp_folder_that_lacks_weights_is_named(neural):
     weights = torch.load(neural / "pytorch_model.bin")
-    torch.save({name: tensor for name, tensor in weights.items() if "task_heads" not in name}, neural / "pytorch_model.bin")
+    torch.save(
+        {name: tensor for name, tensor in weights.items() if "task_heads" not in name}, neural / "pytorch_model.bin"
+    )
     with pytest.raises(ValueError, match="pytorch_model.bin lacks 2 tensors of its config.json, first task_heads.cws"):
         segment.load_ltp(str(neural), [])
 

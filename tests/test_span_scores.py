@@ -42,7 +42,17 @@ def test_cmrc_finds_the_longest_run_however_often_a_character_comes():
 
 
 def test_segments_are_chinese_characters_and_words_between_them():
-    assert segments("使用iPhone 12（Pro）的it's 3.5%。") == ["使", "用", "iphone", "12pro", "的", "it", "'s", "3.5", "%"]
+    assert segments("使用iPhone 12（Pro）的it's 3.5%。") == [
+        "使",
+        "用",
+        "iphone",
+        "12pro",
+        "的",
+        "it",
+        "'s",
+        "3.5",
+        "%",
+    ]
     assert segments(" ") == segments("") == []
 
 
@@ -79,14 +89,23 @@ def question(name: str, text: str, domain: str | None = None) -> Question:
 
 def test_scores_are_percent_of_all_questions_and_a_missing_prediction_is_0():
     questions = [question("a", "北京大学"), question("b", "北京大学"), question("c", "上海")]
-    assert METRICS["cmrc"].score(questions, {"a": "北京大学", "b": "在北京大学", "z": "上海"}) == pytest.approx({"em": 100 / 3, "f1": 100 * (1 + 8 / 9) / 3})
+    assert METRICS["cmrc"].score(questions, {"a": "北京大学", "b": "在北京大学", "z": "上海"}) == pytest.approx(
+        {"em": 100 / 3, "f1": 100 * (1 + 8 / 9) / 3}
+    )
 
 
 def test_cjrc_is_scored_by_domain_too():
     questions = [question("a", "YES", "civil"), question("b", "张三", "criminal"), question("c", "李四", "criminal")]
     found = METRICS["cjrc"].score(questions, {"a": "YES", "b": "三张"})
-    assert found == pytest.approx({"em": 100 / 3, "f1": 200 / 3, "civil_em": 100, "civil_f1": 100, "criminal_em": 0, "criminal_f1": 50})
+    assert found == pytest.approx(
+        {"em": 100 / 3, "f1": 200 / 3, "civil_em": 100, "civil_f1": 100, "criminal_em": 0, "criminal_f1": 50}
+    )
 
 
 def test_domain_without_questions_is_not_scored():
-    assert METRICS["cjrc"].score([question("a", "YES", "civil")], {"a": "NO"}) == {"em": 0, "f1": 0, "civil_em": 0, "civil_f1": 0}
+    assert METRICS["cjrc"].score([question("a", "YES", "civil")], {"a": "NO"}) == {
+        "em": 0,
+        "f1": 0,
+        "civil_em": 0,
+        "civil_f1": 0,
+    }

@@ -1,4 +1,6 @@
-"""Questions, windows and answers of span reading: by hand on a toy vocabulary, and on the real files where they are at hand."""
+"""Questions, windows and answers of span reading: by hand on a toy vocabulary, and on the real files where they are at
+hand.
+"""
 
 import json
 import tarfile
@@ -16,17 +18,36 @@ from wwm.text import vocabulary
 DATA = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 CHOICES = ("YES", "NO", "")
 TOKENIZER = vocabulary.build(
-    [*vocabulary.SPECIAL, *"一二三四五六七八九十问甲的。臺灣mask", "##ask", "pro", "##ba", "##bility", "ᄒ", "##ᅡ", "##ᆫ"], lower_case=True
+    [
+        *vocabulary.SPECIAL,
+        *"一二三四五六七八九十问甲的。臺灣mask",
+        "##ask",
+        "pro",
+        "##ba",
+        "##bility",
+        "ᄒ",
+        "##ᅡ",
+        "##ᆫ",
+    ],
+    lower_case=True,
 )
 TEN = "一二三四五六七八九十"
 
 
 def squad(*asked: dict, context: str = TEN, **entry) -> str:
-    return json.dumps({"version": "1", "data": [{"paragraphs": [{"context": context, "qas": list(asked)}], **entry}]}, ensure_ascii=False)
+    return json.dumps(
+        {"version": "1", "data": [{"paragraphs": [{"context": context, "qas": list(asked)}], **entry}]},
+        ensure_ascii=False,
+    )
 
 
 def ask(name: str, *answers: tuple[str, int], **more) -> dict:
-    return {"id": name, "question": "问甲", "answers": [{"text": text, "answer_start": start} for text, start in answers], **more}
+    return {
+        "id": name,
+        "question": "问甲",
+        "answers": [{"text": text, "answer_start": start} for text, start in answers],
+        **more,
+    }
 
 
 def question(*answers: tuple[str, int], context: str = TEN, text: str = "问甲") -> Question:
@@ -45,7 +66,9 @@ def pieces(window: Window) -> list[str]:
 
 
 def test_questions_are_read_with_all_their_answers_and_their_domain():
-    found, counts = spans.parse("\ufeff" + squad(ask("a", ("三四", 2), ("三", 2)), ask("b", ("十", 9)), domain="civil"), "dev.json")
+    found, counts = spans.parse(
+        "\ufeff" + squad(ask("a", ("三四", 2), ("三", 2)), ask("b", ("十", 9)), domain="civil"), "dev.json"
+    )
     assert found == [
         Question("a", "问甲", TEN, (Answer("三四", 2), Answer("三", 2)), "civil"),
         Question("b", "问甲", TEN, (Answer("十", 9),), "civil"),
@@ -67,7 +90,9 @@ def test_answer_that_stands_elsewhere_and_only_there_is_moved(start):
 
 @pytest.mark.parametrize("text", ["一一", "百", ""], ids=["several places, overlapping", "nowhere", "empty"])
 def test_answer_without_one_place_only_scores(text):
-    [kept, lost], counts = spans.parse(squad(ask("a", (text, 0), ("三", 4)), ask("b", (text, 0)), context="的一一一三"), "dev.json")
+    [kept, lost], counts = spans.parse(
+        squad(ask("a", (text, 0), ("三", 4)), ask("b", (text, 0)), context="的一一一三"), "dev.json"
+    )
     assert kept.answers == (Answer(text, -1), Answer("三", 4))
     assert spans.taught(kept) == Answer("三", 4)
     assert lost.answers == (Answer(text, -1),)
@@ -84,13 +109,17 @@ def test_question_without_answers_is_dropped_where_empty_is_no_choice():
 
 @pytest.mark.parametrize("is_impossible", ["true", "false", True, False])
 def test_question_without_answers_is_unanswerable_whatever_is_impossible_says(is_impossible):
-    [found, _], counts = spans.parse(squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES)
+    [found, _], counts = spans.parse(
+        squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES
+    )
     assert found.answers == (Answer("", -1),)
     assert (counts["dropped"], counts["lost"]) == (0, 0)
 
 
 def test_choices_are_no_spans_even_where_the_context_holds_them():
-    [found], _ = spans.parse(squad(ask("a", ("YES", -1), ("NO", 1), ("", 5), ("的", 0)), context="的NO的"), "dev.json", CHOICES)
+    [found], _ = spans.parse(
+        squad(ask("a", ("YES", -1), ("NO", 1), ("", 5), ("的", 0)), context="的NO的"), "dev.json", CHOICES
+    )
     assert found.answers == (Answer("YES", -1), Answer("NO", -1), Answer("", -1), Answer("的", 0))
     assert spans.taught(found, CHOICES) == Answer("YES", -1)
     assert spans.taught(found) == Answer("的", 0)
@@ -105,16 +134,34 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
         ('{"data": []}', "dev.json has no questions"),
         ('["data"]', "dev.json: data is missing or no list"),
         ('{"data": [{"title": "x"}]}', r"dev.json: data\[0\]: paragraphs is missing or no list"),
-        ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"dev.json: data\[0\].paragraphs\[0\]: context is missing or no str"),
-        (squad(ask("a", ("三", 2)), {"question": "问"}), r"dev.json: data\[0\].paragraphs\[0\].qas\[1\]: id is missing or no str"),
+        (
+            '{"data": [{"paragraphs": [{"qas": []}]}]}',
+            r"dev.json: data\[0\].paragraphs\[0\]: context is missing or no str",
+        ),
+        (
+            squad(ask("a", ("三", 2)), {"question": "问"}),
+            r"dev.json: data\[0\].paragraphs\[0\].qas\[1\]: id is missing or no str",
+        ),
         (squad({"id": "a", "question": "问", "answers": {}}), "dev.json: question a: answers is missing or no list"),
         (squad({"id": "a", "question": "问"}), "dev.json: none of its 1 questions has an answer"),
-        (squad(ask("a", ("三", 2)), {"id": "b", "question": "问"}), "dev.json: question b: answers is missing, which other questions have"),
+        (
+            squad(ask("a", ("三", 2)), {"id": "b", "question": "问"}),
+            "dev.json: question b: answers is missing, which other questions have",
+        ),
         (squad({"id": "a", "answers": []}), "dev.json: question a: question is missing or no str"),
-        (squad({"id": "a", "question": "问", "answers": [{"text": "三"}]}), "dev.json: question a: answer_start is missing or no int"),
-        (squad({"id": "a", "question": "问", "answers": [{"answer_start": 3}]}), "dev.json: question a: text is missing or no str"),
+        (
+            squad({"id": "a", "question": "问", "answers": [{"text": "三"}]}),
+            "dev.json: question a: answer_start is missing or no int",
+        ),
+        (
+            squad({"id": "a", "question": "问", "answers": [{"answer_start": 3}]}),
+            "dev.json: question a: text is missing or no str",
+        ),
         (squad(ask("a", ("三", 2)), ask("a", ("三", 2))), "dev.json: question a comes twice"),
-        (squad(ask("a", ("三", 2)), ask("b", ("百", 99)), ask("c", ("千", 0))), "dev.json: 2 of 3 questions have no answer .*, the first is b; is it another"),
+        (
+            squad(ask("a", ("三", 2)), ask("b", ("百", 99)), ask("c", ("千", 0))),
+            "dev.json: 2 of 3 questions have no answer .*, the first is b; is it another",
+        ),
     ],
 )
 def test_bad_file_is_named_with_the_place_in_it(text, message):
@@ -136,16 +183,27 @@ def test_windows_advance_by_the_stride_until_the_context_ends():
     assert made[3].types.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert made[3].offsets.tolist() == [[6, 7], [7, 8], [8, 9], [9, 10]]
     assert {window.first for window in made} == {4}
-    assert (made[0].ids.dtype, made[0].types.dtype, made[0].offsets.dtype, made[0].best.dtype) == (np.int64, np.int64, np.int64, bool)
+    assert (made[0].ids.dtype, made[0].types.dtype, made[0].offsets.dtype, made[0].best.dtype) == (
+        np.int64,
+        np.int64,
+        np.int64,
+        bool,
+    )
 
 
 def test_each_piece_has_most_context_in_one_window():
-    # 四 and 六 have one neighbour on the poorer side in two windows: the first counts. So has 八, whose first one is longer.
-    best = ["".join(TEN[begin] for (begin, _), is_best in zip(w.offsets, w.best) if is_best) for w in cut(question(), max_seq_length=10)]
+    # 四 and 六 have one neighbour on the poorer side in two windows: the first counts. So has 八, whose first one is
+    # longer.
+    best = [
+        "".join(TEN[begin] for (begin, _), is_best in zip(w.offsets, w.best) if is_best)
+        for w in cut(question(), max_seq_length=10)
+    ]
     assert best == ["一二三四", "五六", "七八", "九十"]
 
 
-@pytest.mark.parametrize(("n_pieces", "room", "stride"), [(10, 5, 2), (7, 4, 2), (12, 5, 3), (9, 4, 1), (23, 7, 5), (8, 8, 2)])
+@pytest.mark.parametrize(
+    ("n_pieces", "room", "stride"), [(10, 5, 2), (7, 4, 2), (12, 5, 3), (9, 4, 1), (23, 7, 5), (8, 8, 2)]
+)
 def test_most_context_is_that_of_run_squad(n_pieces, room, stride):
     begins, best = spans.layout(n_pieces, room, stride)
     for piece in range(n_pieces):
@@ -157,7 +215,9 @@ def test_most_context_is_that_of_run_squad(n_pieces, room, stride):
         assert best[:, piece].nonzero()[0].tolist() == [max(scores, key=scores.get)]
 
 
-@pytest.mark.parametrize(("n_pieces", "begins"), [(0, [0]), (1, [0]), (5, [0]), (6, [0, 2]), (7, [0, 2]), (8, [0, 2, 4])])
+@pytest.mark.parametrize(
+    ("n_pieces", "begins"), [(0, [0]), (1, [0]), (5, [0]), (6, [0, 2]), (7, [0, 2]), (8, [0, 2, 4])]
+)
 def test_there_are_no_more_windows_than_the_context_needs(n_pieces, begins):
     assert spans.layout(n_pieces, 5, 2)[0].tolist() == begins
 
@@ -173,7 +233,9 @@ def test_long_question_is_cut_and_its_context_keeps_the_room():
 
 @pytest.mark.parametrize(("max_seq_length", "stride"), [(8, 2), (20, 0)])
 def test_question_that_leaves_no_room_is_named(max_seq_length, stride):
-    with pytest.raises(ValueError, match=f"question q takes 6 pieces of max_seq_length {max_seq_length} at stride {stride}: no room"):
+    with pytest.raises(
+        ValueError, match=f"question q takes 6 pieces of max_seq_length {max_seq_length} at stride {stride}: no room"
+    ):
         cut(question(text="问" * 6), max_seq_length, stride)
 
 
@@ -289,7 +351,9 @@ def logits(windows: list[Window], at: dict[tuple[int, int], float]) -> list[np.n
     return rows
 
 
-def ranked(asked: Question, max_seq_length: int, starts: dict, ends: dict, n_best: int = 3, longest: int = 30, **more) -> list[tuple[str, float]]:
+def ranked(
+    asked: Question, max_seq_length: int, starts: dict, ends: dict, n_best: int = 3, longest: int = 30, **more
+) -> list[tuple[str, float]]:
     made = cut(asked, max_seq_length)
     [found] = spans.answers(made, logits(made, starts), logits(made, ends), [asked], n_best, longest, **more)
     return found
@@ -354,7 +418,9 @@ def test_unanswerable_takes_the_least_of_the_windows_and_yes_the_most():
 
 def test_choice_that_stands_in_the_context_too_is_listed_once():
     asked = question(context="NO")
-    found = ranked(asked, 12, {(0, 0): 4}, {(0, 0): 4}, 5, choices=("YES", "NO"), choices_scores=[np.ones((2, 2), np.float32)])
+    found = ranked(
+        asked, 12, {(0, 0): 4}, {(0, 0): 4}, 5, choices=("YES", "NO"), choices_scores=[np.ones((2, 2), np.float32)]
+    )
     assert found == [("NO", 8.0), ("YES", 2.0)]
 
 
@@ -405,14 +471,24 @@ def test_quirks_of_the_real_files_are_counted(real, name, n, expected):
 @pytest.mark.parametrize("name", ["cmrc train", "cmrc dev", "drcd dev"])
 def test_first_gold_answers_score_100(real, name):
     questions, _ = real[name]
-    assert METRICS[FILES[name][1]].score(questions, {one.id: one.answers[0].text for one in questions}) == {"em": 100, "f1": 100}
+    assert METRICS[FILES[name][1]].score(questions, {one.id: one.answers[0].text for one in questions}) == {
+        "em": 100,
+        "f1": 100,
+    }
 
 
 @at_hand
 def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
     questions, _ = real["cjrc dev"]
     scores = METRICS["cjrc"].score(questions, {one.id: one.answers[0].text for one in questions})
-    expected = {"em": 92.506, "f1": 97.819, "civil_em": 94.1, "civil_f1": 98.177, "criminal_em": 90.911, "criminal_f1": 97.461}
+    expected = {
+        "em": 92.506,
+        "f1": 97.819,
+        "civil_em": 94.1,
+        "civil_f1": 98.177,
+        "criminal_em": 90.911,
+        "criminal_f1": 97.461,
+    }
     assert {key: round(value, 3) for key, value in scores.items()} == expected
 
 
@@ -432,7 +508,9 @@ def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
         pytest.param("cjrc dev", 64, 16, 24, 423, marks=pytest.mark.slow),
     ],
 )
-def test_answers_out_of_reach_of_the_released_vocabulary_are_few(real, name, max_seq_length, stride, max_query_length, expected):
+def test_answers_out_of_reach_of_the_released_vocabulary_are_few(
+    real, name, max_seq_length, stride, max_query_length, expected
+):
     questions, _ = real[name]
     made = spans.windows(real["vocab"], questions, max_seq_length, stride, max_query_length)
     assert spans.unreachable(made, questions, 128, FILES[name][2]) == expected

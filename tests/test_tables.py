@@ -7,7 +7,9 @@ REDUCED = Note("†", "XNLI (a part)")
 
 
 def test_mark_of_every_figure_stands_at_the_head_once():
-    made = table("", "", [plain("model", ["a", "b"]), Column(Cell("XNLI"), [Cell("1.0", (FEW,)), Cell("2.0", (REDUCED, OTHER))])])
+    made = table(
+        "", "", [plain("model", ["a", "b"]), Column(Cell("XNLI"), [Cell("1.0", (FEW,)), Cell("2.0", (REDUCED, OTHER))])]
+    )
     assert made.header == ["model", "XNLI ‡"]
     assert made.rows == [["a", "1.0"], ["b", "2.0 †"]]
     assert [note[0] for note in made.notes] == ["†", "‡"]

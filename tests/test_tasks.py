@@ -4,7 +4,13 @@ from wwm.tasks import table
 
 
 def test_an_unknown_task_lists_the_known_ones_and_says_how_to_describe_ones_own():
-    with pytest.raises(ValueError, match="unknown task review; wwm/tasks/table.py has cmrc2018, .*reviews, continuation, and finetune.tasks.review.define can"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "unknown task review; wwm/tasks/table.py has cmrc2018, .*reviews, continuation, and"
+            " finetune.tasks.review.define can"
+        ),
+    ):
         table.named_task("review")
 
 

@@ -29,7 +29,10 @@ VOCABULARY = [
     "ｋ",
 ]
 # What changes its length or its neighbours on the way: combining, invisible, decomposing, wide, astral characters.
-ODD = "使用语a的é한가İßﬁ≠\u0301\u0338\u200c\u200d\u3000 \t\n\u00a0\u0085\u2028\x00\ufffd\ufeff😀👨‍👩‍👧豈㍿１９ＴＫ繁體𠮷。，-'[MASK]12kＡ"
+ODD = (
+    "使用语a的é한가İßﬁ≠\u0301\u0338\u200c\u200d\u3000"
+    " \t\n\u00a0\u0085\u2028\x00\ufffd\ufeff😀👨‍👩‍👧豈㍿１９ＴＫ繁體𠮷。，-'[MASK]12kＡ"
+)
 CASED = vocabulary.build(VOCABULARY, lower_case=False)
 UNCASED = vocabulary.build(VOCABULARY, lower_case=True)
 

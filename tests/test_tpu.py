@@ -11,7 +11,9 @@ import toy
 from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
-pytestmark = pytest.mark.skipif(not find_spec("torch_xla"), reason="torch-xla is not installed here; `make test-tpu` installs it")
+pytestmark = pytest.mark.skipif(
+    not find_spec("torch_xla"), reason="torch-xla is not installed here; `make test-tpu` installs it"
+)
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def test_xla_gives_the_curve_and_the_weights_of_the_cpu_and_stops_compiling(proj
         assert float(found["grad_norm"]) == pytest.approx(float(row["grad_norm"]), rel=1e-3)
         if row["step"] in ("12", "24"):
             assert float(found["heldout_mlm_loss"]) == pytest.approx(float(row["heldout_mlm_loss"]), rel=1e-4)
-    # The last steps of the first phase before it is measured, and those of the second, have shapes that were seen before.
+    # The last steps of the first phase before it is measured, and those of the second, have shapes that were seen
+    # before.
     compiled = [int(row["compilations"]) for row in xla]
     assert compiled[0] > 0 and compiled[7] == compiled[10] and compiled[16] == compiled[23]
 

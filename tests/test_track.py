@@ -58,7 +58,9 @@ def recorded(stage: str):
 
     client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")  # absolute: mlflow keeps one store per name of it
     experiment = client.get_experiment_by_name("wwm")
-    return client, client.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["attributes.start_time DESC"])
+    return client, client.search_runs(
+        [experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["attributes.start_time DESC"]
+    )
 
 
 def eventually(found, seconds: int = 20):
@@ -72,7 +74,11 @@ def eventually(found, seconds: int = 20):
 def program(body: str, **env) -> subprocess.Popen:
     code = f"import os, sys, time\nfrom wwm import track\n{body}"
     return subprocess.Popen(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -80,7 +86,9 @@ def test_two_stages_that_start_at_once_without_a_pipeline_run_share_a_new_databa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(track.SENDER)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    both = [program(f"with track.run('twins', name='{name}') as run: run.log({{'loss': 1}})") for name in ("one", "two")]
+    both = [
+        program(f"with track.run('twins', name='{name}') as run: run.log({{'loss': 1}})") for name in ("one", "two")
+    ]
     assert [process.communicate(timeout=60)[0] for process in both] == ["", ""]
     assert {run.info.run_name for run in recorded("twins")[1]} == {"twins one", "twins two"}
 
@@ -93,7 +101,12 @@ def test_a_run_holds_params_curves_files_and_the_hash_that_finds_its_outs(monkey
     Path(".dvc/config").write_text(DVC_CONFIG)
     Path("dvc.yaml").write_text("stages: {whole: {foreach: [bert], do: {cmd: x, deps: [in.txt], outs: [out.txt]}}}")
     begun = time.monotonic()
-    with track.run("whole", name="bert", params={"adam": {"betas": [0.9, 0.999]}, "phases": [{"steps": 5}, {"steps": 7}]}, outs=[Path("out.txt")]) as run:
+    with track.run(
+        "whole",
+        name="bert",
+        params={"adam": {"betas": [0.9, 0.999]}, "phases": [{"steps": 5}, {"steps": 7}]},
+        outs=[Path("out.txt")],
+    ) as run:
         for step in range(1500):
             run.log({"loss": 1 / (step + 1)}, step=step)
         run.artifact("out.txt")
@@ -154,7 +167,10 @@ def test_the_seeds_of_a_cell_are_runs_under_it():
     runs = recorded("cell")[1]
     [cell] = [run for run in runs if run.data.tags.get("name") == "bert-xnli"]
     seeds = [run for run in runs if run.data.tags["mlflow.parentRunId"] == cell.info.run_id]
-    assert {(run.info.run_name, run.data.params["seed"], run.data.metrics["test_accuracy"], run.info.status) for run in seeds} == {
+    assert {
+        (run.info.run_name, run.data.params["seed"], run.data.metrics["test_accuracy"], run.info.status)
+        for run in seeds
+    } == {
         ("bert-xnli seed 1", "1", 71, "FINISHED"),
         ("bert-xnli seed 2", "2", 72, "FINISHED"),
     }
@@ -191,7 +207,10 @@ def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores(
         run.annotate_model("not-here", {"cloze.word_accuracy": 0})
     client, runs = recorded("pretrain")
     versions = sorted(client.search_model_versions("name = 'small'"), key=lambda version: version.version)
-    assert [version.tags["dvc"] for version in versions] == [runs[-1].data.tags["dvc.models/small"], lineage.of("models/small")]
+    assert [version.tags["dvc"] for version in versions] == [
+        runs[-1].data.tags["dvc.models/small"],
+        lineage.of("models/small"),
+    ]
     assert [version.run_id for version in versions] == [runs[-1].info.run_id, runs[0].info.run_id]
     assert versions[0].tags["stage"] == "pretrain" and versions[0].tags["git_commit"]
     [compared] = client.search_runs([runs[0].info.experiment_id], 'tags.model != ""')
@@ -205,7 +224,9 @@ def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeyp
     with track.parent("pipeline") as run:
         assert run.env == {}
         run.log({"loss": 1})
-    assert capsys.readouterr().out.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
+    assert (
+        capsys.readouterr().out.count("tracking: not recorded in MLflow at http://127.0.0.1:9, the work goes on") == 1
+    )
 
 
 def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypatch, capsys):
@@ -273,5 +294,7 @@ def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):
 
 
 def test_importing_track_imports_nothing_heavy():
-    text = program("print([name for name in ('mlflow', 'torch', 'pandas', 'dvc') if name in sys.modules])").communicate(timeout=60)[0]
+    text = program("print([name for name in ('mlflow', 'torch', 'pandas', 'dvc') if name in sys.modules])").communicate(
+        timeout=60
+    )[0]
     assert text == "[]\n"

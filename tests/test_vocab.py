@@ -10,7 +10,11 @@ from wwm.text import tokenization, vocabulary
 
 TASKS = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
 
-LINES = ["使用语言模型来预测下一个词的概率。", "１９９８年的iPhone和internet, internet的词。", "一个模型，一个词。iPhone 12 和 iPhone 13"] * 3
+LINES = [
+    "使用语言模型来预测下一个词的概率。",
+    "１９９８年的iPhone和internet, internet的词。",
+    "一个模型，一个词。iPhone 12 和 iPhone 13",
+] * 3
 
 
 @pytest.fixture
@@ -34,7 +38,9 @@ def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
     from transformers import BertTokenizer
 
     text = "使用iPhone１９９８年internet, 词😀 É [MASK]的[SEP]"
-    theirs = BertTokenizer.from_pretrained(folder)(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    theirs = BertTokenizer.from_pretrained(folder)(text, add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
     assert tokenization.load(folder).encode(text, add_special_tokens=False).ids == theirs
 
 
@@ -44,7 +50,11 @@ def test_pieces_of_the_papers_example_are_those_of_the_released_vocabulary(tmp_p
         (tmp_path / "vocab.txt").write_bytes(archive.extractfile("vocab.txt").read())
     tokens, lower_case = vocab.load(str(tmp_path / "vocab.txt"))
     assert len(tokens) == 21128 and [tokens.index(token) for token in vocabulary.SPECIAL] == [0, 100, 101, 102, 103]
-    pieces = vocabulary.build(tokens, lower_case).encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False).tokens
+    pieces = (
+        vocabulary.build(tokens, lower_case)
+        .encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False)
+        .tokens
+    )
     assert pieces == "使 用 语 言 模 型 来 预 测 下 一 个 词 的 pro ##ba ##bility 。".split()
 
 

@@ -17,9 +17,15 @@ PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ("'''数学'''（{{lang|en|mathematics}}，）是研究[[數量|数量]]的'''[[学科]]<ref>某书</ref>'''。", "数学是研究数量的学科。"),
+        (
+            "'''数学'''（{{lang|en|mathematics}}，）是研究[[數量|数量]]的'''[[学科]]<ref>某书</ref>'''。",
+            "数学是研究数量的学科。",
+        ),
         ("== 历史 ==\n古代就有。\n* 项目''一''\n# 项目二\n: 缩进\n后来也有。", "古代就有。\n后来也有。"),
-        ("前文[[File:a.jpg|thumb|说明[[链接]]]]后文[[分类:数学]][[en:Math]]，见[[:Category:几何]]。", "前文后文，见Category:几何。"),
+        (
+            "前文[[File:a.jpg|thumb|说明[[链接]]]]后文[[分类:数学]][[en:Math]]，见[[:Category:几何]]。",
+            "前文后文，见Category:几何。",
+        ),
         ('{| class="wikitable"\n! 头 !! 头\n|-\n| 格 || 格\n|}\n正文。', "正文。"),
         ("{{Infobox\n| 名 = 值\n* 项\n}}\n正文&nbsp;在此。__TOC__", "正文\u00a0在此。"),
     ],

@@ -19,8 +19,10 @@ CHARACTERS = "".join(chr(0x4E00 + i) for i in range(95))
 VOCAB_SIZE = len(vocabulary.SPECIAL) + len(CHARACTERS)
 
 
-def model(folder: Path | None = None, characters: str = CHARACTERS, dropout: float = 0.0, layers: int = 2) -> BertForPreTraining:
-    """A random BERT of 2 layers x 32 whose vocabulary is `characters`; saved with its tokenizer if a folder is given."""
+def model(
+    folder: Path | None = None, characters: str = CHARACTERS, dropout: float = 0.0, layers: int = 2
+) -> BertForPreTraining:
+    """A random BERT of 2 layers x 32 whose vocabulary is `characters`; saved with its tokenizer to `folder`, if any."""
     torch.manual_seed(0)
     tokens = [*vocabulary.SPECIAL, *sorted(set(characters) - {" "})]
     bert = BertForPreTraining(
@@ -50,7 +52,9 @@ def vocab_hash() -> str:
         return files.content_hash(Path(folder, "vocab.txt"))
 
 
-def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0, dynamic: bool = False) -> None:
+def shards(
+    folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0, dynamic: bool = False
+) -> None:
     """Examples of length up to 32 from random sentences: folder/NNNNN.arrow, two shards."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -71,11 +75,15 @@ def shards(folder: Path, next_sentence_prediction: bool = True, n_documents: int
         ids, types, unit_begins, offsets = write(rows, pieces, begins, 2, 3)
         columns = [(offsets, ids), (offsets, types), (offsets, unit_begins)]
         if not dynamic:
-            positions, labels, masked = mask_examples(ids, unit_begins, offsets, of_set([*vocabulary.SPECIAL, *CHARACTERS], settings), rng)
+            positions, labels, masked = mask_examples(
+                ids, unit_begins, offsets, of_set([*vocabulary.SPECIAL, *CHARACTERS], settings), rng
+            )
             columns += [(masked, positions), (masked, labels)]
         lists = [pa.ListArray.from_arrays(pa.array(o), pa.array(v)) for o, v in columns]
         labels = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
         header = {"vocab": vocab_hash(), "settings": json.dumps(settings)}
-        batch = pa.RecordBatch.from_arrays([*lists, labels], schema=schema(pieces.dtype, settings["masking"]).with_metadata(header))
+        batch = pa.RecordBatch.from_arrays(
+            [*lists, labels], schema=schema(pieces.dtype, settings["masking"]).with_metadata(header)
+        )
         with pa.OSFile(str(folder / f"{shard:05d}.arrow"), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)

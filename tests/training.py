@@ -12,14 +12,22 @@ from pathlib import Path
 import torch
 import toy
 
-PHASE = "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 2, optimizer: %s, learning_rate: %s, warmup_steps: 2}\n"
+PHASE = (
+    "        - {max_seq_length: 32, steps: %d, batch_size: 8, micro_batch: 2, optimizer: %s, learning_rate: %s,"
+    " warmup_steps: 2}\n"
+)
 
 
 def lay_out(folder: Path, monkeypatch) -> None:
-    """Goes to a folder with the example sets and the initial model of presets/tiny.yaml, with dropout, and two phases of 12 steps."""
+    """Goes to a folder with the example sets and the initial model of presets/tiny.yaml, with dropout, and two phases
+    of 12 steps.
+    """
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
     text = re.sub(
-        r"(    bert:\n.*?phases:\n).*?\n(    roberta)", rf"\g<1>{PHASE % (12, 'adamw', '1.0e-3')}{PHASE % (12, 'lamb', '1.0e-2')}\g<2>", text, flags=re.S
+        r"(    bert:\n.*?phases:\n).*?\n(    roberta)",
+        rf"\g<1>{PHASE % (12, 'adamw', '1.0e-3')}{PHASE % (12, 'lamb', '1.0e-2')}\g<2>",
+        text,
+        flags=re.S,
     )
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
@@ -33,7 +41,11 @@ def lay_out(folder: Path, monkeypatch) -> None:
 def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
     """The stage's exit status; it is killed once the checkpoint of step `kill_after` is there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "wwm.pretrain", "bert"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        [sys.executable, "-m", "wwm.pretrain", "bert"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     if kill_after:
         while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
@@ -53,7 +65,9 @@ def set_params(**values) -> None:
 
 
 def went_on(printed: str) -> bool:
-    """Whether the last two runs of three each began at a checkpoint; one that began anew would end with the same weights, too."""
+    """Whether the last two runs of three each began at a checkpoint; one that began anew would end with the same
+    weights, too.
+    """
     return len(re.findall(r"going on from \S+step-\d+.pt", printed)) == 2 and "cannot be read" not in printed
 
 
@@ -64,13 +78,17 @@ def weights() -> bytes:
 def losses() -> list[dict]:
     """The curve, without how fast it went."""
     with open("results/pretrain/bert.csv", newline="") as rows:
-        return [{key: value for key, value in row.items() if key not in ("tokens_per_second", "memory_gib")} for row in csv.DictReader(rows)]
+        return [
+            {key: value for key, value in row.items() if key not in ("tokens_per_second", "memory_gib")}
+            for row in csv.DictReader(rows)
+        ]
 
 
 def assert_close(found: dict, wanted: dict) -> None:
     """Weights of two trainings whose sums were added in another order.
 
-    A bias of the keys moves every score of a query alike, so that its gradient is rounding alone, which optimizers blow up.
+    A bias of the keys moves every score of a query alike, so that its gradient is rounding alone, which optimizers blow
+    up.
     """
     for name, tensor in wanted.items():
         if not name.endswith("attention.self.key.bias"):

@@ -13,7 +13,9 @@ from wwm.common.errors import UserError
 
 NGRAM_PROBS = [0.4, 0.3, 0.2, 0.1]  # MacBERT's
 
-commands = typer.Typer(help="Chinese BERT with whole word masking: look into the pipeline.", no_args_is_help=True, add_completion=False)
+commands = typer.Typer(
+    help="Chinese BERT with whole word masking: look into the pipeline.", no_args_is_help=True, add_completion=False
+)
 
 
 @commands.command()
@@ -50,35 +52,57 @@ def masks(
     whole_words, _ = align.units(starts, ends, continuation, word_ends[0])
     words = [text[start:end].strip() for start, end in zip([0, *word_ends[0]], word_ends[0])]
     print(
-        f"text        {text}\nwords       {' '.join(words)}\nWordPieces  {' '.join(encoding.tokens)}\nunits       {look.with_bars(encoding.tokens, whole_words)}"
+        f"text        {text}\nwords       {' '.join(words)}\nWordPieces  {' '.join(encoding.tokens)}\nunits      "
+        f" {look.with_bars(encoding.tokens, whole_words)}"
     )
 
-    settings = {"masked_lm_prob": masked_lm_prob, "max_predictions_per_seq": len(encoding.ids), "random_token": "vocabulary", "ngram_probs": NGRAM_PROBS}
+    settings = {
+        "masked_lm_prob": masked_lm_prob,
+        "max_predictions_per_seq": len(encoding.ids),
+        "random_token": "vocabulary",
+        "ngram_probs": NGRAM_PROBS,
+    }
     print(
-        f"\n{masking.predictions(len(encoding.ids) + 2, masked_lm_prob, len(encoding.ids))} of {len(encoding.ids)} pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); "
-        "of the chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random (in brackets)"
+        f"\n{masking.predictions(len(encoding.ids) + 2, masked_lm_prob, len(encoding.ids))} of {len(encoding.ids)}"
+        f" pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in"
+        " brackets), 10 % replaced at random (in brackets)"
     )
     rng = np.random.default_rng(seed)
     special = tokens.index("[CLS]"), tokens.index("[SEP]")
     for kind, unit in (("WordPiece", "wordpiece"), ("whole word", "whole_word"), ("n-gram", "ngram")):
-        begins = np.concatenate(([True], np.ones(len(whole_words), bool) if unit == "wordpiece" else whole_words, [True]))
+        begins = np.concatenate(
+            ([True], np.ones(len(whole_words), bool) if unit == "wordpiece" else whole_words, [True])
+        )
         for _ in range(draws):
             ids = np.array([special[0], *encoding.ids, special[1]])
-            positions, _, _ = masking.mask_examples(ids, begins, np.array([0, len(ids)], np.int32), masking.of_set(tokens, settings | {"unit": unit}), rng)
+            positions, _, _ = masking.mask_examples(
+                ids, begins, np.array([0, len(ids)], np.int32), masking.of_set(tokens, settings | {"unit": unit}), rng
+            )
             print(f"{kind:<12}{' '.join(look.masked(tokens, ids, positions)[1:-1])}")
 
 
 @commands.command()
 def show(
     file: Annotated[
-        Path, typer.Argument(help="data/mask/SET/LENGTH/train/00000.arrow, data/segment/train/00000.parquet, or data/corpus/dropped.jsonl.", exists=True)
+        Path,
+        typer.Argument(
+            help=(
+                "data/mask/SET/LENGTH/train/00000.arrow, data/segment/train/00000.parquet, or"
+                " data/corpus/dropped.jsonl."
+            ),
+            exists=True,
+        ),
     ],
     count: Annotated[int, typer.Argument(min=1, help="How many examples or documents.")] = 5,
     start: Annotated[int, typer.Option("--from", min=0, help="The first one to print.")] = 0,
-    vocab: Annotated[Path, typer.Option(help="The vocab.txt that examples were made with.")] = Path("data/vocab/vocab.txt"),
+    vocab: Annotated[Path, typer.Option(help="The vocab.txt that examples were made with.")] = Path(
+        "data/vocab/vocab.txt"
+    ),
     seed: Annotated[int, typer.Option(help="Of masks that are drawn at load time.")] = 1,
 ) -> None:
-    """Print what a stage wrote: masked examples with their units, documents with their words, or dropped documents by rule."""
+    """Print what a stage wrote: masked examples with their units, documents with their words, or dropped documents by
+    rule.
+    """
     from wwm import show as look
 
     if file.suffix == ".arrow":
@@ -89,14 +113,17 @@ def show(
         lines = look.dropped(file, range(start, start + count))
     else:
         raise UserError(
-            f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or .jsonl file that a stage wrote"
+            f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or"
+            " .jsonl file that a stage wrote"
         )
     print("\n".join(lines) or f"{file} has nothing from number {start} on")
 
 
 @commands.command()
 def f1(
-    gold: Annotated[Path, typer.Argument(help="Gold words: a sentence a line, words separated by white space.", exists=True)],
+    gold: Annotated[
+        Path, typer.Argument(help="Gold words: a sentence a line, words separated by white space.", exists=True)
+    ],
     segmenter: Annotated[Path, typer.Option(help="An LTP folder.", exists=True)] = Path("data/segmenter"),
 ) -> None:
     """Print word F1 of the segmenter on GOLD, by script, with and without the conversion to simplified characters."""
@@ -120,7 +147,9 @@ def f1(
             scores = []
             for way in (cut, boundaries.on_simplified(cut)):
                 _, word_ends = boundaries.segment_texts(["".join(words) for words in part], way)
-                found = [["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)]
+                found = [
+                    ["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)
+                ]
                 scores.append(word_scores(part, found)["f1"])
             print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")
 
@@ -130,7 +159,9 @@ def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/, without its ending.")],
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
 ) -> None:
-    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak, .bak2 and so on."""
+    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak,
+    .bak2 and so on.
+    """
     from wwm import params
     from wwm.common import files
 
@@ -139,18 +170,31 @@ def preset(
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise UserError(
-            f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has {', '.join(names) or 'none here: run in the project folder'}"
+            f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has"
+            f" {', '.join(names) or 'none here: run in the project folder'}"
         )
     source = Path("presets", f"{name}.yaml")
     corpus = params.read(source).corpus
     if params_file.is_file() and params_file.read_bytes() not in presets.values():
-        kept = next(path for number in count(1) if not (path := Path(f"{params_file}.bak{number if number > 1 else ''}")).exists())
+        kept = next(
+            path
+            for number in count(1)
+            if not (path := Path(f"{params_file}.bak{number if number > 1 else ''}")).exists()
+        )
         shutil.copy(params_file, kept)
         print(f"{params_file} as it was is kept as {kept}")
     files.write_text(params_file, source.read_text(encoding="utf-8"))
-    wanted = [str(Path(corpus.folder, source.files)) for source in corpus.sources.values() if not source.dataset and "://" not in source.files]
+    wanted = [
+        str(Path(corpus.folder, source.files))
+        for source in corpus.sources.values()
+        if not source.dataset and "://" not in source.files
+    ]
     # What the stage demo lays out needs nobody to put it there.
-    missing = "" if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo") else f", once the text is there: {', '.join(wanted)}"
+    missing = (
+        ""
+        if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo")
+        else f", once the text is there: {', '.join(wanted)}"
+    )
     print(f"{params_file} is now preset {name}; `dvc repro` runs it{missing}")
 
 

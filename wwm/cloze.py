@@ -4,7 +4,8 @@ Reads   models/MODEL, data/segment/heldout/*.parquet
 Writes  results/cloze/MODEL.json: accuracy in percent per piece and per whole word, by word length and by source
 By hand python -m wwm.cloze MODEL
 
-One word of 1 to 4 Chinese characters of each sentence is masked whole; sentences and words are the same for every model.
+One word of 1 to 4 Chinese characters of each sentence is masked whole; sentences and words are the same for every
+model.
 """
 
 import re
@@ -26,8 +27,11 @@ from wwm.common.errors import UserError
 from wwm.text import tokenization
 from wwm.training import device
 
-# What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as characters.
-CHINESE_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}")
+# What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as
+# characters.
+CHINESE_WORD = re.compile(
+    r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}"
+)
 BATCH_SIZE = 64
 TOP = 5
 
@@ -57,24 +61,53 @@ def main(model: str) -> None:
     logging.disable_progress_bar()
     begin = time.perf_counter()
     folder, out = Path("models") / model, Path(f"results/cloze/{model}.json")
-    with track.run("cloze", name=model, params={"model": model, "sentences": cloze.sentences, "max_seq_length": cloze.max_seq_length}, outs=[out]) as run:
+    with track.run(
+        "cloze",
+        name=model,
+        params={"model": model, "sentences": cloze.sentences, "max_seq_length": cloze.max_seq_length},
+        outs=[out],
+    ) as run:
         bert = load(folder)
         if cloze.max_seq_length > bert.config.max_position_embeddings:
-            raise UserError(f"cloze.max_seq_length {cloze.max_seq_length} is more than the {bert.config.max_position_embeddings} positions of {folder}")
+            raise UserError(
+                f"cloze.max_seq_length {cloze.max_seq_length} is more than the {bert.config.max_position_embeddings}"
+                f" positions of {folder}"
+            )
         shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
-        sources = sorted({source for shard in shards for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()})
+        sources = sorted(
+            {
+                source
+                for shard in shards
+                for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()
+            }
+        )
         if len(sources) > cloze.sentences or not sources:
-            raise UserError(f"cloze.sentences is {cloze.sentences} and data/segment/heldout has {len(sources)} sources; each needs at least one sentence")
-        documents = (row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist())
-        questions, left_out = draw(documents, sources, cloze.sentences // len(sources), cloze.max_seq_length - 2, np.random.default_rng(base.seed))
+            raise UserError(
+                f"cloze.sentences is {cloze.sentences} and data/segment/heldout has {len(sources)} sources; each needs"
+                " at least one sentence"
+            )
+        documents = (
+            row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist()
+        )
+        questions, left_out = draw(
+            documents,
+            sources,
+            cloze.sentences // len(sources),
+            cloze.max_seq_length - 2,
+            np.random.default_rng(base.seed),
+        )
         if not questions:
-            raise UserError("data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share")
+            raise UserError(
+                "data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share"
+            )
         answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
         result = {
             "model": model,
             "sentences": len(questions),
             **figures(answers),
-            "by_length": {str(n): figures([a for a in answers if a.question.end - a.question.start == n]) for n in range(1, 5)},
+            "by_length": {
+                str(n): figures([a for a in answers if a.question.end - a.question.start == n]) for n in range(1, 5)
+            },
             "by_source": {source: figures([a for a in answers if a.question.source == source]) for source in sources},
             "left_out_share": left_out,
             "unknown_share": unknown,
@@ -83,7 +116,10 @@ def main(model: str) -> None:
         }
         files.write_json(out, result)
         run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy")})
-        print(f"{model}: {result['piece_accuracy']:.1f} % of pieces, {result['word_accuracy']:.1f} % of {len(answers)} words")
+        print(
+            f"{model}: {result['piece_accuracy']:.1f} % of pieces, {result['word_accuracy']:.1f} % of {len(answers)}"
+            " words"
+        )
 
 
 def load(folder: Path) -> BertForPreTraining:
@@ -93,15 +129,21 @@ def load(folder: Path) -> BertForPreTraining:
     model, info = BertForPreTraining.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     missing = sorted(name for name in info["missing_keys"] if name.startswith("cls.predictions."))
     if missing:
-        raise UserError(f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head (BertForPreTraining)")
+        raise UserError(
+            f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head"
+            " (BertForPreTraining)"
+        )
     return model.eval()
 
 
-def draw(documents: Iterable[dict], sources: list[str], per_source: int, max_characters: int, rng: np.random.Generator) -> tuple[list[Question], dict]:
-    """The first sentences of each source that fit, at most `per_source` and the same number for all, with one word of each.
+def draw(
+    documents: Iterable[dict], sources: list[str], per_source: int, max_characters: int, rng: np.random.Generator
+) -> tuple[list[Question], dict]:
+    """The first sentences of each source that fit, at most `per_source` and the same number for all, with one word of
+    each.
 
-    Also the shares of the sentences looked at that were left out: longer than `max_characters`, or without a Chinese word.
-    Characters and words decide, not a model's pieces, so that all models get the same questions.
+    Also the shares of the sentences looked at that were left out: longer than `max_characters`, or without a Chinese
+    word. Characters and words decide, not a model's pieces, so that all models get the same questions.
     """
     found: dict[str, list[Question]] = {source: [] for source in sources}
     seen, too_long, no_word = 0, 0, 0
@@ -126,7 +168,9 @@ def draw(documents: Iterable[dict], sources: list[str], per_source: int, max_cha
 
 
 def sentences(document: dict) -> Iterable[tuple[str, list[tuple[int, int]]]]:
-    """Each sentence and where its words of 1 to 4 Chinese characters begin and end; white space at a word's edge is not of it."""
+    """Each sentence and where its words of 1 to 4 Chinese characters begin and end; white space at a word's edge is not
+    of it.
+    """
     text, word_ends = document["text"], document["word_ends"]
     spans = list(zip([0, *word_ends], word_ends))
     next_word = 0
@@ -143,8 +187,11 @@ def sentences(document: dict) -> Iterable[tuple[str, list[tuple[int, int]]]]:
 
 
 @torch.inference_mode()
-def ask(model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Question], max_seq_length: int) -> tuple[list[Answer], float]:
-    """The answers, in the order of `questions`, and the share of the asked pieces that the vocabulary lacks: those are never right.
+def ask(
+    model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Question], max_seq_length: int
+) -> tuple[list[Answer], float]:
+    """The answers, in the order of `questions`, and the share of the asked pieces that the vocabulary lacks: those are
+    never right.
 
     A sentence whose pieces do not fit although its characters do (a few scripts decompose) counts as wrong.
     """
@@ -154,8 +201,13 @@ def ask(model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Questio
         [i for i, (start, end) in enumerate(encoding.offsets) if start < question.end and end > question.start]
         for question, encoding in zip(questions, encodings)
     ]
-    answers = [Answer(question, [False] * len(pieces), [False] * len(pieces)) for question, pieces in zip(questions, asked)]
-    order = sorted((i for i, encoding in enumerate(encodings) if len(encoding.ids) <= max_seq_length), key=lambda i: len(encodings[i].ids))
+    answers = [
+        Answer(question, [False] * len(pieces), [False] * len(pieces)) for question, pieces in zip(questions, asked)
+    ]
+    order = sorted(
+        (i for i, encoding in enumerate(encodings) if len(encoding.ids) <= max_seq_length),
+        key=lambda i: len(encodings[i].ids),
+    )
     for first in tqdm(range(0, len(order), BATCH_SIZE), desc="cloze", unit=" batches", mininterval=1):
         rows = order[first : first + BATCH_SIZE]
         length = len(encodings[rows[-1]].ids)
@@ -178,7 +230,9 @@ def ask(model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Questio
 
 
 def figures(answers: list[Answer]) -> dict:
-    """Counts, and percent of right pieces, of pieces among the five best, of words whose pieces are all right; None of nothing."""
+    """Counts, and percent of right pieces, of pieces among the five best, of words whose pieces are all right; None of
+    nothing.
+    """
     right = [piece for answer in answers for piece in answer.right]
     in_top = [piece for answer in answers for piece in answer.in_top]
     words = [bool(answer.right) and all(answer.right) for answer in answers]

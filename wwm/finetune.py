@@ -2,7 +2,8 @@
 
 Reads   models/MODEL, data/tasks/TASK/
 Writes  results/finetune/TASK/MODEL.json: the scores of each seed, in percent, and what they were measured with;
-        results/predictions/TASK/MODEL/: what the seed with the best dev score predicts, in the form that official scripts take
+        results/predictions/TASK/MODEL/: what the seed with the best dev score predicts, in the form that official
+        scripts take
 By hand python -m wwm.finetune MODEL TASK
 
 Seeds that are finished survive a kill. Where there are several GPUs each takes seeds.
@@ -24,7 +25,8 @@ from wwm.tasks import classifier, reader, seeds, spans, tuning
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Example
 from wwm.tasks.splits import Data, load_task, texts
-from wwm.tasks.table import USUAL_RATES, Task, named_task, own_task
+from wwm.tasks.table import named_task
+from wwm.tasks.task import USUAL_RATES, Task, own_task
 from wwm.text import simplify, tokenization
 
 
@@ -52,7 +54,12 @@ def main(model: str, task: str) -> None:
     )
     cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
-    settings = {"base": base.model_dump(), "task": given.model_dump(), "how": cell.how._asdict(), "simplify": options.simplify}
+    settings = {
+        "base": base.model_dump(),
+        "task": given.model_dump(),
+        "how": cell.how._asdict(),
+        "simplify": options.simplify,
+    }
     with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
@@ -62,18 +69,30 @@ def main(model: str, task: str) -> None:
             if given.sweep:
                 swept = sweep(cell, given.sweep, numbers[0], work, base.threads, f"sweep {model} {task}")
                 how = how._replace(learning_rate=max(swept, key=swept.get))
-            rows = seeds.run(cell.job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}")
+            rows = seeds.run(
+                cell.job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}"
+            )
             best = max(rows, key=lambda row: tuning.main_measure(row["scores"]["dev"]))
             with files.new_folder(predictions) as written:
                 for name, content in best["predictions"].items():
                     files.write_json(written / name, content)
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
-                values = {"loss": row["loss"]} | {f"{split}_{name}": value for split, scores in row["scores"].items() for name, value in scores.items()}
+                values = {"loss": row["loss"]} | {
+                    f"{split}_{name}": value
+                    for split, scores in row["scores"].items()
+                    for name, value in scores.items()
+                }
                 run.log(values, step=step)
                 run.child(
                     f"{model}-{task} seed {number}",
-                    {"model": model, "task": task, "seed": number, "learning_rate": how.learning_rate, "epoch": row["epoch"]},
+                    {
+                        "model": model,
+                        "task": task,
+                        "seed": number,
+                        "learning_rate": how.learning_rate,
+                        "epoch": row["epoch"],
+                    },
                     values,
                 )
             result: Finetuned = {
@@ -91,11 +110,15 @@ def main(model: str, task: str) -> None:
 
 
 def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, title: str) -> dict[float, float]:
-    """The dev score of each learning rate, without those whose loss is not finite. Raises tuning.Diverged if all are so."""
+    """The dev score of each learning rate, without those whose loss is not finite. Raises tuning.Diverged if all are
+    so.
+    """
     scores = {}
     for rate in rates:
         try:
-            [found] = seeds.run(cell.job, [(cell.how._replace(learning_rate=rate), seed)], work, threads, f"{title} {rate:g}")
+            [found] = seeds.run(
+                cell.job, [(cell.how._replace(learning_rate=rate), seed)], work, threads, f"{title} {rate:g}"
+            )
         except tuning.Diverged as error:
             print(f"{title}: {error}", flush=True)
             last = error
@@ -107,21 +130,33 @@ def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, t
 
 
 def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: bool) -> Cell:
-    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises UserError for what is missing in either."""
+    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises UserError for
+    what is missing in either.
+    """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
     if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
         raise UserError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
     config, tokenizer = AutoConfig.from_pretrained(folder), tokenization.load(folder)
     if (entries := tokenizer.get_vocab_size()) > config.vocab_size:
-        raise UserError(f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its tokenizer.json is another model's")
+        raise UserError(
+            f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its"
+            " tokenizer.json is another model's"
+        )
     if (folder / "vocab.txt").is_file() and entries < (listed := len(list(files.lines(folder / "vocab.txt")))):
-        raise UserError(f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's")
+        raise UserError(
+            f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's"
+        )
     table = described(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples)
     if simplified:
-        data = data._replace(splits={split: found._replace(examples=[simple(e) for e in found.examples]) for split, found in data.splits.items()})
+        data = data._replace(
+            splits={
+                split: found._replace(examples=[simple(e) for e in found.examples])
+                for split, found in data.splits.items()
+            }
+        )
     how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
     examples = {split: found.examples for split, found in data.splits.items()}
     match table.kind:
@@ -144,7 +179,11 @@ def conditions(cell: Cell) -> dict:
         "remark": table.remark,
         "footnote": table.footnote,
         "measures": METRICS[table.metric].measures,
-        "recipe": {key: value for key, value in asdict(table.recipe).items() if key != "learning_rates"} if table.recipe else {},
+        "recipe": (
+            {key: value for key, value in asdict(table.recipe).items() if key != "learning_rates"}
+            if table.recipe
+            else {}
+        ),
         "scored": list(table.splits),
         "missing": data.missing,
         "reduced": data.reduced,
@@ -165,10 +204,14 @@ def described(name: str, own) -> Task:
 
 
 def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -> tuning.How:
-    """What params.yaml gives, and the table where it does not. Raises UserError for what neither has, and for inputs longer than the model's `positions`."""
+    """What params.yaml gives, and the table where it does not. Raises UserError for what neither has, and for inputs
+    longer than the model's `positions`.
+    """
     key = f"finetune.tasks.{task}"
     if given.max_seq_length and given.max_seq_length > positions:
-        raise UserError(f"{key}.max_seq_length {given.max_seq_length} is more than the {positions} positions of the model")
+        raise UserError(
+            f"{key}.max_seq_length {given.max_seq_length} is more than the {positions} positions of the model"
+        )
     known = asdict(table.recipe) if table.recipe else {}
     rate = given.learning_rate or (given.sweep[0] if given.sweep else known.get("learning_rates", {}).get(kind))
     length = given.max_seq_length or (known and min(known["max_seq_length"], positions))
@@ -180,7 +223,8 @@ def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -
     }
     if lacking := [name for name, value in values.items() if not value]:
         raise UserError(
-            f"{key}.{lacking[0]} is missing, and wwm/tasks/table.py has none for {task}; set it, say {key}: {{learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}}"
+            f"{key}.{lacking[0]} is missing, and wwm/tasks/table.py has none for {task}; set it, say {key}:"
+            " {learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}"
         )
     windows = {
         "stride": given.stride or length // 4,

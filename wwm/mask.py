@@ -1,14 +1,14 @@
 """Words -> masked examples in memory-mapped Arrow shards.
 
 Reads   data/segment/{train,heldout}/*.parquet, data/vocab/
-Writes  data/mask/SET/LENGTH/{train,heldout}/NNNNN.arrow (Arrow IPC files) with the columns input_ids, token_type_ids, unit_begins,
-        masked_lm_positions, masked_lm_ids (lists) and next_sentence_label (0 next, 1 random, null without next sentence prediction);
-        results/mask/SET.json
+Writes  data/mask/SET/LENGTH/{train,heldout}/NNNNN.arrow (Arrow IPC files) with the columns input_ids, token_type_ids,
+        unit_begins, masked_lm_positions, masked_lm_ids (lists) and next_sentence_label (0 next, 1 random, null without
+        next sentence prediction); results/mask/SET.json
 By hand python -m wwm.mask SET; `wwm show data/mask/SET/LENGTH/train/00000.arrow` prints examples
 
-Static masks are written here, once per pass over the corpus (`dupe_factor` passes). Shards of dynamic masks lack the two
-masked_lm columns: wwm/training/loader.py draws masks when it loads an example. A shard's schema says in its metadata how it was
-made: `vocab` and `segmenter` (sha256), `settings` (JSON) and their sha256, `params`.
+Static masks are written here, once per pass over the corpus (`dupe_factor` passes). Shards of dynamic masks lack the
+two masked_lm columns: wwm/training/loader.py draws masks when it loads an example. A shard's schema says in its
+metadata how it was made: `vocab` and `segmenter` (sha256), `settings` (JSON) and their sha256, `params`.
 """
 
 import hashlib
@@ -50,22 +50,38 @@ def main(name: str) -> None:
     base, mask = params.load("mask")
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
-    settings = {"seed": base.seed, "set": name} | mask.own_values(Changes.MEASURES) | chosen.model_dump(exclude={"lengths"})
+    settings = (
+        {"seed": base.seed, "set": name} | mask.own_values(Changes.MEASURES) | chosen.model_dump(exclude={"lengths"})
+    )
     lengths = [length.model_dump() for length in chosen.lengths]
-    with track.run("mask", name=name, params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths}, outs=outs) as run:
+    with track.run(
+        "mask",
+        name=name,
+        params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths},
+        outs=outs,
+    ) as run:
         vocab = files.content_hash("data/vocab/vocab.txt")
         tokenizer = files.content_hash("data/vocab")
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
         work = (
-            (files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code.key("mask")]), (shard, vocab, tokenizer, settings, lengths))
+            (
+                files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code.key("mask")]),
+                (shard, vocab, tokenizer, settings, lengths),
+            )
             for shard in shards
         )
         counts: Counter = Counter()
         total = sum(pq.read_metadata(shard).num_rows for shard in shards)
-        with files.new_folder(outs[0]) as folder, tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar:
+        with (
+            files.new_folder(outs[0]) as folder,
+            tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar,
+        ):
             for (made, own), shard in zip(engine.each(f"mask-{name}", mask_shard, work), shards):
                 for length in lengths:
-                    files.link(made / f"{length['max_seq_length']}.arrow", folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow")
+                    files.link(
+                        made / f"{length['max_seq_length']}.arrow",
+                        folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow",
+                    )
                 counts += own
                 bar.update(own["documents"])
             # Without a segmenter every character is a word, and what pieces join says nothing.
@@ -73,10 +89,13 @@ def main(name: str) -> None:
             shares = {"joined_share": counts["joined"] / max(1, counts["characters"])} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
                 raise UserError(
-                    f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their neighbours, mask.joined_share_limit is "
-                    f"{mask.joined_share_limit}; see whether segmenter and vocabulary fit this text, or raise the limit"
+                    f"mask: {shares['joined_share']:.4f} of all characters are in words that pieces join to their"
+                    f" neighbours, mask.joined_share_limit is {mask.joined_share_limit}; see whether segmenter and"
+                    " vocabulary fit this text, or raise the limit"
                 )
-        report = shares | {str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths}
+        report = shares | {
+            str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
+        }
         files.write_json(outs[1], report)
         run.log(
             {
@@ -88,7 +107,9 @@ def main(name: str) -> None:
         print(f"mask {name}: {json.dumps(report)}")
 
 
-def mask_shard(folder: Path, shard: Path, vocab: str, tokenizer: str, settings: dict, lengths: list[dict]) -> dict[str, int]:
+def mask_shard(
+    folder: Path, shard: Path, vocab: str, tokenizer: str, settings: dict, lengths: list[dict]
+) -> dict[str, int]:
     """Writes LENGTH.arrow for each length: the examples of a shard of data/segment, all passes."""
     documents = pq.read_table(shard)
     tokens, encoder = vocabulary(tokenizer)
@@ -98,7 +119,12 @@ def mask_shard(folder: Path, shard: Path, vocab: str, tokenizer: str, settings: 
     key = zlib.crc32("".join(documents["id"].to_pylist()).encode())
     for length in lengths:
         made = json.dumps(settings | length)
-        header = {"vocab": vocab, "segmenter": documents.schema.metadata[b"segmenter"], "settings": made, "params": hashlib.sha256(made.encode()).hexdigest()}
+        header = {
+            "vocab": vocab,
+            "segmenter": documents.schema.metadata[b"segmenter"],
+            "settings": made,
+            "params": hashlib.sha256(made.encode()).hexdigest(),
+        }
         with (
             pa.OSFile(str(folder / f"{length['max_seq_length']}.arrow"), "wb") as sink,
             pa.ipc.new_file(sink, schema(pieces.ids.dtype, settings["masking"]).with_metadata(header)) as writer,
@@ -169,26 +195,41 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
     next_sentence_prediction = settings["next_sentence_prediction"]
     if next_sentence_prediction and len(pieces.document_ends) < 2:
         raise UserError(
-            "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus has only one; "
-            "separate documents by a blank line, raise corpus.heldout_share, or set next_sentence_prediction to false"
+            "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus"
+            " has only one; separate documents by a blank line, raise corpus.heldout_share, or set"
+            " next_sentence_prediction to false"
         )
     make = examples.sentence_pairs if next_sentence_prediction else examples.full_sentences
     rows = make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
     chosen = masking.of_set(tokens, settings)
-    input_ids, token_type_ids, unit_begins, offsets = examples.write(rows, pieces.ids, pieces.unit_begins, chosen.cls_id, chosen.sep_id)
-    columns = {"input_ids": (offsets, input_ids), "token_type_ids": (offsets, token_type_ids), "unit_begins": (offsets, unit_begins)}
+    input_ids, token_type_ids, unit_begins, offsets = examples.write(
+        rows, pieces.ids, pieces.unit_begins, chosen.cls_id, chosen.sep_id
+    )
+    columns = {
+        "input_ids": (offsets, input_ids),
+        "token_type_ids": (offsets, token_type_ids),
+        "unit_begins": (offsets, unit_begins),
+    }
     if settings["masking"] == "static":
         # In place, before Arrow takes the ids.
         positions, labels, masked_offsets = masking.mask_examples(input_ids, unit_begins, offsets, chosen, rng)
         columns |= {"masked_lm_positions": (masked_offsets, positions), "masked_lm_ids": (masked_offsets, labels)}
     lists = [pa.ListArray.from_arrays(pa.array(ends), pa.array(values)) for ends, values in columns.values()]
-    next_sentence_label = pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
-    return pa.RecordBatch.from_arrays([*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"]))
+    next_sentence_label = (
+        pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
+    )
+    return pa.RecordBatch.from_arrays(
+        [*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"])
+    )
 
 
 def counts_of(batch: pa.RecordBatch, length: int) -> Counter:
     labels = batch.column("next_sentence_label")
-    counts = {"examples": len(batch), "pieces": len(batch.column("input_ids").values), "pairs": len(batch) - labels.null_count}
+    counts = {
+        "examples": len(batch),
+        "pieces": len(batch.column("input_ids").values),
+        "pairs": len(batch) - labels.null_count,
+    }
     counts["random_next"] = labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
     if "masked_lm_ids" in batch.schema.names:
         counts["masked"] = len(batch.column("masked_lm_ids").values)
@@ -196,7 +237,9 @@ def counts_of(batch: pa.RecordBatch, length: int) -> Counter:
 
 
 def summary(counts: Counter, length: int) -> dict[str, float]:
-    examples, pieces, pairs, random_next, masked = (counts[f"{length}.{key}"] for key in ("examples", "pieces", "pairs", "random_next", "masked"))
+    examples, pieces, pairs, random_next, masked = (
+        counts[f"{length}.{key}"] for key in ("examples", "pieces", "pairs", "random_next", "masked")
+    )
     shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
     # Dynamic masks are not drawn yet.
     if masked:

@@ -5,8 +5,8 @@ Writes  models/NAME/: config.json, model.safetensors (MLM and NSP heads included
         results/pretrain/NAME.csv (the curve) and NAME.json (its last values)
 By hand python -m wwm.pretrain NAME; several processes: accelerate launch -m wwm.pretrain NAME
 
-A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed: to the bit on
-a CPU, where no kernel adds in an order of its own as some of a GPU do.
+A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed: to the
+bit on a CPU, where no kernel adds in an order of its own as some of a GPU do.
 """
 
 import contextlib
@@ -40,9 +40,16 @@ def main(name: str) -> None:
         launch(name, pretrain.accelerate)
     init, examples, out = Path("models", model.init), Path("data/mask", model.examples), Path("models", name)
     results = [Path(f"results/pretrain/{name}.csv"), Path(f"results/pretrain/{name}.json")]
-    settings = {"base": base.model_dump(), "pretrain": pretrain.own_values(Changes.NOTHING), "model": model.model_dump()}
+    settings = {
+        "base": base.model_dump(),
+        "pretrain": pretrain.own_values(Changes.NOTHING),
+        "model": model.model_dump(),
+    }
     # A training that was stopped goes on where the rest is different.
-    making = settings | {"pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES), "code": code.key("pretrain")}
+    making = settings | {
+        "pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES),
+        "code": code.key("pretrain"),
+    }
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -55,7 +62,9 @@ def main(name: str) -> None:
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
-        with track.run("pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch) as run:
+        with track.run(
+            "pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch
+        ) as run:
             trained = trainer.Trainer(
                 Job(
                     name=name,
@@ -78,9 +87,14 @@ def main(name: str) -> None:
 
 
 def launch(name: str, config: str) -> None:
-    """Starts this stage again in the processes that an accelerate config file describes, and ends with their exit status."""
+    """Starts this stage again in the processes that an accelerate config file describes, and ends with their exit
+    status.
+    """
     if not Path(config).is_file():
-        raise UserError(f"pretrain.accelerate: {config} does not exist; write it by `accelerate config --config_file {config}`, or set the key to null")
+        raise UserError(
+            f"pretrain.accelerate: {config} does not exist; write it by `accelerate config --config_file {config}`, or"
+            " set the key to null"
+        )
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "-m", "wwm.pretrain", name]
     process = subprocess.Popen(command, env=os.environ | {LAUNCHED: "1"}, preexec_fn=device.end_with_parent)
     stopped = []
@@ -98,8 +112,18 @@ def launch(name: str, config: str) -> None:
 def recipe(init: Path, examples: Path) -> dict:
     """What else a comparison of models needs: the architecture, and what was masked."""
     config = files.read_json(init / "config.json")
-    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob")
-    return {"architecture": {key: config[key] for key in keys}, "examples": loader.header(next(iter(loader.shards(examples).values())))}
+    keys = (
+        "num_hidden_layers",
+        "hidden_size",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+    )
+    return {
+        "architecture": {key: config[key] for key in keys},
+        "examples": loader.header(next(iter(loader.shards(examples).values()))),
+    }
 
 
 def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
@@ -117,7 +141,9 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     writer.writerows(state.rows)
     files.write_text(results[0], table.getvalue())
     last = state.rows[-1]
-    files.write_json(results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": init.name})
+    files.write_json(
+        results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": init.name}
+    )
 
 
 if __name__ == "__main__":

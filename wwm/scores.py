@@ -1,10 +1,12 @@
 """Tables, plots and one page that compare the models.
 
 Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json
-Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline); results/scores.json
+Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline);
+        results/scores.json
 By hand python -m wwm.scores
 
-What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not from names.
+What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not
+from names.
 """
 
 from pathlib import Path
@@ -25,10 +27,16 @@ def main() -> None:
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
         results = read(Path("results"), scores.models, scores.tasks)
-        statements, tables = [scale(results), *comparison.claims(results)], all_tables(results, scores.baseline, scores.pairs)
+        statements, tables = (
+            [scale(results), *comparison.claims(results)],
+            all_tables(results, scores.baseline, scores.pairs),
+        )
         with files.new_folder(out) as folder:
             files.write_text(folder / "scores.md", page.markdown(statements, tables))
-            files.write_text(folder / "scores.csv", page.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)))
+            files.write_text(
+                folder / "scores.csv",
+                page.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)),
+            )
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
             files.write_text(folder / "curves.csv", page.lines(["model", "step", "mlm_loss"], points))
             files.write_text(folder / "index.html", page.page(statements, tables, plots(results)))
@@ -37,7 +45,10 @@ def main() -> None:
         for task, rows in flat.items():
             run.log({f"{task}/{model}/{name}": value for model, row in rows.items() for name, value in row.items()})
         for model in scores.models:
-            run.annotate_model(model, {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()})
+            run.annotate_model(
+                model,
+                {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()},
+            )
         run.artifact(out)
         print((out / "scores.md").read_text(encoding="utf-8"))
 
@@ -64,9 +75,15 @@ def scale(results: Results) -> str:
     seen = [training(results, model) for model in results.models]
     tokens = max(training.get("tokens") or training.get("own_tokens") or 0 for training in seen)
     trained = f" and the longest training saw {amount(tokens)} tokens" if tokens else ""
-    text = f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters{trained}; the authors' base models have {AUTHORS}"
+    text = (
+        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters{trained}; the authors' base models have"
+        f" {AUTHORS}"
+    )
     if any(task.name in authors.published().tasks for task in results.tasks):
-        return f"{text}. Their scores stand beside those of models with the same name, on official data alone; that does not mean these were trained alike.{lacking}"
+        return (
+            f"{text}. Their scores stand beside those of models with the same name, on official data alone; that does"
+            f" not mean these were trained alike.{lacking}"
+        )
     return f"{text}, and other tasks. These figures compare the rows with each other and with nothing else.{lacking}"
 
 
@@ -79,24 +96,36 @@ def single_figures(results: Results) -> list[tuple]:
         for split, measures in seed["scores"].items()
         for measure, value in measures.items()
     ]
-    return scored + [(model, "cloze", "heldout", key, "", row[key]) for model, row in results.cloze.items() for key in CLOZE]
+    return scored + [
+        (model, "cloze", "heldout", key, "", row[key]) for model, row in results.cloze.items() for key in CLOZE
+    ]
 
 
 def flat_metrics(results: Results) -> dict:
-    """{task: {model: {"test_max", "test_mean", of other measures than accuracy "test_em_max", ...}}, "cloze": {model: ...}} in percent."""
+    """{task: {model: {"test_max", "test_mean", of other measures than accuracy "test_em_max", ...}}, "cloze": {model:
+    ...}} in percent.
+    """
     flat: dict = {task.name: {model: {} for model in task.rows} for task in results.tasks}
     for task in results.tasks:
         for model, row in task.rows.items():
             for split, measures in row["seeds"][0]["scores"].items():
                 for measure in measures:
-                    values, name = task.values(model, split, measure), split if measure == "accuracy" else f"{split}_{measure}"
-                    flat[task.name][model] |= {f"{name}_max": round(max(values), 4), f"{name}_mean": round(mean(values), 4)}
+                    values, name = (
+                        task.values(model, split, measure),
+                        split if measure == "accuracy" else f"{split}_{measure}",
+                    )
+                    flat[task.name][model] |= {
+                        f"{name}_max": round(max(values), 4),
+                        f"{name}_mean": round(mean(values), 4),
+                    }
     flat["cloze"] = {model: {key: row[key] for key in CLOZE} for model, row in results.cloze.items()}
     return flat
 
 
 def plots(results: Results) -> list:
-    """Plotly figures: loss curves, cloze bars, and of each task and measure the range over seeds on the split that claims are made on."""
+    """Plotly figures: loss curves, cloze bars, and of each task and measure the range over seeds on the split that
+    claims are made on.
+    """
     cloze = {label: {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
     ranges = [
         page.ranges(
@@ -106,7 +135,11 @@ def plots(results: Results) -> list:
         for task in results.tasks
         for measure in task.measures
     ]
-    return [*([page.curves(results.curves)] if results.curves else []), *([page.bars(cloze)] if results.cloze else []), *ranges]
+    return [
+        *([page.curves(results.curves)] if results.curves else []),
+        *([page.bars(cloze)] if results.cloze else []),
+        *ranges,
+    ]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Documents -> sentences and words, as offsets into the unchanged text. The only importer of ltp.
 
 Reads   data/corpus/{train,heldout}/*.parquet, data/segmenter/
-Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists of end offsets in characters, `sentence_ends` and `word_ends`;
-        sentences and words each partition the text (white space belongs to the word before it); the schema's metadata has the
-        sha256 of the `segmenter`, or `none`; results/segment.json
+Writes  data/segment/{train,heldout}/*.parquet: id, source, text, and two lists of end offsets in characters,
+        `sentence_ends` and `word_ends`; sentences and words each partition the text (white space belongs to the word
+        before it); the schema's metadata has the sha256 of the `segmenter`, or `none`; results/segment.json
 By hand python -m wwm.segment
 """
 
@@ -38,14 +38,27 @@ def main() -> None:
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend
         if segment.backend == "ltp":
-            made_from = [files.read_json("data/segmenter/origin.json")["sha256"], read_dictionary(segment.dictionary), segment.simplify]
+            made_from = [
+                files.read_json("data/segmenter/origin.json")["sha256"],
+                read_dictionary(segment.dictionary),
+                segment.simplify,
+            ]
             segmenter = files.hash_of(made_from)
         shards = sorted(Path("data/corpus").glob("*/*.parquet"))
         settings = {"threads": base.threads} | segment.model_dump()
-        work = ((files.hash_of([files.content_hash(shard), segmenter, settings, code.key("segment")]), (shard, segmenter, settings)) for shard in shards)
+        work = (
+            (
+                files.hash_of([files.content_hash(shard), segmenter, settings, code.key("segment")]),
+                (shard, segmenter, settings),
+            )
+            for shard in shards
+        )
         counts: Counter = Counter()
         total = sum(pq.read_metadata(shard).num_rows for shard in shards)
-        with files.new_folder(outs[0]) as folder, tqdm(total=total, desc="segment", unit=" documents", mininterval=1) as bar:
+        with (
+            files.new_folder(outs[0]) as folder,
+            tqdm(total=total, desc="segment", unit=" documents", mininterval=1) as bar,
+        ):
             for (made, own), shard in zip(engine.each("segment", segment_shard, work), shards):
                 files.link(made / "shard.parquet", folder / shard.parent.name / shard.name)
                 counts += own
@@ -66,7 +79,11 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
             raise AssertionError(backend)
     counts: Counter = Counter()
     source = pq.ParquetFile(shard)
-    schema = source.schema_arrow.append(pa.field("sentence_ends", ENDS)).append(pa.field("word_ends", ENDS)).with_metadata({"segmenter": segmenter})
+    schema = (
+        source.schema_arrow.append(pa.field("sentence_ends", ENDS))
+        .append(pa.field("word_ends", ENDS))
+        .with_metadata({"segmenter": segmenter})
+    )
     with pq.ParquetWriter(folder / "shard.parquet", schema, compression="zstd") as writer:
         for documents in source.iter_batches(settings["batch_size"]):
             texts = documents["text"].to_pylist()
@@ -75,9 +92,20 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
             sentence_ends, word_ends = boundaries.segment_texts(texts, cut)
             if settings["backend"] == "spaces":
                 word_ends = given
-            columns = {"id": documents["id"], "source": documents["source"], "text": texts, "sentence_ends": sentence_ends, "word_ends": word_ends}
+            columns = {
+                "id": documents["id"],
+                "source": documents["source"],
+                "text": texts,
+                "sentence_ends": sentence_ends,
+                "word_ends": word_ends,
+            }
             writer.write_table(pa.table(columns, schema))
-            counts += Counter(documents=len(texts), characters=sum(map(len, texts)), sentences=sum(map(len, sentence_ends)), words=sum(map(len, word_ends)))
+            counts += Counter(
+                documents=len(texts),
+                characters=sum(map(len, texts)),
+                sentences=sum(map(len, sentence_ends)),
+                words=sum(map(len, word_ends)),
+            )
     return counts
 
 
@@ -85,7 +113,11 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
 def cutter(segmenter: str, dictionary: str | None, simplify: bool):
     """load_ltp of data/segmenter, once in a process for what `segmenter`, its hash, stands for."""
     words = read_dictionary(dictionary)
-    return boundaries.on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)])) if simplify else load_ltp("data/segmenter", words)
+    return (
+        boundaries.on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)]))
+        if simplify
+        else load_ltp("data/segmenter", words)
+    )
 
 
 def read_dictionary(path: str | None) -> list[str]:
@@ -103,7 +135,9 @@ def read_dictionary(path: str | None) -> list[str]:
 
 
 def load_ltp(folder: str, dictionary: list[str]):
-    """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of `dictionary` stay whole."""
+    """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of
+    `dictionary` stay whole.
+    """
     config = files.read_json(Path(folder, "config.json"))
     if not config["nerual"]:
         return perceptron.load(str(Path(folder, config["tasks"]["cws"])), dictionary)
@@ -117,8 +151,14 @@ def load_ltp(folder: str, dictionary: list[str]):
     import torch
 
     # LTP loads what fits and leaves the rest random.
-    if missing := model.model.state_dict().keys() - torch.load(Path(folder, "pytorch_model.bin"), map_location="cpu", weights_only=True).keys():
-        raise UserError(f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy the whole LTP folder")
+    if (
+        missing := model.model.state_dict().keys()
+        - torch.load(Path(folder, "pytorch_model.bin"), map_location="cpu", weights_only=True).keys()
+    ):
+        raise UserError(
+            f"{folder}/pytorch_model.bin lacks {len(missing)} tensors of its config.json, first {min(missing)}; copy"
+            " the whole LTP folder"
+        )
     # LTP's neural models call what transformers 5 has dropped.
     model.tokenizer.batch_encode_plus = model.tokenizer.__call__
     if torch.cuda.is_available():
@@ -126,7 +166,11 @@ def load_ltp(folder: str, dictionary: list[str]):
 
     def cut(sentences: list[str]) -> list[list[str]]:
         # They read 512 pieces at most and drop the rest.
-        parts = [(i, sentence[start : start + LONGEST]) for i, sentence in enumerate(sentences) for start in range(0, len(sentence), LONGEST)]
+        parts = [
+            (i, sentence[start : start + LONGEST])
+            for i, sentence in enumerate(sentences)
+            for start in range(0, len(sentence), LONGEST)
+        ]
         words: dict[int, list[str]] = {}
         order = sorted(range(len(parts)), key=lambda part: len(parts[part][1]))
         for first in range(0, len(order), NEURAL_BATCH):
@@ -145,8 +189,13 @@ def refuse_foreign_code(config, folder: str) -> None:
     if isinstance(config, dict):
         target = config.get("_ltp_target_", "ltp_core.")
         # By attributes of its modules any module that they import is reached, so only plain names are let through.
-        if not re.fullmatch(r"ltp_core\.(models\.(ltp_model|processor|components\.\w+|utils\.transformer)\.\w+)?", str(target)):
-            raise UserError(f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP itself")
+        if not re.fullmatch(
+            r"ltp_core\.(models\.(ltp_model|processor|components\.\w+|utils\.transformer)\.\w+)?", str(target)
+        ):
+            raise UserError(
+                f"{folder}/config.json: _ltp_target_ {target!r} is not a part of LTP's models; take the folder from LTP"
+                " itself"
+            )
         for value in config.values():
             refuse_foreign_code(value, folder)
 

@@ -1,8 +1,8 @@
 """The LTP model that cuts sentences into words: trained on gold words, or taken from a folder or the hub.
 
 Reads   segmenter.gold: a sentence a line, words separated by one space
-Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: a sha256 of what it was made from, the same wherever its
-        segmentation is the same; results/segmenter.json with word F1 on the held-out gold sentences
+Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: a sha256 of what it was made from, the
+        same wherever its segmentation is the same; results/segmenter.json with word F1 on the held-out gold sentences
 By hand python -m wwm.segmenter
 """
 
@@ -33,7 +33,13 @@ def main() -> None:
             if segmenter.source == "train":
                 train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
                 # The trainer's own file differs from run to run, though not in what it cuts.
-                made_from = [files.content_hash(segmenter.gold), segmenter.heldout_share, segmenter.epochs, base.seed, version("ltp-extension")]
+                made_from = [
+                    files.content_hash(segmenter.gold),
+                    segmenter.heldout_share,
+                    segmenter.epochs,
+                    base.seed,
+                    version("ltp-extension"),
+                ]
                 origin = {"sha256": hashlib.sha256(json.dumps(made_from).encode()).hexdigest()}
             else:
                 choices = "`train`, an LTP folder, or a hub name such as LTP/small"
@@ -47,7 +53,10 @@ def main() -> None:
                 origin = {"sha256": files.content_hash(folder)} | hub.origin(source)
             files.write_json(folder / "origin.json", {"source": segmenter.source} | origin)
             model = perceptron_file(folder, segmenter.source)
-            scores = {"heldout_sentences": len(heldout), "train_sentences": len(train) if segmenter.source == "train" else 0}
+            scores = {
+                "heldout_sentences": len(heldout),
+                "train_sentences": len(train) if segmenter.source == "train" else 0,
+            }
             if model:
                 scores |= word_scores(heldout, cut(model, heldout))
                 print(f"segmenter: word F1 {scores['f1']:.2f} on {len(heldout)} held-out sentences")
@@ -58,7 +67,10 @@ def main() -> None:
 def read_gold(path: Path) -> list[list[str]]:
     """Sentences as lists of words. Raises UserError for a missing, empty or undecodable file."""
     if not path.is_file():
-        raise UserError(f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one space")
+        raise UserError(
+            f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one"
+            " space"
+        )
     sentences = [line.split() for line in files.lines(path) if line.strip()]
     if not sentences:
         raise UserError(f"{path}: no sentence in it")
@@ -66,40 +78,57 @@ def read_gold(path: Path) -> list[list[str]]:
 
 
 def split(sentences: list[list[str]], heldout_share: float) -> tuple[list, list]:
-    """(train, held-out) by the hash of the sentence, so that a repeated sentence stands on one side only. Raises UserError if one is empty."""
+    """(train, held-out) by the hash of the sentence, so that a repeated sentence stands on one side only. Raises
+    UserError if one is empty.
+    """
     parts: tuple[list, list] = ([], [])
     for words in sentences:
         hashed = int.from_bytes(hashlib.sha256("".join(words).encode()).digest()[:8], "big")
         parts[hashed < heldout_share * 2**64].append(words)
     if not all(parts):
-        raise UserError(f"segmenter.heldout_share {heldout_share} splits {len(sentences)} gold sentences into {len(parts[0])} and {len(parts[1])}; change it")
+        raise UserError(
+            f"segmenter.heldout_share {heldout_share} splits {len(sentences)} gold sentences into {len(parts[0])} and"
+            f" {len(parts[1])}; change it"
+        )
     return parts
 
 
 def train_perceptron(train: list[list[str]], heldout: list[list[str]], epochs: int, seed: int, folder: Path) -> None:
     """Writes config.json and cws_model.bin of an averaged perceptron, as LTP's legacy models have them, to `folder`."""
-    print(f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True)
+    print(
+        f"segmenter: {epochs} epochs over {len(train)} sentences, about {len(train) * epochs / 9000:.0f} s", flush=True
+    )
     perceptron.train(train, heldout, epochs, seed, folder / "cws_model.bin")
     files.write_json(folder / "config.json", {"nerual": False, "tasks": {"cws": "cws_model.bin"}})
 
 
 def perceptron_file(folder: Path, source: str) -> str | None:
-    """Path of the perceptron's word model, None for a neural LTP model. Raises UserError for a folder LTP could not load."""
+    """Path of the perceptron's word model, None for a neural LTP model. Raises UserError for a folder LTP could not
+    load.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
     # LTP spells it so.
     if not isinstance(config, dict) or not isinstance(config.get("nerual"), bool):
-        raise UserError(f"segmenter.source: {source} is no LTP model: its config.json does not say `nerual` true or false")
+        raise UserError(
+            f"segmenter.source: {source} is no LTP model: its config.json does not say `nerual` true or false"
+        )
     if config["nerual"]:
         if not (folder / "pytorch_model.bin").is_file():
-            raise UserError(f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the whole LTP folder")
+            raise UserError(
+                f"segmenter.source: {source} has a neural config.json and no pytorch_model.bin beside it; copy the"
+                " whole LTP folder"
+            )
         return None
     tasks = config.get("tasks")
     name = tasks.get("cws") if isinstance(tasks, dict) else None
     if not name or not (folder / name).is_file():
-        raise UserError(f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy the whole LTP folder")
+        raise UserError(
+            f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy"
+            " the whole LTP folder"
+        )
     return str(folder / name)
 
 

@@ -26,17 +26,24 @@ def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[st
         follows = "" if label is None else ", B is a random sentence" if label else ", B follows A"
         yield f"\nexample {number}: {len(original)} pieces, {len(example['masked_lm_ids'])} to predict{follows}"
         yield f"units   {with_bars([tokens[i] for i in original], example['unit_begins'])}"
-        yield f"masked  {with_bars(masked(tokens, example['input_ids'], example['masked_lm_positions']), example['unit_begins'])}"
+        replaced = masked(tokens, example["input_ids"], example["masked_lm_positions"])
+        yield f"masked  {with_bars(replaced, example['unit_begins'])}"
 
 
 def masked(tokens: list[str], ids: np.ndarray, positions: np.ndarray) -> list[str]:
     """Masked ids as entries of the vocabulary; what was chosen and is not [MASK] stands in brackets."""
     chosen = set(positions.tolist())
-    return [tokens[i] if position not in chosen or tokens[i] == "[MASK]" else f"({tokens[i]})" for position, i in enumerate(ids)]
+    return [
+        tokens[i] if position not in chosen or tokens[i] == "[MASK]" else f"({tokens[i]})"
+        for position, i in enumerate(ids)
+    ]
 
 
 def with_bars(pieces: list[str], begins: np.ndarray) -> str:
-    return "".join((" | " if begin and position else " " * (not begin)) + piece for position, (piece, begin) in enumerate(zip(pieces, begins)))
+    return "".join(
+        (" | " if begin and position else " " * (not begin)) + piece
+        for position, (piece, begin) in enumerate(zip(pieces, begins))
+    )
 
 
 def documents(shard: Path, numbers: range) -> Iterator[str]:
@@ -66,5 +73,8 @@ def dropped(sample: Path, numbers: range) -> Iterator[str]:
         key = (row["rule"], row["source"])
         seen[key] = seen.get(key, 0) + 1
         if seen[key] - 1 in numbers:
-            yield f"{'' if len(seen) == seen[key] == 1 else chr(10)}{row['rule']}, {row['source']}, {row['characters']:,} characters"
+            yield (
+                f"{'' if len(seen) == seen[key] == 1 else chr(10)}{row['rule']}, {row['source']}, {row['characters']:,}"
+                " characters"
+            )
             yield row["text"]

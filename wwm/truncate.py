@@ -1,7 +1,8 @@
 """A few chosen layers of a bigger model, with its embeddings, pooler and heads: where RBT3 and RBTL3 begin.
 
 Reads   models/SOURCE/
-Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json (what SOURCE has seen, and that this is cut from it)
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer, training.json (what SOURCE has seen, and that this
+        is cut from it)
 By hand python -m wwm.truncate NAME
 """
 
@@ -27,14 +28,19 @@ def main(name: str) -> None:
         config = files.read_json(source / "config.json")
         for layer in model.layers:
             if layer >= config["num_hidden_layers"]:
-                raise UserError(f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has {config['num_hidden_layers']}, numbered from 0")
+                raise UserError(
+                    f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has"
+                    f" {config['num_hidden_layers']}, numbered from 0"
+                )
         with files.new_folder(out) as folder:
             with safe_open(source / "model.safetensors", "numpy") as weights:
                 kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
             files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})
             model_folder.copy_tokenizer(source, folder)
-            files.write_json(folder / "training.json", model_folder.training_history(source) | {"cut_from": model.source})
+            files.write_json(
+                folder / "training.json", model_folder.training_history(source) | {"cut_from": model.source}
+            )
         print(f"truncate {name}: layers {model.layers} of {model.source}'s {config['num_hidden_layers']}")
 
 

@@ -1,7 +1,8 @@
 """The WordPiece tokenizer: trained on the corpus, or taken from a file, a folder or the hub.
 
 Reads   data/corpus/{train,heldout}/*.parquet
-Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json with the share of [UNK]
+Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json
+        with the share of [UNK]
 By hand python -m wwm.vocab
 """
 
@@ -39,8 +40,9 @@ def main() -> None:
         counts = {"size": len(tokens)} | unknown_share(tokenizer, texts(shards("heldout")))
         if counts["unknown_share"] > vocab.unknown_share_limit:
             raise UserError(
-                f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK], vocab.unknown_share_limit is {vocab.unknown_share_limit}; "
-                "take a vocabulary of this script, or a larger vocab.size, or raise the limit"
+                f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK],"
+                f" vocab.unknown_share_limit is {vocab.unknown_share_limit}; take a vocabulary of this script, or a"
+                " larger vocab.size, or raise the limit"
             )
         with files.new_folder(outs[0]) as folder:
             vocabulary.save(tokenizer, tokens, lower_case, folder)
@@ -71,7 +73,8 @@ def texts(paths: list[Path], limit: float = math.inf) -> Iterator[str]:
 
 
 def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> list[str]:
-    """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins; `lines` is read twice.
+    """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins; `lines`
+    is read twice.
 
     The trainer numbers the `##` characters in the order of a hash table, and so breaks ties differently in every run;
     handed all characters in sorted order, it gives the same vocabulary for the same lines.
@@ -87,12 +90,18 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     within = sorted(later.keys() & {f"##{character}" for character in alphabet})
     if len(vocabulary.SPECIAL) + len(alphabet) + len(within) > size:
         raise UserError(
-            f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within words too; "
-            f"raise it, or vocab.min_frequency {min_frequency}"
+            f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within"
+            f" words too; raise it, or vocab.min_frequency {min_frequency}"
         )
     fixed = [*vocabulary.SPECIAL, *alphabet, *within]
     # Rarer characters stay out: the trainer would add them in no fixed order.
-    trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=min_frequency, special_tokens=fixed, limit_alphabet=len(alphabet), show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=min_frequency,
+        special_tokens=fixed,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(lines(), trainer)
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.get)
@@ -111,7 +120,9 @@ def load(source: str) -> tuple[list[str], bool]:
 
 
 def find(source: str) -> tuple[Path, bool]:
-    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises UserError if there is none."""
+    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises UserError if
+    there is none.
+    """
     path = Path(source)
     if path.is_file():
         return path, False

@@ -1,4 +1,6 @@
-"""Which code a stage's bytes come from, by following imports: the one list behind the `deps:` of dvc.yaml and the keys of scratch/."""
+"""Which code a stage's bytes come from, by following imports: the one list behind the `deps:` of dvc.yaml and the keys
+of scratch/.
+"""
 
 import ast
 from functools import cache
@@ -14,7 +16,9 @@ HANDS_ON = {"wwm.common.files", "wwm.common.hub", "wwm.engine", "wwm.text.source
 
 
 def changing(stage: str) -> list[Path]:
-    """The files of wwm that can change what a stage writes, sorted: its module, all that this imports, and the files beside them that they name."""
+    """The files of wwm that can change what a stage writes, sorted: its module, all that this imports, and the files
+    beside them that they name.
+    """
     return sorted(file for module in reached(f"wwm.{stage}") for file in (path_of(module), *named(module)))
 
 
@@ -31,7 +35,9 @@ def everything() -> str:
 
 @cache
 def reached(module: str) -> frozenset[str]:
-    """Modules of wwm that `module` imports anywhere, directly or not, itself included, without those that change no byte."""
+    """Modules of wwm that `module` imports anywhere, directly or not, itself included, without those that change no
+    byte.
+    """
     found: set[str] = set()
     new = {module}
     while new:
@@ -51,7 +57,9 @@ def source(module: str) -> ast.Module:
 
 
 def imported(module: str) -> set[str]:
-    """Modules of wwm that one of them names in its import statements, within functions too, with the packages that they lie in."""
+    """Modules of wwm that one of them names in its import statements, within functions too, with the packages that they
+    lie in.
+    """
     names: set[str] = set()
     for node in ast.walk(source(module)):
         if isinstance(node, ast.Import):
@@ -63,7 +71,9 @@ def imported(module: str) -> set[str]:
 
 def does_something(module: str) -> bool:
     """Not so an empty `__init__.py`, or one that holds a docstring alone."""
-    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in source(module).body)
+    return any(
+        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in source(module).body
+    )
 
 
 def path_of(module: str) -> Path:
@@ -74,5 +84,9 @@ def path_of(module: str) -> Path:
 
 def named(module: str) -> set[Path]:
     """Files beside a module whose names it has in its code: tables and templates."""
-    texts = {node.value for node in ast.walk(source(module)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    texts = {
+        node.value
+        for node in ast.walk(source(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     return {path for path in path_of(module).parent.iterdir() if path.name in texts and path.is_file()}

@@ -12,7 +12,9 @@ from wwm.common.errors import UserError
 
 @contextmanager
 def user_errors():
-    """Ends the process with the one line of a UserError, or of a full disk; whatever else is raised is a bug of ours, and keeps its traceback."""
+    """Ends the process with the one line of a UserError, or of a full disk; whatever else is raised is a bug of ours,
+    and keeps its traceback.
+    """
     try:
         yield
     except UserError as error:
@@ -20,7 +22,10 @@ def user_errors():
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        sys.exit(f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run again, what was finished is kept")
+        sys.exit(
+            f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run"
+            " again, what was finished is kept"
+        )
 
 
 def run(main) -> None:

@@ -77,9 +77,12 @@ def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
         try:
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            encoding = "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
+            encoding = (
+                "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
+            )
             raise UserError(
-                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert it, say by `iconv -f {encoding} -t UTF-8`"
+                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert"
+                f" it, say by `iconv -f {encoding} -t UTF-8`"
             ) from None
 
 
@@ -99,14 +102,19 @@ def scratch(stage: str, inputs: list[str | Path], settings: dict):
     """Yields the folder `scratch/<stage>-<hash of inputs and settings>`, held by one process at a time.
 
     It outlives a kill (DVC deletes outs before a re-run, this it does not know), so that the next run of the same work
-    goes on from what lies there; other inputs or settings give another folder. The caller removes it when the work is done.
+    goes on from what lies there; other inputs or settings give another folder. The caller removes it when the work is
+    done.
     """
     key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
     digest = hash_of(key)[:16]
     folder = SCRATCH / f"{stage}-{digest}"
     if not folder.exists():
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
-            print(f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to those to go on from it", flush=True)
+            print(
+                f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to"
+                " those to go on from it",
+                flush=True,
+            )
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         folder.mkdir(exist_ok=True)

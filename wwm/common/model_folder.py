@@ -5,11 +5,17 @@ from pathlib import Path
 
 from wwm.common.files import read_json
 
-OWN = ("config.json", "model.safetensors", "training.json")  # what each model has of its own; all else is its tokenizer's
+OWN = (
+    "config.json",
+    "model.safetensors",
+    "training.json",
+)  # what each model has of its own; all else is its tokenizer's
 
 
 def training_history(model: str | Path) -> dict:
-    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does not say."""
+    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does
+    not say.
+    """
     path = Path(model, "training.json")
     return read_json(path) if path.exists() else {"steps": None, "tokens": None}
 

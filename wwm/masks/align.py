@@ -6,15 +6,16 @@ from numba import njit
 
 @njit(cache=True)
 def units(starts, ends, continuation, word_ends):
-    """Which pieces of a text begin a unit, (n_pieces,) bool, and how many characters of words share a unit with another word.
+    """Which pieces of a text begin a unit, (n_pieces,) bool, and how many characters of words share a unit with another
+    word.
 
-    starts, ends: (n_pieces,) int64 character offsets, in order; they may repeat, leave gaps and cover several characters.
-    continuation: (n_pieces,) bool, the piece begins with `##`.
-    word_ends: (n_words,) int64 character offsets at which words end, at least one; words partition the text.
+    starts, ends: (n_pieces,) int64 character offsets, in order; they may repeat, leave gaps and cover several
+    characters. continuation: (n_pieces,) bool, the piece begins with `##`. word_ends: (n_words,) int64 character
+    offsets at which words end, at least one; words partition the text.
 
     The finest grouping in which pieces of one word stay together, a `##` piece stays with its predecessor, and a piece
-    that straddles a word boundary joins both words (SPEC.md section 1, "Units"). A piece of no width touches the word it
-    stands in.
+    that straddles a word boundary joins both words (SPEC.md section 1, "Units"). A piece of no width touches the word
+    it stands in.
     """
     begins = np.empty(len(starts), np.bool_)
     joined = 0

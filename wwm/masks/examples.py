@@ -1,7 +1,8 @@
 """Sentences -> examples: google-research/bert's create_instances_from_document, on flat arrays of pieces.
 
 Sentences of a document follow each other in one array of pieces, so a segment of an example is a range of that array:
-an example is the row (a_start, a_end, b_start, b_end, is_random_next), the last three 0 where there is no second segment.
+an example is the row (a_start, a_end, b_start, b_end, is_random_next), the last three 0 where there is no second
+segment.
 """
 
 import numpy as np
@@ -12,8 +13,8 @@ from numba import njit
 def sentence_pairs(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
     """Next sentence prediction: (n_examples, 5) int64 rows over the whole shard, one pass.
 
-    sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,) end
-    of each document in sentences, at least two documents.
+    sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,)
+    end of each document in sentences, at least two documents.
     """
     rows = np.empty((len(sentence_ends), 5), np.int64)
     n = 0
@@ -124,7 +125,8 @@ def write(rows, pieces, unit_begins, cls_id, sep_id):
             start, end = rows[i, 2 * segment], rows[i, 2 * segment + 1]
             after = position + end - start
             input_ids[position:after] = pieces[start:end]
-            # The first piece begins a unit even in the middle of a word: a word cut by truncation is the unit of what remains.
+            # The first piece begins a unit even in the middle of a word: a word cut by truncation is the unit of what
+            # remains.
             begins[position + 1 : after] = unit_begins[start + 1 : end]
             input_ids[after] = sep_id
             position = after + 1

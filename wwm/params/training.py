@@ -9,15 +9,26 @@ from wwm.params.fields import Beta, Changes, Count, Name, Positive, Section, See
 
 
 class Length(Section):
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Pieces of one example, [CLS] and [SEP] counted.")
-    max_predictions_per_seq: Positive = Field(description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference.")
-    dupe_factor: Positive = Field(description="Times the corpus is passed over, each with masks of its own; 5 in the reference.")
+    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(
+        description="Pieces of one example, [CLS] and [SEP] counted."
+    )
+    max_predictions_per_seq: Positive = Field(
+        description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference."
+    )
+    dupe_factor: Positive = Field(
+        description="Times the corpus is passed over, each with masks of its own; 5 in the reference."
+    )
 
 
 class ExampleSet(Section):
-    unit: Literal["wordpiece", "whole_word", "ngram"] = Field(description="What is masked together; `ngram` is a few whole words that follow each other.")
+    unit: Literal["wordpiece", "whole_word", "ngram"] = Field(
+        description="What is masked together; `ngram` is a few whole words that follow each other."
+    )
     masking: Literal["static", "dynamic"] = Field(
-        description="`static` masks are written with the examples, as the authors' were; `dynamic` ones are drawn anew each epoch, from seed, epoch and example."
+        description=(
+            "`static` masks are written with the examples, as the authors' were; `dynamic` ones are drawn anew each"
+            " epoch, from seed, epoch and example."
+        )
     )
     next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
@@ -31,13 +42,20 @@ class ExampleSet(Section):
 class Mask(Section):
     """Words -> masked examples."""
 
-    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of pieces to mask; 0.15 in the reference.")
+    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of pieces to mask; 0.15 in the reference."
+    )
     short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
     random_token: Literal["vocabulary", "words"] = Field(
-        description="Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han entries."
+        description=(
+            "Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han"
+            " entries."
+        )
     )
     ngram_probs: Annotated[list[Share], Field(min_length=1), AfterValidator(sum_to_one)] = Field(
-        description="Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
+        description=(
+            "Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
+        )
     )
     joined_share_limit: Annotated[Share, Changes.MEASURES] = Field(
         description="The stage fails above this share of characters in words that pieces join to their neighbours."
@@ -55,25 +73,44 @@ class Architecture(Section):
     max_position_embeddings: Positive = Field(description="Longest input; 512 in the released models.")
     hidden_dropout_prob: Share = Field(description="0.1 in the reference.")
     attention_probs_dropout_prob: Share = Field(description="0.1 in the reference.")
-    initializer_range: Annotated[float, Field(gt=0)] = Field(description="Standard deviation of the first weights; 0.02 in the reference.")
+    initializer_range: Annotated[float, Field(gt=0)] = Field(
+        description="Standard deviation of the first weights; 0.02 in the reference."
+    )
 
     @model_validator(mode="after")
     def heads_divide(self):
         if self.hidden_size % self.num_attention_heads:
-            heads = min((n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0), key=lambda n: abs(n - self.num_attention_heads))
-            raise UserError(f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}; nearest is {heads}")
+            heads = min(
+                (n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0),
+                key=lambda n: abs(n - self.num_attention_heads),
+            )
+            raise UserError(
+                f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads};"
+                f" nearest is {heads}"
+            )
         return self
 
 
 class InitialModel(Section):
     source: str = Field(
-        description="`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if it is to stay the same. A folder is copied when the stage runs."
+        description=(
+            "`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if"
+            " it is to stay the same. A folder is copied when the stage runs."
+        )
     )
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
-    seed: Seed | None = Field(None, description="Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null.")
+    seed: Seed | None = Field(
+        None,
+        description=(
+            "Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null."
+        ),
+    )
     own_vocabulary: bool = Field(
         False,
-        description="A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and compared only. Default false.",
+        description=(
+            "A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and"
+            " compared only. Default false."
+        ),
     )
 
     @model_validator(mode="after")
@@ -96,59 +133,103 @@ class Phase(Section):
     steps: Positive = Field(description="Optimizer steps.")
     batch_size: Positive = Field(description="Sequences of one optimizer step.")
     micro_batch: Positive | None = Field(
-        description="Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are summed until the batch is complete. null for as many as fit into a GPU, or 16,384 positions on a CPU or TPU core."
+        description=(
+            "Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are"
+            " summed until the batch is complete. null for as many as fit into a GPU, or 16,384 positions on a CPU or"
+            " TPU core."
+        )
     )
     optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
-        description="The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the last (0.9 of it after a warm-up of 10 %)."
+        description=(
+            "The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the"
+            " last (0.9 of it after a warm-up of 10 %)."
+        )
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
     train: Literal["all", "mlm_head"] | None = Field(
-        None, description="`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. null for `all`."
+        None,
+        description=(
+            "`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. null for `all`."
+        ),
     )
 
     @model_validator(mode="after")
     def warmup_fits(self):
         if self.warmup_steps > self.steps:
-            raise UserError(f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}")
+            raise UserError(
+                f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}"
+            )
         return self
 
 
 class PretrainedModel(Section):
     init: Name = Field(description="The model it starts from: one of init, pretrain or truncate.")
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
-    phases: list[Phase] = Field(min_length=1, description="One after the other, each with an optimizer and warm-up of its own.")
+    phases: list[Phase] = Field(
+        min_length=1, description="One after the other, each with an optimizer and warm-up of its own."
+    )
     seed: Seed | None = Field(
-        None, description="Of the order of examples, dynamic masks and dropout, in place of `base.seed`: for experiments that are repeated. Default null."
+        None,
+        description=(
+            "Of the order of examples, dynamic masks and dropout, in place of `base.seed`: for experiments that are"
+            " repeated. Default null."
+        ),
     )
 
 
 class Pretrain(Section):
     """Masked examples -> models."""
 
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="Decoupled; none on biases and LayerNorm. 0.01 in the reference.")
-    adam_betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = Field(description="0.9, 0.999 in the reference.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        description="Decoupled; none on biases and LayerNorm. 0.01 in the reference."
+    )
+    adam_betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = Field(
+        description="0.9, 0.999 in the reference."
+    )
     adam_epsilon: Annotated[float, Field(gt=0)] = Field(description="1e-6 in the reference.")
     correct_bias: bool = Field(description="Adam's bias correction; the reference has none.")
-    max_grad_norm: Annotated[float, Field(gt=0)] = Field(description="Gradients are clipped to this norm; 1.0 in the reference.")
-    precision: Literal["fp32", "bf16"] = Field(description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits.")
-    gradient_checkpointing: bool = Field(description="Activations are computed again in the backward pass: less memory, a third more work.")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(
+        description="Gradients are clipped to this norm; 1.0 in the reference."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        description="`bf16`: matrix products in bfloat16, weights and sums in 32 bits."
+    )
+    gradient_checkpointing: bool = Field(
+        description="Activations are computed again in the backward pass: less memory, a third more work."
+    )
     compile: bool = Field(
-        description="Each layer goes through torch.compile: on a GPU faster steps for half a minute at the start; on a CPU measure first. Needs a C++ compiler. A TPU compiles by itself."
+        description=(
+            "Each layer goes through torch.compile: on a GPU faster steps for half a minute at the start; on a CPU"
+            " measure first. Needs a C++ compiler. A TPU compiles by itself."
+        )
     )
     loss_spike: Annotated[Annotated[float, Field(gt=1)] | None, Changes.NOTHING] = Field(
-        description="A step whose loss is this many times the mean of the 100 before it stops the training and names the worst example; null for never."
+        description=(
+            "A step whose loss is this many times the mean of the 100 before it stops the training and names the worst"
+            " example; null for never."
+        )
     )
     accelerate: Annotated[str | None, Changes.NOTHING] = Field(
-        description="An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null for one process."
+        description=(
+            "An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null"
+            " for one process."
+        )
     )
     fsdp: Annotated[bool, Changes.NOTHING] = Field(
-        description="Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); needs a number as `micro_batch`, and not with `compile`."
+        description=(
+            "Several processes each keep a part of the weights and of the optimizer (FSDP) instead of all (DDP); needs"
+            " a number as `micro_batch`, and not with `compile`."
+        )
     )
     log_every: Annotated[Positive, Changes.MEASURES] = Field(description="Steps between two points of the loss curve.")
-    evaluate_every: Annotated[Positive, Changes.MEASURES] = Field(description="Steps between two held-out measurements.")
+    evaluate_every: Annotated[Positive, Changes.MEASURES] = Field(
+        description="Steps between two held-out measurements."
+    )
     heldout_examples: Positive = Field(description="Held-out examples to measure on.")
-    checkpoint_every: Annotated[Positive, Changes.NOTHING] = Field(description="Steps between two checkpoints: what a kill can cost at most.")
+    checkpoint_every: Annotated[Positive, Changes.NOTHING] = Field(
+        description="Steps between two checkpoints: what a kill can cost at most."
+    )
     models: dict[Name, PretrainedModel] = Field(description="Models to train, by name.")
 
     @model_validator(mode="after")
@@ -157,13 +238,18 @@ class Pretrain(Section):
             raise UserError("fsdp and compile do not go together here; set one of them to false")
         if self.evaluate_every % self.log_every:
             nearest = max(1, round(self.evaluate_every / self.log_every)) * self.log_every
-            raise UserError(f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is {nearest}")
+            raise UserError(
+                f"evaluate_every {self.evaluate_every} is not divisible by log_every {self.log_every}; nearest is"
+                f" {nearest}"
+            )
         return self
 
 
 class TruncatedModel(Section):
     source: Name = Field(description="The model that is cut.")
-    layers: list[Count] = Field(min_length=1, description="Which of its layers are kept, from 0; the authors' RBT3 keeps the first three.")
+    layers: list[Count] = Field(
+        min_length=1, description="Which of its layers are kept, from 0; the authors' RBT3 keeps the first three."
+    )
 
 
 class Truncate(Section):

@@ -17,15 +17,23 @@ class Base(Section):
     """What every stage reads."""
 
     seed: Seed = Field(description="Root of every random draw; the same seed and inputs give the same bytes.")
-    threads: Positive = Field(description="CPU threads of one process; changing it changes floating-point results in the last bits.")
+    threads: Positive = Field(
+        description="CPU threads of one process; changing it changes floating-point results in the last bits."
+    )
 
 
 class Engine(Section):
-    """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte, so DVC runs nothing again for it."""
+    """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte; DVC runs nothing again for it."""
 
-    processes: Positive | None = Field(None, description="Processes of this machine, each with `base.threads` threads; null for one per core.")
+    processes: Positive | None = Field(
+        None, description="Processes of this machine, each with `base.threads` threads; null for one per core."
+    )
     scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
-        None, description="A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this folder under the same path."
+        None,
+        description=(
+            "A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this"
+            " folder under the same path."
+        ),
     )
 
 
@@ -55,7 +63,9 @@ def check_names(values: Params) -> None:
     for stage in ("init", "pretrain", "truncate"):
         for name in getattr(values, stage).models:
             if name in seen:
-                raise UserError(f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one")
+                raise UserError(
+                    f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one"
+                )
             seen[name] = stage
     compared_only = {name for name, model in values.init.models.items() if model.own_vocabulary}
     trainable = set(seen) - compared_only
@@ -71,9 +81,14 @@ def check_names(values: Params) -> None:
     finetune = values.finetune
     for name, task in finetune.tasks.items():
         if task.define is None and name not in TASKS:
-            raise UserError(f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by finetune.tasks.{name}.define")
+            raise UserError(
+                f"finetune.tasks.{name} is none of {', '.join(TASKS)}; describe your own by"
+                f" finetune.tasks.{name}.define"
+            )
         if task.define is not None and name in TASKS:
-            raise UserError(f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name")
+            raise UserError(
+                f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name"
+            )
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
     lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
@@ -87,27 +102,53 @@ def check_names(values: Params) -> None:
 
 
 def check_sizes(values: Params) -> None:
-    """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given here."""
+    """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given
+    here.
+    """
     for name, model in values.pretrain.models.items():
-        longest, limit = max(phase.max_seq_length for phase in model.phases), size(values, name, "max_position_embeddings")
-        at_most(f"pretrain.models.{name}.phases: max_seq_length", longest, limit, "positions of the model that it starts from")
+        longest, limit = (
+            max(phase.max_seq_length for phase in model.phases),
+            size(values, name, "max_position_embeddings"),
+        )
+        at_most(
+            f"pretrain.models.{name}.phases: max_seq_length",
+            longest,
+            limit,
+            "positions of the model that it starts from",
+        )
     for name, model in values.truncate.models.items():
         last, layers = max(model.layers), size(values, model.source, "num_hidden_layers")
         if layers is not None and last >= layers:
-            raise UserError(f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0")
+            raise UserError(
+                f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0"
+            )
     for name in values.cloze.models:
-        at_most("cloze.max_seq_length", values.cloze.max_seq_length, size(values, name, "max_position_embeddings"), f"positions of {name}")
+        at_most(
+            "cloze.max_seq_length",
+            values.cloze.max_seq_length,
+            size(values, name, "max_position_embeddings"),
+            f"positions of {name}",
+        )
     for name, task in product(values.finetune.models, values.finetune.tasks):
         limit = size(values, name, "max_position_embeddings")
-        at_most(f"finetune.tasks.{task}.max_seq_length", values.finetune.tasks[task].max_seq_length or 0, limit, f"positions of {name}")
+        at_most(
+            f"finetune.tasks.{task}.max_seq_length",
+            values.finetune.tasks[task].max_seq_length or 0,
+            limit,
+            f"positions of {name}",
+        )
 
 
 def size(values: Params, name: str, key: str) -> int | None:
-    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises UserError for a circle."""
+    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises
+    UserError for a circle.
+    """
     passed = []
     while name not in values.init.models:
         if name in passed:
-            raise UserError(f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models")
+            raise UserError(
+                f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models"
+            )
         passed.append(name)
         if name in values.truncate.models:
             if key == "num_hidden_layers":
@@ -121,4 +162,6 @@ def size(values: Params, name: str, key: str) -> int | None:
 
 def at_most(what: str, value: int, limit: int | None, of: str) -> None:
     if limit is not None and value > limit:
-        raise UserError(f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins")
+        raise UserError(
+            f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins"
+        )

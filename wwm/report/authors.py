@@ -1,4 +1,5 @@
-"""What the authors published for their models, from wwm/report/authors.csv: best and mean of ten seeds in percent, and parameters.
+"""What the authors published for their models, from wwm/report/authors.csv: best and mean of ten seeds in percent, and
+parameters.
 
 Of the three-layer models they gave the best of the test sets alone. A missing figure is one that they did not give.
 """
@@ -41,7 +42,9 @@ def published() -> Published:
 
 
 def named(model: str) -> str | None:
-    """Their name of a model that is called as in presets/ (`bert` or `google` is Google's) or as their releases; None: none of theirs."""
+    """Their name of a model that is called as in presets/ (`bert` or `google` is Google's) or as their releases; None:
+    none of theirs.
+    """
     spelled = {name.lower(): name for name in published().figures}
     spelled |= {f"chinese-{name}": title for name, title in spelled.items() if "wwm" in name} | {"google": "BERT"}
     return spelled.get(model)

@@ -1,4 +1,5 @@
-"""The best test scores of each model with their average, and the same relative to a baseline, in the form of the authors' tables of small models.
+"""The best test scores of each model with their average, and the same relative to a baseline, in the form of the
+authors' tables of small models.
 
 Where the data are the official ones, the same two tables of the authors' own figures follow.
 """
@@ -24,7 +25,9 @@ class Figures(NamedTuple):
 
 
 def average_tables(results: Results, baseline: str) -> list[Table]:
-    """Two of the tasks that are the authors', two of the authors' figures on these, and two of other tasks; those that have a column."""
+    """Two of the tasks that are the authors', two of the authors' figures on these, and two of other tasks; those that
+    have a column.
+    """
     theirs = [task for task in results.tasks if task.name in authors.published().tasks]
     others = [task for task in results.tasks if task not in theirs]
     small = [task for task in theirs if task.name in authors.SMALL] or theirs
@@ -35,18 +38,31 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
     made = []
     if small:
         caption = f" Left out: {', '.join(left_out)}." if left_out else ""
-        made += two_tables(ours(results, small), baseline, ("Best test scores, in percent", "Relative to the baseline, in percent"), caption)
+        made += two_tables(
+            ours(results, small),
+            baseline,
+            ("Best test scores, in percent", "Relative to the baseline, in percent"),
+            caption,
+        )
     if official:
         published = reference(official)
         known = authors.named(baseline) if authors.named(baseline) in published.rows else authors.BASELINE
         which = "the tasks above" if official == small else "those tasks above whose data are the official ones"
         footnotes = "".join(f" {task.footnote}" for task in official if task.footnote)
         caption = f" As the authors published them, of {which}; parameters rounded to millions.{footnotes}"
-        titles = ("Reference: the authors' best test scores, in percent", "Reference: the authors' scores relative to a baseline, in percent")
+        titles = (
+            "Reference: the authors' best test scores, in percent",
+            "Reference: the authors' scores relative to a baseline, in percent",
+        )
         made += two_tables(published, known, titles, caption)
     if others:
         own = " on other tasks" if theirs else ""
-        made += two_tables(ours(results, others), baseline, (f"Best scores{own}, in percent", f"Relative to the baseline{own}, in percent"), "")
+        made += two_tables(
+            ours(results, others),
+            baseline,
+            (f"Best scores{own}, in percent", f"Relative to the baseline{own}, in percent"),
+            "",
+        )
     return made
 
 
@@ -59,17 +75,29 @@ def ours(results: Results, tasks: list[Task]) -> Figures:
             if found := task.values(model, task.last, measure):
                 rows[model][key] = max(found)
     sizes = {model: size for model in results.models if (size := parameters(results, model))}
-    return Figures(heads, classification(tasks), rows, sizes, {(model, head(task)): marks(task, model) for model, task in product(results.models, tasks)})
+    return Figures(
+        heads,
+        classification(tasks),
+        rows,
+        sizes,
+        {(model, head(task)): marks(task, model) for model, task in product(results.models, tasks)},
+    )
 
 
 def reference(tasks: list[Task]) -> Figures:
     """Of the authors' models that have all of these tasks."""
     rows = {}
     for model, figures in authors.published().figures.items():
-        found = {key: figures.get((task.name, "test", measure)) for task in tasks for key, measure in zip(keys(task), task.measures)}
+        found = {
+            key: figures.get((task.name, "test", measure))
+            for task in tasks
+            for key, measure in zip(keys(task), task.measures)
+        }
         if all(found.values()):
             rows[model] = {key: figure.best for key, figure in found.items()}
-    return Figures({head(task): keys(task) for task in tasks}, classification(tasks), rows, authors.published().parameters, {})
+    return Figures(
+        {head(task): keys(task) for task in tasks}, classification(tasks), rows, authors.published().parameters, {}
+    )
 
 
 def head(task: Task) -> str:
@@ -88,8 +116,14 @@ def two_tables(figures: Figures, baseline: str, titles: tuple[str, str], caption
     """The scores with their average, and both relative to `baseline`."""
     count = sum(map(len, figures.heads.values()))
     forms = "Reading: EM / F1, a figure each. " if count > len(figures.heads) else ""
-    best = f"{forms}Best of the seeds. Average: of the {count} figures of a row; parameters: with their share of {baseline}'s.{caption}"
-    relation = f"{forms}Best of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages.{caption}"
+    best = (
+        f"{forms}Best of the seeds. Average: of the {count} figures of a row; parameters: with their share of"
+        f" {baseline}'s.{caption}"
+    )
+    relation = (
+        f"{forms}Best of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the"
+        f" tasks' percentages.{caption}"
+    )
     return [average_table(figures, baseline, titles[0], best), relative_table(figures, baseline, titles[1], relation)]
 
 
@@ -100,12 +134,17 @@ def average_table(figures: Figures, baseline: str, title: str, caption: str) -> 
     for model in figures.rows:
         percent = share(figures, model, baseline)
         sizes.append(f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else "n/a (not counted)")
-    return table(title, caption, [*columns(figures, figures.rows), plain("average", averages), plain("parameters", sizes)])
+    return table(
+        title, caption, [*columns(figures, figures.rows), plain("average", averages), plain("parameters", sizes)]
+    )
 
 
 def relative_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
     percents = relative(figures.rows, baseline, figures.classification)
-    sizes = [f"{percent:.1f}" if (percent := share(figures, model, baseline)) else "n/a (not counted)" for model in figures.rows]
+    sizes = [
+        f"{percent:.1f}" if (percent := share(figures, model, baseline)) else "n/a (not counted)"
+        for model in figures.rows
+    ]
     model, *tasks = columns(figures, percents)
     means = [
         plain(name, [f"{row[name]:.1f}" if name in row else LACKS for row in percents.values()])
@@ -120,7 +159,11 @@ def columns(figures: Figures, rows: dict[str, dict[str, float]]) -> list[Column]
     made = [plain("model", list(rows))]
     for head, keys in figures.heads.items():
         cells = [
-            Cell(" / ".join(f"{row[key]:.1f}" for key in keys), figures.notes.get((model, head), ())) if all(key in row for key in keys) else Cell(LACKS, None)
+            (
+                Cell(" / ".join(f"{row[key]:.1f}" for key in keys), figures.notes.get((model, head), ()))
+                if all(key in row for key in keys)
+                else Cell(LACKS, None)
+            )
             for model, row in rows.items()
         ]
         made.append(Column(Cell(head), cells))
@@ -133,11 +176,13 @@ def share(figures: Figures, model: str, baseline: str) -> float | None:
     return 100 * sizes[model] / sizes[baseline] if model in sizes and baseline in sizes else None
 
 
-def relative(figures: dict[str, dict[str, float]], baseline: str, classification: list[str]) -> dict[str, dict[str, float]]:
+def relative(
+    figures: dict[str, dict[str, float]], baseline: str, classification: list[str]
+) -> dict[str, dict[str, float]]:
     """Percent of `baseline` for each model and column, as the authors compute them.
 
-    `overall` is the ratio of the two averages over all columns, `classification` the mean of the percentages of those columns;
-    both only for a model that has every column.
+    `overall` is the ratio of the two averages over all columns, `classification` the mean of the percentages of those
+    columns; both only for a model that has every column.
     """
     base, every = figures.get(baseline, {}), {column for row in figures.values() for column in row}
     percents = {}

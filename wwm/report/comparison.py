@@ -1,4 +1,6 @@
-"""Which models differ by more than chance: what pre-training and continuing are worth, tests over seeds, and experiments in pairs."""
+"""Which models differ by more than chance: what pre-training and continuing are worth, tests over seeds, and
+experiments in pairs.
+"""
 
 from itertools import product
 from statistics import stdev
@@ -24,22 +26,31 @@ class Comparison(NamedTuple):
 
 
 def compare(results: Results, model: str, against: str) -> list[Comparison]:
-    """One for each task that both have, on its first measure (spread: the wider of the two ranges over seeds), and one for
-    the cloze words (measured once: two standard errors of a difference of shares)."""
+    """One for each task that both have, on its first measure (spread: the wider of the two ranges over seeds), and one
+    for the cloze words (measured once: two standard errors of a difference of shares).
+    """
     found = []
     for task in results.tasks:
         ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
-            found.append(Comparison(task.name, model, against, mean(ours) - mean(theirs), max(max(v) - min(v) for v in (ours, theirs))))
+            found.append(
+                Comparison(
+                    task.name, model, against, mean(ours) - mean(theirs), max(max(v) - min(v) for v in (ours, theirs))
+                )
+            )
     if model in results.cloze and against in results.cloze:
         pair = [results.cloze[name] for name in (model, against)]
         error = sum(row["word_accuracy"] * (100 - row["word_accuracy"]) / row["words"] for row in pair) ** 0.5
-        found.append(Comparison("cloze", model, against, pair[0]["word_accuracy"] - pair[1]["word_accuracy"], 2 * error))
+        found.append(
+            Comparison("cloze", model, against, pair[0]["word_accuracy"] - pair[1]["word_accuracy"], 2 * error)
+        )
     return found
 
 
 def comparisons(results: Results) -> tuple[list[Comparison], list[Comparison]]:
-    """Every pre-trained model against every untrained one, and every continued model against the truncation that it began as."""
+    """Every pre-trained model against every untrained one, and every continued model against the truncation that it
+    began as.
+    """
     others = [model for model in results.models if model not in results.pretrain]
     untrained = [model for model in others if training(results, model).get("steps") == 0]
     trained = [c for model, against in product(results.pretrain, untrained) for c in compare(results, model, against)]
@@ -63,24 +74,40 @@ def claim(statement: str, made: list[Comparison]) -> str:
     each = [(c.holds, f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})") for c in made]
     told = {holds: ", ".join(text for held, text in each if held == holds) for holds in (True, False)}
     kept = sum(c.holds for c in made)
-    parts = [f"{statement}: {'holds' if kept == len(made) else 'does not hold' if not kept else 'holds in part'}, in {kept} of {len(made)} comparisons."]
+    parts = [
+        f"{statement}: {'holds' if kept == len(made) else 'does not hold' if not kept else 'holds in part'}, in {kept}"
+        f" of {len(made)} comparisons."
+    ]
     parts += [f"It holds for {told[True]}."] if told[True] else []
     parts += [f"It does NOT hold for {told[False]}."] if told[False] else []
     return " ".join(parts)
 
 
 def comparison_table(results: Results) -> Table:
-    rows = [[c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"] for made in comparisons(results) for c in made]
+    rows = [
+        [c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"]
+        for made in comparisons(results)
+        for c in made
+    ]
     measured_by: dict[str, list[str]] = {}
     for task in results.tasks:
         measured_by.setdefault(task.measures[task.main], []).append(task.title)
-    measures = "".join(f"; by {label}: {', '.join(titles)}" for label, titles in measured_by.items() if label != "accuracy")
+    measures = "".join(
+        f"; by {label}: {', '.join(titles)}" for label, titles in measured_by.items() if label != "accuracy"
+    )
     splits = ", ".join(f"{task.title} (dev)" for task in results.tasks if task.last == "dev")
     caption = (
-        f"Margin: difference of mean test scores, in points{measures}{f'; dev scores where there is no test: {splits}' if splits else ''}. "
-        "Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the margin."
+        "Margin: difference of mean test scores, in"
+        f" points{measures}{f'; dev scores where there is no test: {splits}' if splits else ''}. Spread: the wider of"
+        " the two ranges over seeds; for cloze, two standard errors of the margin."
     )
-    return Table("What pre-training and continuing are worth", caption, ["model", "against", "on", "margin", "spread", "margin > spread"], rows, [])
+    return Table(
+        "What pre-training and continuing are worth",
+        caption,
+        ["model", "against", "on", "margin", "spread", "margin > spread"],
+        rows,
+        [],
+    )
 
 
 class Tested(NamedTuple):
@@ -96,7 +123,9 @@ class Tested(NamedTuple):
 
 
 def tested(results: Results, baseline: str) -> list[Tested]:
-    """Every model on every split and measure; against the baseline on all but dev, by which epochs and rates are chosen, where there is more than dev."""
+    """Every model on every split and measure; against the baseline on all but dev, by which epochs and rates are
+    chosen, where there is more than dev.
+    """
     rows = []
     for task in results.tasks:
         for split, measure, model in product(task.scored, task.measures, results.models):
@@ -110,9 +139,21 @@ def tested(results: Results, baseline: str) -> list[Tested]:
                 reason = f"n/a (no score of {baseline})"
             else:
                 reason = "" if len(common) > 1 else "n/a (fewer than two common seeds)"
-            found = None if reason else paired.paired([scores[seed] for seed in common], [base[seed] for seed in common])
+            found = (
+                None if reason else paired.paired([scores[seed] for seed in common], [base[seed] for seed in common])
+            )
             if scores:
-                rows.append(Tested(Cell(task.title, marks(task, model)), model, split, task.measures[measure], list(scores.values()), found, reason))
+                rows.append(
+                    Tested(
+                        Cell(task.title, marks(task, model)),
+                        model,
+                        split,
+                        task.measures[measure],
+                        list(scores.values()),
+                        found,
+                        reason,
+                    )
+                )
     return rows
 
 
@@ -130,9 +171,11 @@ def seed_table(results: Results, baseline: str) -> Table:
         else:
             outcomes.append([*paired.told(row.found), paired.probability(next(corrected))])
     caption = (
-        f"Difference: to the mean of {baseline}, over the seeds that both have, with an interval that covers 95 % (Student's paired t). {len(family)} comparisons were made; "
-        "the last column is p corrected for all of them (Holm). Dev, by which epochs and learning rates are chosen, is tested only where there is nothing else. "
-        "This is what chance in fine-tuning makes of the scores; one pre-training is behind each model, whose chance it does not show."
+        f"Difference: to the mean of {baseline}, over the seeds that both have, with an interval that covers 95 %"
+        f" (Student's paired t). {len(family)} comparisons were made; the last column is p corrected for all of them"
+        " (Holm). Dev, by which epochs and learning rates are chosen, is tested only where there is nothing else. This"
+        " is what chance in fine-tuning makes of the scores; one pre-training is behind each model, whose chance it"
+        " does not show."
     )
     told = {
         "model": [row.model for row in rows],
@@ -142,7 +185,10 @@ def seed_table(results: Results, baseline: str) -> Table:
         "mean": [f"{mean(row.values):.2f}" for row in rows],
         "deviation": [f"{stdev(row.values):.2f}" if len(row.values) > 1 else "n/a (one seed)" for row in rows],
     }
-    told |= {head: [outcome[i] for outcome in outcomes] for i, head in enumerate((f"against {baseline}", "95 % interval", "p", "p (Holm)"))}
+    told |= {
+        head: [outcome[i] for outcome in outcomes]
+        for i, head in enumerate((f"against {baseline}", "95 % interval", "p", "p (Holm)"))
+    }
     columns = [Column(Cell("task"), [row.task for row in rows]), *(plain(head, texts) for head, texts in told.items())]
     return table("Over seeds, against the baseline", caption, columns)
 
@@ -150,10 +196,15 @@ def seed_table(results: Results, baseline: str) -> Table:
 def paired_table(results: Results, pairs) -> Table:
     """On the means over the seeds of fine-tuning, and on cloze."""
     measures = {
-        f"{task.title} {task.last}{task.suffix(measure)}": {m: mean(values) for m in task.rows if (values := task.values(m, task.last, measure))}
+        f"{task.title} {task.last}{task.suffix(measure)}": {
+            m: mean(values) for m in task.rows if (values := task.values(m, task.last, measure))
+        }
         for task in results.tasks
         for measure in task.measures
     }
     measures |= {f"cloze {label}": {m: row[key] for m, row in results.cloze.items()} for key, label in CLOZE.items()}
-    caption = f"Pairs: {', '.join(f'{one} and {other}' for one, other in zip(pairs.models, pairs.against))}. Percent and points; the interval covers 95 % (Student's paired t)."
+    caption = (
+        f"Pairs: {', '.join(f'{one} and {other}' for one, other in zip(pairs.models, pairs.against))}. Percent and"
+        " points; the interval covers 95 % (Student's paired t)."
+    )
     return Table(pairs.name, caption, paired.HEADER, paired.rows(measures, pairs.models, pairs.against), [])

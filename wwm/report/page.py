@@ -13,10 +13,17 @@ FONT = "'Noto Sans CJK SC', 'Source Han Sans SC', 'PingFang SC', 'Microsoft YaHe
 
 
 def page(statements: list[str], tables: list, plots: list[go.Figure]) -> str:
-    """HTML; the same arguments give the same bytes. Tables have `title`, `caption`, `header`, `rows` and `notes` of strings."""
+    """HTML; the same arguments give the same bytes. Tables have `title`, `caption`, `header`, `rows` and `notes` of
+    strings.
+    """
     # Plotly would name each plot at random.
-    divs = [plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{i}", config={"displaylogo": False}) for i, plot in enumerate(plots)]
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    divs = [
+        plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{i}", config={"displaylogo": False})
+        for i, plot in enumerate(plots)
+    ]
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
     return template.render(statements=statements, tables=tables, plots=divs, plotly=get_plotlyjs(), font=FONT)
 
 
@@ -30,19 +37,34 @@ def markdown(statements: list[str], tables: list) -> str:
 
 
 def figure(title: str, x: str, y: str, traces: list) -> go.Figure:
-    layout = {"title": title, "xaxis_title": x, "yaxis_title": y, "template": "plotly_white", "font_family": FONT, "height": 420}
+    layout = {
+        "title": title,
+        "xaxis_title": x,
+        "yaxis_title": y,
+        "template": "plotly_white",
+        "font_family": FONT,
+        "height": 420,
+    }
     return go.Figure(traces, layout)
 
 
 def curves(losses: dict[str, list[tuple[int, float]]]) -> go.Figure:
     """Per model its points (step, loss in nats)."""
-    lines = [go.Scatter(x=[step for step, _ in points], y=[loss for _, loss in points], name=model, mode="lines") for model, points in losses.items()]
+    lines = [
+        go.Scatter(x=[step for step, _ in points], y=[loss for _, loss in points], name=model, mode="lines")
+        for model, points in losses.items()
+    ]
     return figure("Pre-training: masked LM loss", "step", "nats per masked piece", lines)
 
 
 def bars(accuracy: dict[str, dict[str, float]]) -> go.Figure:
     """Percent by measure, then by model."""
-    return figure("Cloze on held-out text", "", "% right", [go.Bar(x=list(rows), y=list(rows.values()), name=measure) for measure, rows in accuracy.items()])
+    return figure(
+        "Cloze on held-out text",
+        "",
+        "% right",
+        [go.Bar(x=list(rows), y=list(rows.values()), name=measure) for measure, rows in accuracy.items()],
+    )
 
 
 def ranges(title: str, scores: dict[str, list[float]]) -> go.Figure:
@@ -52,9 +74,18 @@ def ranges(title: str, scores: dict[str, list[float]]) -> go.Figure:
     below = [means[model] - min(values) for model, values in scores.items()]
     error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
     diamond = {"size": 11, "symbol": "diamond"}
-    marks = go.Scatter(x=list(means), y=list(means.values()), error_y=error, mode="markers", name="mean, lowest to highest", marker=diamond)
+    marks = go.Scatter(
+        x=list(means),
+        y=list(means.values()),
+        error_y=error,
+        mode="markers",
+        name="mean, lowest to highest",
+        marker=diamond,
+    )
     pairs = [(model, value) for model, values in scores.items() for value in values]
-    dots = go.Scatter(x=[model for model, _ in pairs], y=[value for _, value in pairs], mode="markers", name="one seed", opacity=0.5)
+    dots = go.Scatter(
+        x=[model for model, _ in pairs], y=[value for _, value in pairs], mode="markers", name="one seed", opacity=0.5
+    )
     return figure(f"{title} by seed", "", "%", [marks, dots])
 
 

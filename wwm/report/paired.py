@@ -1,4 +1,6 @@
-"""Scores in pairs (models that differ in one thing, or runs with the same seed): the mean difference, and what chance makes of it."""
+"""Scores in pairs (models that differ in one thing, or runs with the same seed): the mean difference, and what chance
+makes of it.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ ROUNDING = 1e-9  # differences of the same two decimals differ by less
 
 
 class Paired(NamedTuple):
-    """Differences over pairs, in points; an interval that covers 95 % of such experiments, and the two-sided p value."""
+    """Differences over pairs, in points; an interval that covers 95 % of such experiments; two-sided p value."""
 
     pairs: int
     mean: float
@@ -20,7 +22,9 @@ class Paired(NamedTuple):
 
 
 def paired(ours: list[float], theirs: list[float]) -> Paired:
-    """Student's paired t. ours, theirs: (n,) scores, pair by pair, n of two or more. Differences that are all the same have an interval of width 0."""
+    """Student's paired t. ours, theirs: (n,) scores, pair by pair, n of two or more. Differences that are all the same
+    have an interval of width 0.
+    """
     differences = np.subtract(ours, theirs)
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     if deviation < ROUNDING:
@@ -55,7 +59,9 @@ def rows(measures: dict[str, dict[str, float]], models: list[str], against: list
     """A row for each measure (model -> score); a pair that was not measured on both sides is left out."""
     made = []
     for measure, scored in measures.items():
-        both = [(scored[one], scored[other]) for one, other in zip(models, against) if one in scored and other in scored]
+        both = [
+            (scored[one], scored[other]) for one, other in zip(models, against) if one in scored and other in scored
+        ]
         if len(both) < 2:
             made.append([measure, str(len(both)), *["n/a (fewer than two pairs)"] * 6])
             continue

@@ -13,7 +13,9 @@ CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5
 
 
 class Task(NamedTuple):
-    """A task, and the results of the models that were fine-tuned on it: results/finetune/TASK/MODEL.json by model, one at least."""
+    """A task, and the results of the models that were fine-tuned on it: results/finetune/TASK/MODEL.json by model, one
+    at least.
+    """
 
     name: str
     title: str
@@ -36,7 +38,11 @@ class Task(NamedTuple):
     @property
     def scored(self) -> list[str]:
         """Splits that a model has scores of."""
-        return [split for split in self.splits if any(split in seed["scores"] for row in self.rows.values() for seed in row["seeds"])]
+        return [
+            split
+            for split in self.splits
+            if any(split in seed["scores"] for row in self.rows.values() for seed in row["seeds"])
+        ]
 
     @property
     def last(self) -> str:
@@ -74,10 +80,13 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     for model in models:
         if (path := folder / f"pretrain/{model}.csv").exists():
             with open(path, encoding="utf-8", newline="") as rows:
-                curves[model] = [(int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]]
+                curves[model] = [
+                    (int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]
+                ]
     finetuned = {name: found(f"finetune/{name}") for name in names}
     tasks = [task(name, rows) for name, rows in finetuned.items() if rows]
-    # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a name now.
+    # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a
+    # name now.
     seen = {model: row["training"] for each in tasks for model, row in each.rows.items()}
     pretrain = {model: row for model, row in found("pretrain").items() if same(row, seen.get(model))}
     cloze = {model: row for model, row in found("cloze").items() if same(row["training"], seen.get(model))}
@@ -92,7 +101,16 @@ def same(one: dict, other: dict | None) -> bool:
 
 def task(name: str, rows: dict[str, dict]) -> Task:
     first = next(iter(rows.values()))
-    return Task(name, first["title"], first["kind"], first["remark"], first["footnote"], first["scored"], first["measures"], rows)
+    return Task(
+        name,
+        first["title"],
+        first["kind"],
+        first["remark"],
+        first["footnote"],
+        first["scored"],
+        first["measures"],
+        rows,
+    )
 
 
 def mean(numbers: list[float]) -> float:
@@ -104,22 +122,28 @@ def of(results: Results, model: str) -> list[dict]:
 
 
 def training(results: Results, model: str) -> dict:
-    """{"steps", "tokens"} that the model has seen since random weights (None: its folder does not say), "cut_from" of a truncated one; {} of one that was not measured."""
+    """{"steps", "tokens"} that the model has seen since random weights (None: its folder does not say), "cut_from" of a
+    truncated one; {} of one that was not measured.
+    """
     return next((row["training"] for row in of(results, model)), {})
 
 
 def parameters(results: Results, model: str) -> int | None:
-    """Of the XNLI classifier, as the authors count, or of another one where there is none; heads differ by a few thousand."""
+    """Of the XNLI classifier, as the authors count, or of another one where there is none; heads differ by a few
+    thousand.
+    """
     order = sorted(results.tasks, key=lambda task: (task.name != "xnli", task.kind == "reading"))
     return next((task.rows[model]["parameters"] for task in order if model in task.rows), None)
 
 
 def marks(task: Task, model: str) -> tuple[Note, ...]:
-    """What keeps a figure from being one that the authors could have published; nothing of tasks that are not theirs."""
+    """What keeps a figure from being one of those that the authors published; nothing of tasks not theirs."""
     if task.name not in authors.published().tasks or model not in task.rows:
         return ()
     row = task.rows[model]
     reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
     few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
-    unlike = [f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value]
+    unlike = [
+        f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value
+    ]
     return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())

@@ -1,4 +1,5 @@
-"""Tables of strings with footnotes: what all figures of a column share is marked at its head, anything else at the figure.
+"""Tables of strings with footnotes: what all figures of a column share is marked at its head, anything else at the
+figure.
 
 The marks: † data that are not the official ones, ‡ fewer seeds than the authors' ten, numbers for the rest.
 """
@@ -54,7 +55,11 @@ def table(title: str, caption: str, columns: list[Column]) -> Table:
             if note.text not in known:
                 known.append(note.text)
         marks = "".join(mark for mark in MARKS if any(note.mark == mark for note in notes))
-        marks += ",".join(superscript(number) for number, known in enumerate(numbered, 1) if any(kind(note) == known for note in notes))
+        marks += ",".join(
+            superscript(number)
+            for number, known in enumerate(numbered, 1)
+            if any(kind(note) == known for note in notes)
+        )
         return f"{text} {marks}" if marks else text
 
     header, grid = [], []
@@ -63,7 +68,9 @@ def table(title: str, caption: str, columns: list[Column]) -> Table:
         shared = set.intersection(*kinds) if kinds else set()
         every = [note for cell in cells for note in cell.notes or () if kind(note) in shared]
         header.append(noted(head.text, [*(head.notes or ()), *every]))
-        grid.append([noted(cell.text, [note for note in cell.notes or () if kind(note) not in shared]) for cell in cells])
+        grid.append(
+            [noted(cell.text, [note for note in cell.notes or () if kind(note) not in shared]) for cell in cells]
+        )
     footnotes = [f"{mark} {MARKS[mark]} {'; '.join(texts)}." for mark, texts in marked.items() if texts]
     footnotes += [f"{superscript(number)} {text}" for number, text in enumerate(numbered, 1)]
     return Table(title, caption, header, [list(row) for row in zip(*grid)], footnotes)

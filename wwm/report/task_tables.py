@@ -17,7 +17,10 @@ def task_tables(results: Results) -> list[Table]:
         what = "Reading tasks" if tasks and tasks[0].kind == "reading" else "Tasks"
         if len(labels) > 1:
             title = f"{what}: {' / '.join(labels)}, each max (mean) over seeds, in percent"
-            remark = f"{' and '.join(labels)} each have their own best seed (the authors do not say whether theirs have one in common)."
+            remark = (
+                f"{' and '.join(labels)} each have their own best seed (the authors do not say whether theirs have one"
+                " in common)."
+            )
         else:
             title, remark = f"{what}: max (mean) {labels[0]} over seeds, in percent", ""
         made.append(task_table(results, tasks, title, remark))
@@ -29,7 +32,10 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
     told = [f"{task.title} ({' or '.join(runs(task))}){f': {task.remark}' if task.remark else '.'}" for task in tasks]
     told += [remark, "Steps and tokens are all that a model has seen, its starting points' included."]
     if any(column.head.text.startswith("authors") for column in columns):
-        told.append("Columns of the authors: what they published for the model of that name; – for a model that is none of theirs.")
+        told.append(
+            "Columns of the authors: what they published for the model of that name; – for a model that is none of"
+            " theirs."
+        )
     return table(title, " ".join(filter(None, told)), [*size_columns(results), *columns])
 
 
@@ -60,7 +66,9 @@ def task_columns(models: list[str], task: Task) -> list[Column]:
         theirs = [published(task, model, split) for model in models]
         if any(theirs) and not any(row["reduced"] for row in task.rows.values()):
             notes = (Note("", task.footnote),) if task.footnote else ()
-            columns.append(Column(Cell(f"authors: {task.title} {split}", notes), [Cell(text or "–") for text in theirs]))
+            columns.append(
+                Column(Cell(f"authors: {task.title} {split}", notes), [Cell(text or "–") for text in theirs])
+            )
     return columns
 
 
@@ -69,7 +77,9 @@ def score(task: Task, model: str, split: str) -> Cell:
         return NOT_FINE_TUNED
     found = [task.values(model, split, measure) for measure in task.measures]
     if not all(found):
-        return Cell("n/a", (Note("", f"{task.title} {split}: {task.rows[model]['missing'].get(split, 'not scored')}."),))
+        return Cell(
+            "n/a", (Note("", f"{task.title} {split}: {task.rows[model]['missing'].get(split, 'not scored')}."),)
+        )
     return Cell(" / ".join(max_mean(max(values), mean(values)) for values in found), marks(task, model))
 
 
@@ -84,7 +94,9 @@ def max_mean(best: float, mean: float | None) -> str:
 
 
 def cloze_table(results: Results) -> Table:
-    lengths, sources = (sorted({key for row in results.cloze.values() for key in row[part]}) for part in ("by_length", "by_source"))
+    lengths, sources = (
+        sorted({key for row in results.cloze.values() for key in row[part]}) for part in ("by_length", "by_source")
+    )
     parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
     rows = []
     for model in results.models:
@@ -96,8 +108,9 @@ def cloze_table(results: Results) -> Table:
             rows.append([model, *["n/a (not measured)"] * (len(CLOZE) + len(parts))])
     words = {row["words"] for row in results.cloze.values()}
     caption = (
-        f"One whole word of 1 to 4 Chinese characters of each of {' or '.join(f'{n:,}' for n in sorted(words)) or 'no'} held-out sentences is masked; "
-        "all its pieces are guessed at once. From the fifth column on: whole words, by characters in the word and by source."
+        f"One whole word of 1 to 4 Chinese characters of each of {' or '.join(f'{n:,}' for n in sorted(words)) or 'no'}"
+        " held-out sentences is masked; all its pieces are guessed at once. From the fifth column on: whole words, by"
+        " characters in the word and by source."
     )
     header = ["model", *CLOZE.values(), *(f"{n} character{'s' if n > '1' else ''}" for n in lengths), *sources]
     return Table("Cloze: accuracy on held-out text, in percent", caption, header, rows, [])

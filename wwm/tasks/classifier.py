@@ -16,7 +16,9 @@ from wwm.tasks.tuning import passes
 
 
 class Encoded(NamedTuple):
-    """One split as pieces: per example `ids` and `types` (segment 0 or 1), int64 arrays of one length; `labels` (examples,)."""
+    """One split as pieces: per example `ids` and `types` (segment 0 or 1), int64 arrays of one length; `labels`
+    (examples,).
+    """
 
     ids: list[np.ndarray]
     types: list[np.ndarray]
@@ -24,24 +26,40 @@ class Encoded(NamedTuple):
 
 
 class Classification:
-    """A wwm.tasks.tuning.Job. folder: of the model; splits: examples with `texts` and `label`, an index into `labels`; metric: of wwm/tasks/metrics.py."""
+    """A wwm.tasks.tuning.Job. folder: of the model; splits: examples with `texts` and `label`, an index into `labels`;
+    metric: of wwm/tasks/metrics.py.
+    """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], labels: tuple[str, ...], max_seq_length: int, metric: str):
+    def __init__(
+        self,
+        folder: Path,
+        tokenizer: Tokenizer,
+        splits: dict[str, list],
+        labels: tuple[str, ...],
+        max_seq_length: int,
+        metric: str,
+    ):
         self.folder, self.labels, self.metric = folder, labels, metric
         self.encoded = {split: encode(tokenizer, examples, max_seq_length) for split, examples in splits.items()}
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
 
     def model(self):
         config = AutoConfig.from_pretrained(self.folder, num_labels=len(self.labels))
-        model, info = AutoModelForSequenceClassification.from_pretrained(self.folder, config=config, dtype=torch.float32, output_loading_info=True)
-        check_loaded(self.folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")])
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            self.folder, config=config, dtype=torch.float32, output_loading_info=True
+        )
+        check_loaded(
+            self.folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")]
+        )
         return model
 
     def loss(self, model, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         inputs, labels = collate(self.encoded["train"], rows, place)
         return cross_entropy(model(**taken(model, inputs)).logits.float(), labels, reduction="sum")
 
-    def score(self, model, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
+    def score(
+        self, model, split: str, place: torch.device, positions: int
+    ) -> tuple[dict[str, float], dict[str, object]]:
         """Percent by measure; the label of each row, in the file's order."""
         data = self.encoded[split]
         found = np.zeros(len(data.labels), np.int64)
@@ -63,26 +81,39 @@ def count_parameters(folder: Path, n_labels: int) -> int:
     """Of a classifier, embeddings and pooler included, as the authors count: 102M for base."""
     config = AutoConfig.from_pretrained(folder, num_labels=n_labels)
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in AutoModelForSequenceClassification.from_config(config).parameters())
+        return sum(
+            parameter.numel() for parameter in AutoModelForSequenceClassification.from_config(config).parameters()
+        )
 
 
 def check_loaded(folder: Path, missing: list[str]) -> None:
     """Raises UserError if any tensor is `missing` from what a pre-trained model brings along; the head is new."""
     if missing:
-        raise UserError(f"{folder} lacks {len(missing)} tensors of its model, first {min(missing)}; save it whole (BertForPreTraining)")
+        raise UserError(
+            f"{folder} lacks {len(missing)} tensors of its model, first {min(missing)}; save it whole"
+            " (BertForPreTraining)"
+        )
 
 
 def encode(tokenizer: Tokenizer, examples: list, max_seq_length: int) -> Encoded:
     """Pieces with [CLS] and [SEP]; of a pair that is too long, the longer text is cut."""
     tokenizer.enable_truncation(max_seq_length, strategy="longest_first")
-    encodings = tokenizer.encode_batch([example.texts if len(example.texts) > 1 else example.texts[0] for example in examples])
+    encodings = tokenizer.encode_batch(
+        [example.texts if len(example.texts) > 1 else example.texts[0] for example in examples]
+    )
     tokenizer.no_truncation()
-    return Encoded([np.array(e.ids) for e in encodings], [np.array(e.type_ids) for e in encodings], np.array([example.label for example in examples]))
+    return Encoded(
+        [np.array(e.ids) for e in encodings],
+        [np.array(e.type_ids) for e in encodings],
+        np.array([example.label for example in examples]),
+    )
 
 
 def collate(data: Encoded, rows: np.ndarray, place: torch.device) -> tuple[dict, torch.Tensor]:
     """Model inputs (rows, longest of them) and labels (rows,)."""
-    return padded([data.ids[row] for row in rows], [data.types[row] for row in rows], place), torch.from_numpy(data.labels[rows]).to(place)
+    return padded([data.ids[row] for row in rows], [data.types[row] for row in rows], place), torch.from_numpy(
+        data.labels[rows]
+    ).to(place)
 
 
 def taken(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -93,8 +124,15 @@ def taken(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, 
 
 def padded(ids: list[np.ndarray], types: list[np.ndarray], place: torch.device) -> dict[str, torch.Tensor]:
     """Model inputs (rows, longest of them). Padding has id 0, type 0 and no attention."""
-    arrays = {name: np.zeros((len(ids), max(map(len, ids))), np.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
+    arrays = {
+        name: np.zeros((len(ids), max(map(len, ids))), np.int64)
+        for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
     for row, (own_ids, own_types) in enumerate(zip(ids, types)):
         used = len(own_ids)
-        arrays["input_ids"][row, :used], arrays["token_type_ids"][row, :used], arrays["attention_mask"][row, :used] = own_ids, own_types, 1
+        arrays["input_ids"][row, :used], arrays["token_type_ids"][row, :used], arrays["attention_mask"][row, :used] = (
+            own_ids,
+            own_types,
+            1,
+        )
     return {name: torch.from_numpy(array).to(place) for name, array in arrays.items()}

@@ -20,7 +20,9 @@ class Metric(NamedTuple):
 
     title: str
     kinds: tuple[str, ...]  # of tasks that it can score
-    measures: dict[str, str]  # what tables show, name -> label, in order: the first one compares seeds, epochs and models
+    measures: dict[
+        str, str
+    ]  # what tables show, name -> label, in order: the first one compares seeds, epochs and models
     score: Callable[..., dict[str, float]]  # (gold, predicted), see below
 
 
@@ -30,7 +32,9 @@ def accuracy(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def macro_f1(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Mean F1 of the labels that occur, each weighing the same however rare it is; and accuracy. gold, predicted: (n,) int64."""
+    """Mean F1 of the labels that occur, each weighing the same however rare it is; and accuracy. gold, predicted: (n,)
+    int64.
+    """
     labels = np.union1d(gold, predicted)[:, None]
     wanted, said = gold == labels, predicted == labels
     f1 = 2 * (wanted & said).sum(1) / (wanted.sum(1) + said.sum(1))
@@ -42,7 +46,9 @@ EM_AND_F1 = {"em": "EM", "f1": "F1"}
 METRICS = {
     "accuracy": Metric("accuracy", CLASSIFICATION, {"accuracy": "accuracy"}, accuracy),
     "macro_f1": Metric("macro F1: the mean of each label's F1", CLASSIFICATION, {"macro_f1": "macro F1"}, macro_f1),
-    "cmrc": Metric("EM and F1 of CMRC 2018's script", READING, EM_AND_F1, partial(span_scores.score, measure=span_scores.cmrc)),
+    "cmrc": Metric(
+        "EM and F1 of CMRC 2018's script", READING, EM_AND_F1, partial(span_scores.score, measure=span_scores.cmrc)
+    ),
     "cjrc": Metric(
         "EM and F1 of CJRC's script, overall and by domain",
         READING,

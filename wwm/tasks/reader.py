@@ -18,7 +18,9 @@ N_BEST = 20
 
 
 class Reader(torch.nn.Module):
-    """Positions of a row compete with the answers that are no span, YES and NO, whose logits are read at [CLS]; [CLS] itself stands for none."""
+    """Positions of a row compete with the answers that are no span, YES and NO, whose logits are read at [CLS]; [CLS]
+    itself stands for none.
+    """
 
     def __init__(self, encoder: torch.nn.Module, n_choices: int):
         super().__init__()
@@ -35,28 +37,41 @@ class Reader(torch.nn.Module):
 
 
 class Answering:
-    """A wwm.tasks.tuning.Job. splits: questions; choices: answers that are no span, "" for none; metric: of wwm/tasks/metrics.py.
+    """A wwm.tasks.tuning.Job. splits: questions; choices: answers that are no span, "" for none; metric: of
+    wwm/tasks/metrics.py.
 
     A window that does not hold the answer, and a question without one, point to [CLS].
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], choices: tuple[str, ...], metric: str, how):
+    def __init__(
+        self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], choices: tuple[str, ...], metric: str, how
+    ):
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
         self.spoken = [choice for choice in choices if choice]  # those with logits of their own
         # A question whose answers stand nowhere is scored and teaches nothing.
         train = [question for question in splits.get("train", []) if spans.taught(question, choices)]
         if not train:
-            raise UserError("none of the questions to train on has an answer that stands in its context; take more of them, or look at the train file")
+            raise UserError(
+                "none of the questions to train on has an answer that stands in its context; take more of them, or look"
+                " at the train file"
+            )
         self.questions = splits | {"train": train}
         self.windows = {
-            split: spans.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length) for split, questions in self.questions.items()
+            split: spans.windows(tokenizer, questions, how.max_seq_length, how.stride, how.max_query_length)
+            for split, questions in self.questions.items()
         }
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
         answers = [spans.taught(train[window.question], choices) for window in self.windows["train"]]
         # Targets: a position, or -1 - the number of a choice.
         self.targets = np.array(
             [
-                (-1 - self.spoken.index(a.text),) * 2 if a.start < 0 and a.text else spans.target(w, a) if a.start >= 0 else (0, 0)
+                (
+                    (-1 - self.spoken.index(a.text),) * 2
+                    if a.start < 0 and a.text
+                    else spans.target(w, a)
+                    if a.start >= 0
+                    else (0, 0)
+                )
                 for w, a in zip(self.windows["train"], answers)
             ]
         )
@@ -76,8 +91,12 @@ class Answering:
         windows = [self.windows[split][row] for row in rows]
         return padded([window.ids for window in windows], [window.types for window in windows], place)
 
-    def score(self, model: Reader, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
-        """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with their scores."""
+    def score(
+        self, model: Reader, split: str, place: torch.device, positions: int
+    ) -> tuple[dict[str, float], dict[str, object]]:
+        """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with
+        their scores.
+        """
         windows, questions = self.windows[split], self.questions[split]
         starts, ends, said_at_cls = ([None] * len(windows) for _ in range(3))
         for rows in passes(self.lengths[split], positions):
@@ -85,18 +104,29 @@ class Answering:
             length = max(self.lengths[split][rows])
             for row, logits in zip(rows, said):
                 starts[row], ends[row] = logits[0, :length], logits[1, :length]
-                said_at_cls[row] = np.array([logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0] for choice in self.choices])
-        n_best = spans.answers(windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls)
+                said_at_cls[row] = np.array(
+                    [
+                        logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0]
+                        for choice in self.choices
+                    ]
+                )
+        n_best = spans.answers(
+            windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls
+        )
         best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
         scores = rounded(METRICS[self.metric].score(questions, best))
         official = [{"id": number, "answer": text} for number, text in best.items()] if self.metric == "cjrc" else best
-        told = {question.id: [[text, round(score, 4)] for text, score in found] for question, found in zip(questions, n_best)}
+        told = {
+            question.id: [[text, round(score, 4)] for text, score in found]
+            for question, found in zip(questions, n_best)
+        }
         return scores, {f"{split}.json": official, f"{split}_nbest.json": told}
 
     def unreachable(self) -> dict[str, int]:
         """By split, the questions that cannot be answered to the letter."""
         return {
-            split: spans.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices) for split, questions in self.questions.items()
+            split: spans.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices)
+            for split, questions in self.questions.items()
         }
 
     def parameters(self) -> int:

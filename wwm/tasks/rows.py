@@ -1,14 +1,12 @@
 """The rows of a task's file -> labelled examples or questions: the file's ending says how it is read.
 
-.tsv and .txt have tabs and no quoting, .csv has both, .json and .jsonl have an object a line or one list, .parquet has columns.
-Columns are found by their names in a first line or in the objects, else by their place: the label stands first or last.
+.tsv and .txt have tabs and no quoting, .csv has both, .json and .jsonl have an object a line or one list, .parquet has
+columns. Columns are found by their names in a first line or in the objects, else by their place: the label stands first
+or last.
 """
 
-import csv
-import io
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,16 +16,12 @@ import pyarrow.parquet as pq
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks import spans
+from wwm.tasks import columns, spans
 from wwm.tasks.spans import Unlabelled
-from wwm.tasks.table import COLUMNS, TEXTS, Task
+from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
-# Where a row has another number of columns.
-REMEDY = {"csv": "put texts that hold a comma in quotes, and see that commas separate the columns", "tabs": "write a tab in a text as a space"}
-# A field may be a whole article.
-csv.field_size_limit(sys.maxsize)
 
 
 class Example(NamedTuple):
@@ -38,7 +32,9 @@ class Example(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The examples or questions of one split, and what was counted in its file: `empty_lines`, `ignored_labels`, or spans.parse's counts."""
+    """The examples or questions of one split, and what was counted in its file: `empty_lines`, `ignored_labels`, or
+    spans.parse's counts.
+    """
 
     examples: list
     file: str
@@ -53,7 +49,11 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
     numbered = {str(number): name for number, name in enumerate(names)} if by_number else {}
-    spelling = numbered | {name: name for name in names} | {other: name for other, name in task.label_names.items() if name in names}
+    spelling = (
+        numbered
+        | {name: name for name in names}
+        | {other: name for other, name in task.label_names.items() if name in names}
+    )
     examples = []
     for path in paths:
         for where, values in rows(path, task, spelling, counts):
@@ -65,14 +65,22 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
                 continue
             # -1 stands for a label that is kept in data sets of the hub.
             if label in ("", "-1") and label not in spelling and not examples and not counts["ignored_labels"]:
-                raise Unlabelled(f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give every row one")
+                raise Unlabelled(
+                    f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give"
+                    " every row one"
+                )
             if label not in spelling:
                 names_row = "; if this is a line of names, tell them by define.columns" if where.endswith(":1") else ""
-                raise UserError(f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task {task.name}{names_row}")
+                raise UserError(
+                    f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task"
+                    f" {task.name}{names_row}"
+                )
             texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
             for field, text in zip(TEXTS[task.kind], texts):
                 if not text:
-                    raise UserError(f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}")
+                    raise UserError(
+                        f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}"
+                    )
             if task.segmented:
                 texts = tuple(BETWEEN_HAN.sub("", text) for text in texts)
             examples.append(Example(texts, names.index(spelling[label])))
@@ -80,11 +88,15 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
         raise Unlabelled(f"{paths[0]}: all its labels are among those left out, {', '.join(task.ignored_labels)}")
     if not examples:
         raise UserError(f"{paths[0]} has no examples; task {task.name} needs some in each of its files")
-    return Split(examples, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
+    return Split(
+        examples, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count}
+    )
 
 
 def read_questions(paths: list[Path], task: Task) -> Split:
-    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError as spans.parse does."""
+    """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError
+    as spans.parse does.
+    """
     if paths[0].suffix.lower() == ".parquet":
         text = json.dumps(squad(row for path in paths for row in parquet(path)), ensure_ascii=False)
     elif len(paths) > 1 or paths[0].suffix.lower() != ".json":
@@ -93,12 +105,17 @@ def read_questions(paths: list[Path], task: Task) -> Split:
         text = "\n".join(files.lines(paths[0]))
     questions, counts = spans.parse(text, paths[0], task.labels)
     if counts["misaligned"]:
-        first = next(q.id for q in questions if any(answer.start < 0 and answer.text not in task.labels for answer in q.answers))
+        first = next(
+            q.id for q in questions if any(answer.start < 0 and answer.text not in task.labels for answer in q.answers)
+        )
         print(
-            f"{paths[0]}: {counts['misaligned']:,} answers do not stand in their context, first that of question {first}; correct text or answer_start",
+            f"{paths[0]}: {counts['misaligned']:,} answers do not stand in their context, first that of question"
+            f" {first}; correct text or answer_start",
             flush=True,
         )
-    return Split(questions, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count})
+    return Split(
+        questions, ", ".join(path.name for path in paths), {name: count for name, count in counts.items() if count}
+    )
 
 
 def squad(rows: Iterable[dict]) -> dict:
@@ -108,7 +125,10 @@ def squad(rows: Iterable[dict]) -> dict:
         if "data" in row:
             articles.append(row["data"])
             continue
-        answers = [{"text": text, "answer_start": start} for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"])]
+        answers = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"])
+        ]
         qas = [{"id": row["id"], "question": row["question"], "answers": answers}]
         articles.append({"paragraphs": [{"context": row["context"], "qas": qas}]})
     return {"data": articles}
@@ -116,7 +136,10 @@ def squad(rows: Iterable[dict]) -> dict:
 
 def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
     """(place for messages, {"text" or "text_a" and "text_b", "label"}) of each row of one file."""
-    known = {field: (*((task.columns[field],) if field in task.columns else ()), *COLUMNS[field]) for field in (*TEXTS[task.kind], "label")}
+    known = {
+        field: (*((task.columns[field],) if field in task.columns else ()), *COLUMNS[field])
+        for field in (*TEXTS[task.kind], "label")
+    }
     known |= {"language": ("language",)} if task.language else {}
     ending = path.suffix.lower()
     if ending == ".parquet":
@@ -124,13 +147,24 @@ def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> I
     elif ending in (".json", ".jsonl"):
         objects = json_objects(path, counts)
     else:
-        yield from cells(path, known, spelling, counts)
+        yield from columns.cells(path, known, spelling, counts)
         return
     for where, values in objects:
         if not isinstance(values, dict):
-            raise UserError(f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with {', '.join((*TEXTS[task.kind], 'label'))}")
+            raise UserError(
+                f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with"
+                f" {', '.join((*TEXTS[task.kind], 'label'))}"
+            )
         values = {name.lower(): value for name, value in values.items()}
-        yield where, {field: values[name.lower()] for field, names in known.items() for name in names[::-1] if name.lower() in values}
+        yield (
+            where,
+            {
+                field: values[name.lower()]
+                for field, names in known.items()
+                for name in names[::-1]
+                if name.lower() in values
+            },
+        )
 
 
 def parquet(path: Path) -> Iterator[dict]:
@@ -161,82 +195,11 @@ def parsed(text: str, path: Path, line: int):
         return json.loads(text)
     except json.JSONDecodeError as error:
         if text.strip() == "{":
-            raise UserError(f"{path} is one object over several lines, as of a reading task; this task has one object a line, or one list") from None
-        raise UserError(f"{path}:{line + error.lineno - 1} is not JSON ({error.msg}, column {error.colno}); one object a line, or one list") from None
-
-
-def cells(path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
-    """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
-    ending = "csv" if path.suffix.lower() == ".csv" else "tabs"
-    table = csv_rows(path) if ending == "csv" else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
-    fields = None
-    for number, row in table:
-        if not any(cell.strip() for cell in row):
-            counts["empty_lines"] += 1
-            continue
-        if fields is None:
-            fields, is_header = layout(row, known, spelling)
-            if is_header:
-                # `language` alone may be absent.
-                absent = [field for field in known if field not in fields and field != "language"]
-                if absent:
-                    told = f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for: {', '.join(dict.fromkeys(known[absent[0]]))})"
-                    raise Unlabelled(told) if absent == ["label"] else UserError(f"{told}; name it by finetune.tasks.NAME.define.columns")
-                continue
-            extra = len(unquoted(row, len(fields))) - len(fields)
-            if extra == -1:
-                raise Unlabelled(f"{path}:{number}: there is no label beside {', '.join(field for field in fields if field.startswith('text'))}")
-            if extra > 0:
-                raise UserError(
-                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a line of names first, or {REMEDY[ending]}"
-                )
-        row = fitted(row, fields)
-        if len(row) != len(fields):
-            shown = [field or "(other)" for field in fields]
-            raise UserError(f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)}; {REMEDY[ending]}")
-        yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
-
-
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO("\n".join(files.lines(path)), newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            yield line, next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UserError(f"{path}:{line} is not CSV ({error}); write a quote in a field twice") from None
-
-
-def layout(row: list[str], known: dict[str, tuple[str, ...]], spelling: dict[str, str]) -> tuple[list[str | None], bool]:
-    """The field of each column (None: another one), and whether `row` is a line of names."""
-    names = [cell.strip().lower() for cell in row]
-    fields: list[str | None] = [None] * len(row)
-    for field, candidates in known.items():
-        place = next((names.index(name.lower()) for name in candidates if name.lower() in names), None)
-        if place is not None and fields[place] is None:
-            fields[place] = field
-    texts = [field for field in known if field.startswith("text")]
-    if "label" in fields or set(texts) <= set(fields):
-        return fields, True
-    first = row[0].strip() in spelling and row[-1].strip() not in spelling
-    return (["label", *texts] if first else [*texts, "label"]), False
-
-
-def fitted(row: list[str], fields: list[str | None]) -> list[str]:
-    """The cells of a row with tabs in its quotes or in its only text put together again."""
-    row = unquoted(row, len(fields))
-    extra = len(row) - len(fields)
-    if extra > 0 and "text" in fields and (None not in fields or fields[-1] == "text"):
-        place = fields.index("text")
-        return [*row[:place], "\t".join(row[place : place + extra + 1]), *row[place + extra + 1 :]]
-    return row
-
-
-def unquoted(row: list[str], count: int) -> list[str]:
-    """The cells of a row that is too long, if read with quotes it has `count` of them."""
-    if len(row) > count and any('"' in cell for cell in row):
-        quoted = next(csv.reader(["\t".join(row)], delimiter="\t"))
-        return quoted if len(quoted) == count else row
-    return row
+            raise UserError(
+                f"{path} is one object over several lines, as of a reading task; this task has one object a line, or"
+                " one list"
+            ) from None
+        raise UserError(
+            f"{path}:{line + error.lineno - 1} is not JSON ({error.msg}, column {error.colno}); one object a line, or"
+            " one list"
+        ) from None

@@ -1,4 +1,4 @@
-"""The seeds of one model on one task: finished ones are kept, the others run one after the other, or one on each GPU."""
+"""The seeds of one model on one task: finished ones are kept, others run one by one, or one on each GPU."""
 
 import multiprocessing
 import pickle
@@ -20,7 +20,9 @@ theirs: dict = {}  # what a process that takes seeds over was given: job, place,
 
 
 def run(job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads: int, title: str) -> list[dict]:
-    """What tuning.train returns for each (how, seed); it is kept in `work` as soon as it is there, and taken from there the next time."""
+    """What tuning.train returns for each (how, seed); it is kept in `work` as soon as it is there, and taken from there
+    the next time.
+    """
     kept = [work / f"{sha256(repr(one).encode()).hexdigest()[:16]}.json" for one in runs]
     left = [(how, seed, path) for (how, seed), path in zip(runs, kept) if not path.exists()]
     steps = [how.epochs * -(-len(job.lengths["train"]) // how.batch_size) for how, _ in runs]
@@ -42,7 +44,9 @@ def one(job: tuning.Job, how: tuning.How, seed: int, path: Path, place, threads:
 
 
 def side_by_side(job: tuning.Job, left: list, places: list, threads: int, bar: tqdm) -> None:
-    """One process for each place, which takes one seed after the other. Raises what a seed raised, once the others are through."""
+    """One process for each place, which takes one seed after the other. Raises what a seed raised, once the others are
+    through.
+    """
     context = multiprocessing.get_context("spawn")
     steps, free = context.Queue(), context.Queue()
     for place in places:

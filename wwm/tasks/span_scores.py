@@ -34,15 +34,22 @@ def score(
         return measure([answer.text for answer in question.answers], predictions[question.id])
 
     each = [(question.domain, of(question)) for question in questions]
-    groups = {"": [pair for _, pair in each]} | {f"{name}_": [pair for domain, pair in each if domain == name] for name in domains}
-    return {f"{group}{name}": 100.0 * sum(values) / len(values) for group, pairs in groups.items() if pairs for name, values in zip(("em", "f1"), zip(*pairs))}
+    groups = {"": [pair for _, pair in each]} | {
+        f"{name}_": [pair for domain, pair in each if domain == name] for name in domains
+    }
+    return {
+        f"{group}{name}": 100.0 * sum(values) / len(values)
+        for group, pairs in groups.items()
+        if pairs
+        for name, values in zip(("em", "f1"), zip(*pairs))
+    }
 
 
 def cmrc(answers: Sequence[str], prediction: str) -> tuple[float, float]:
     """EM and F1, 0 to 1, the best over the answers.
 
-    F1 is that of the longest common run of segments, without gaps: SPEC.md calls it a subsequence, and what the script's
-    `find_lcs` computes decides. Texts without any segment have F1 0, equal ones too.
+    F1 is that of the longest common run of segments, without gaps: SPEC.md calls it a subsequence, and what the
+    script's `find_lcs` computes decides. Texts without any segment have F1 0, equal ones too.
     """
     em = any(bare(answer) == bare(prediction) for answer in answers)
     said = segments(prediction)
@@ -59,7 +66,8 @@ def bare(text: str) -> str:
 
 
 def segments(text: str) -> list[str]:
-    """Chinese characters one by one, and the words of what stands between them; punctuation that is left out joins its neighbours.
+    """Chinese characters one by one, and the words of what stands between them; punctuation that is left out joins its
+    neighbours.
 
     The one deviation: the words are those of nltk's word_tokenize without punkt's sentence split before it, which needs
     a download. It matters only for a run of several Latin sentences, whose full stops stay with their words.
@@ -85,8 +93,8 @@ def f1(common: int, answer: Sequence[str], prediction: Sequence[str]) -> float:
 def cjrc(answers: Sequence[str], prediction: str) -> tuple[float, float]:
     """EM and F1 of the bag of characters, 0 to 1; no answers at all mean "".
 
-    Of several answers each is left out once, and the mean of the best over the others counts (CoQA's rule). So the first
-    of three answers that all differ scores 2/3 and not 1, as a person would who was compared with the two others.
+    Of several answers each is left out once, and the mean of the best over the others counts (CoQA's rule). So the
+    first of three answers that all differ scores 2/3 and not 1, as a person would who was compared with the two others.
     """
     given, said = [letters(answer) for answer in answers or [""]], letters(prediction)
     each = [(float(one == said), bag_f1(one, said)) for one in given]

@@ -13,17 +13,24 @@ from typing import NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions
-from wwm.tasks.table import Task
+from wwm.tasks.task import Task
 
-WORDS = {"train": "train(ing)?", "dev": "dev(elopment)?|val(id|idation)?", "test": "test(ing)?", "challenge": "challenge"}
+WORDS = {
+    "train": "train(ing)?",
+    "dev": "dev(elopment)?|val(id|idation)?",
+    "test": "test(ing)?",
+    "challenge": "challenge",
+}
 ENDINGS = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".data")
 CLASSES = "class.txt"  # labels that a file gives by their number, one a line
 BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a folder per label is not split
 
 
 class Data(NamedTuple):
-    """A task as it lies in its folder. `missing`: reason, of each scored split that is not there; `reduced`: in what these are not
-    the official data; `duplicates`: different texts of one split that stand in another, as `dev in train`."""
+    """A task as it lies in its folder. `missing`: reason, of each scored split that is not there; `reduced`: in what
+    these are not the official data; `duplicates`: different texts of one split that stand in another, as `dev in
+    train`.
+    """
 
     labels: tuple[str, ...]
     splits: dict[str, Split]
@@ -32,12 +39,14 @@ class Data(NamedTuple):
     duplicates: dict[str, int]
 
 
-def load_task(folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None) -> Data:
+def load_task(
+    folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None
+) -> Data:
     """All splits of a task.
 
-    split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test; train_examples,
-    scored_examples: at most so many of train and of each scored split, chosen by hash. Raises UserError that names file, line
-    and remedy.
+    split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test;
+    train_examples, scored_examples: at most so many of train and of each scored split, chosen by hash. Raises UserError
+    that names file, line and remedy.
     """
     own_labels = task.kind != "reading" and (folder / CLASSES).is_file()
     names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
@@ -48,7 +57,11 @@ def load_task(folder: Path, task: Task, split_dev: bool, train_examples: int | N
         splits, paths = {}, find(folder, task)
         for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
             try:
-                splits[split] = read_questions(paths[split], task) if task.kind == "reading" else read(paths[split], task, names, own_labels)
+                splits[split] = (
+                    read_questions(paths[split], task)
+                    if task.kind == "reading"
+                    else read(paths[split], task, names, own_labels)
+                )
             except Unlabelled as error:
                 if split in ("train", "dev"):
                     raise
@@ -62,26 +75,41 @@ def load_task(folder: Path, task: Task, split_dev: bool, train_examples: int | N
         reduced.append(f"{', '.join(parts[:-1])} and {parts[-1]} are parts of the dev set, by hash")
     if "train" not in splits:
         raise UserError(
-            f"{folder} has no train file; get it from {task.source} (licence: {task.licence}), "
-            f"or set finetune.tasks.{task.name}.split_dev to true to train on a part of dev, which no published score is compared with"
+            f"{folder} has no train file; get it from {task.source} (licence: {task.licence}), or set"
+            f" finetune.tasks.{task.name}.split_dev to true to train on a part of dev, which no published score is"
+            " compared with"
         )
     if "dev" not in splits:
-        raise UserError(f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or put a part of train aside")
+        raise UserError(
+            f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or"
+            " put a part of train aside"
+        )
     for split, found in splits.items():
         if not found.examples:
-            raise UserError(f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split} file of its own")
+            raise UserError(
+                f"{folder}: nothing is left for {split} of {found.file}; it needs more texts that differ, or a {split}"
+                " file of its own"
+            )
     for split, limit in ((split, train_examples if split == "train" else scored_examples) for split in list(splits)):
         if limit and len(splits[split].examples) > limit:
             reduced.append(f"{limit:,} of {len(splits[split].examples):,} examples of {split}")
             splits[split] = splits[split]._replace(examples=chosen(splits[split].examples, limit, split))
     different = {split: {texts(e) for e in splits[split].examples} for split in WORDS if split in splits}
-    duplicates = {f"{one} in {other}": len(different[one] & different[other]) for other, one in combinations(different, 2)}
-    missing |= {split: task.hidden.get(split, f"{folder} has no {split} file") for split in task.splits if split not in {**splits, **missing}}
+    duplicates = {
+        f"{one} in {other}": len(different[one] & different[other]) for other, one in combinations(different, 2)
+    }
+    missing |= {
+        split: task.hidden.get(split, f"{folder} has no {split} file")
+        for split in task.splits
+        if split not in {**splits, **missing}
+    }
     return Data(names, splits, missing, reduced, duplicates)
 
 
 def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[Path]]) -> list[str]:
-    """In what files are not those that the table knows, by their bytes or by how many examples they have; nothing of a task without known files."""
+    """In what files are not those that the table knows, by their bytes or by how many examples they have; nothing of a
+    task without known files.
+    """
     if not task.sizes and not task.sha256:
         return []
     found = []
@@ -104,7 +132,9 @@ def texts(example) -> tuple[str, ...]:
 
 
 def divided(dev: Split, names: tuple[str, ...]) -> dict[str, Split]:
-    """The splits `names` out of one: a fifth for each but the first; those with the same first text, or context, stay together."""
+    """The splits `names` out of one: a fifth for each but the first; those with the same first text, or context, stay
+    together.
+    """
     parts: dict[str, list] = {name: [] for name in names}
     for example in dev.examples:
         fifth = int(5 * share(texts(example)[0]))
@@ -113,25 +143,35 @@ def divided(dev: Split, names: tuple[str, ...]) -> dict[str, Split]:
 
 
 def chosen(examples: list, count: int, split: str) -> list:
-    """`count` of the examples, by hash, in their order; other ones in each split, lest a text that stands in two be taken twice."""
+    """`count` of the examples, by hash, in their order; other ones in each split, lest a text that stands in two be
+    taken twice.
+    """
     order = sorted(range(len(examples)), key=lambda i: (share("\n".join((split, *texts(examples[i])))), i))
     return [examples[i] for i in sorted(order[:count])]
 
 
 def find(folder: Path, task: Task) -> dict[str, list[Path]]:
-    """The files of each split that is there (several are the parts of one). Raises UserError where a split has two candidates, or nothing is there."""
+    """The files of each split that is there (several are the parts of one). Raises UserError where a split has two
+    candidates, or nothing is there.
+    """
     where = f"task {task.name}: its home is {task.source} (licence: {task.licence})"
     if not folder.is_dir():
         remedy = f", or fetch them by fetch.tasks.{task.name}" if task.hub else ""
         raise UserError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
     found: dict[str, list[Path]] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."):
+    for path in sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."
+    ):
         if split := split_of(path.name):
             found.setdefault(split, []).append(path)
     for split, paths in found.items():
         # As in train-00000-of-00002.parquet.
         if len({re.sub(r"\d{5}-of-\d{5}", "", path.name) for path in paths}) > 1:
-            raise UserError(f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one")
+            raise UserError(
+                f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one"
+            )
     if not found:
         has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise UserError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
@@ -139,11 +179,16 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
 
 
 def split_of(name: str) -> str | None:
-    return next((split for split, words in WORDS.items() if re.search(rf"(?<![a-z])({words})(set)?(?![a-z])", name.lower())), None)
+    return next(
+        (split for split, words in WORDS.items() if re.search(rf"(?<![a-z])({words})(set)?(?![a-z])", name.lower())),
+        None,
+    )
 
 
 def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
-    """Splits of a folder that has one folder of texts for each label: by hash, as many of each label as the authors' had."""
+    """Splits of a folder that has one folder of texts for each label: by hash, as many of each label as the authors'
+    had.
+    """
     found: dict[str, list[Example]] = {split: [] for split in BY_LABEL}
     for label, name in enumerate(names):
         texts = sorted((folder / name).glob("*.txt"), key=lambda path: share(path.name))

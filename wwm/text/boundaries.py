@@ -10,12 +10,16 @@ from wwm.text.simplify import simplified
 
 
 def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its own."""
+    """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
+    own.
+    """
     split = perceptron.sentence_splitter()
     sentence_ends = [split_sentences(text, split) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
-    words = iter(cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]))
+    words = iter(
+        cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)])
+    )
     word_ends: list[np.ndarray] = []
     for text, sentences in zip(texts, sentence_ends):
         ends, start = [], 0
@@ -49,8 +53,8 @@ def split_sentences(text: str, split) -> list[int]:
 def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     """End offsets of `words` in `sentence`, which they partition.
 
-    LTP drops some characters (U+3000, U+200C), so each word is searched forward; what lies between two words goes to the
-    first of them when it is white space, and is a word of its own otherwise.
+    LTP drops some characters (U+3000, U+200C), so each word is searched forward; what lies between two words goes to
+    the first of them when it is white space, and is a word of its own otherwise.
     """
     if "".join(words) == sentence:
         return list(accumulate(map(len, words)))
@@ -75,13 +79,17 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
 
 
 def on_simplified(cut):
-    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends carry over."""
+    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
+    carry over.
+    """
 
     def cut_simplified(sentences: list[str]) -> list[list[str]]:
         converted = list(map(simplified, sentences))
         # The words of a converted sentence are not to be searched in the text as it is.
         cuts = zip(sentences, converted, cut(converted))
-        return [words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts]
+        return [
+            words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts
+        ]
 
     return cut_simplified
 
@@ -95,7 +103,8 @@ def original_words(sentence: str, simplified: str, words: list[str]) -> list[str
 def without_spaces(text: str) -> tuple[str, np.ndarray]:
     """Text whose words are separated by white space -> (text as it is written, word ends).
 
-    A space stays where a Latin or other alphabetic word meets another one; it belongs to the word before it, as a line's end does.
+    A space stays where a Latin or other alphabetic word meets another one; it belongs to the word before it, as a
+    line's end does.
     """
     parts, ends, length = [], [], 0
     for line in text.split("\n"):
@@ -119,5 +128,7 @@ def without_spaces(text: str) -> tuple[str, np.ndarray]:
 
 
 def spaced(character: str) -> bool:
-    """Whether words in this character's script are written with spaces between them: all but punctuation, Chinese, Japanese and the like."""
+    """Whether words in this character's script are written with spaces between them: all but punctuation, Chinese,
+    Japanese and the like.
+    """
     return unicodedata.category(character)[0] not in "PZ" and unicodedata.east_asian_width(character) not in ("W", "F")

@@ -5,10 +5,19 @@ import re
 import unicodedata
 
 # Elements of HTML; what else stands in angle brackets (vector<int>, a < b) is text.
-BLOCK = "address|article|aside|blockquote|br|center|dd|div|dl|dt|figure|footer|form|h[1-6]|header|hr|li|main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul"
-INLINE = "a|abbr|acronym|audio|b|bdi|bdo|big|body|button|cite|code|del|dfn|em|embed|font|head|html|i|iframe|img|input|ins|kbd|label|link|map|mark|meta|object|q|ruby|rp|rt|s|samp|small|source|span|strike|strong|sub|sup|time|title|tt|u|var|video|wbr"
+BLOCK = (
+    "address|article|aside|blockquote|br|center|dd|div|dl|dt|figure|footer|form|h[1-6]|"
+    "header|hr|li|main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul"
+)
+INLINE = (
+    "a|abbr|acronym|audio|b|bdi|bdo|big|body|button|cite|code|del|dfn|em|embed|font|"
+    "head|html|i|iframe|img|input|ins|kbd|label|link|map|mark|meta|object|q|ruby|rp|rt|"
+    "s|samp|small|source|span|strike|strong|sub|sup|time|title|tt|u|var|video|wbr"
+)
 OPENED = re.compile(r"<!--|<(script|style|noscript)\b[^<>]*>", re.I)
-CLOSED = {"": re.compile("-->")} | {name: re.compile(rf"</{name}\s*>", re.I) for name in ("script", "style", "noscript")}
+CLOSED = {"": re.compile("-->")} | {
+    name: re.compile(rf"</{name}\s*>", re.I) for name in ("script", "style", "noscript")
+}
 BLOCK_TAG = re.compile(rf"</?(?:{BLOCK})(?:\s[^<>]*)?/?>", re.I)
 INLINE_TAG = re.compile(rf"</?(?:{INLINE})(?:\s[^<>]*)?/?>", re.I)
 # Without its semicolon an entity may be a part of an address (?a=1&copy=2).
@@ -27,9 +36,15 @@ class Kept(dict):
         return self[code]
 
 
-# Code points that no Unicode will ever assign; what this Python's Unicode has not assigned yet may be a Chinese character.
+# Code points that no Unicode will ever assign; what this Python's Unicode has not assigned yet may be a Chinese
+# character.
 NONCHARACTERS = {*range(0xFDD0, 0xFDF0), *(plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF))}
-VISIBLE = Kept(lambda character: character in "\n\t" or (unicodedata.category(character) not in ("Cc", "Cf", "Cs") and ord(character) not in NONCHARACTERS))
+VISIBLE = Kept(
+    lambda character: (
+        character in "\n\t"
+        or (unicodedata.category(character) not in ("Cc", "Cf", "Cs") and ord(character) not in NONCHARACTERS)
+    )
+)
 LETTERS = Kept(lambda character: unicodedata.category(character)[0] in "LM")
 NOT_SPACE = Kept(lambda character: not character.isspace())
 
@@ -47,7 +62,9 @@ def clean(text: str) -> str:
 
 
 def without_hidden(text: str) -> str:
-    """Without comments, scripts and styles; one that is not closed stays. Reads on from each opening once only, however many there are."""
+    """Without comments, scripts and styles; one that is not closed stays. Reads on from each opening once only, however
+    many there are.
+    """
     kept, position, endless = [], 0, set()
     while opened := OPENED.search(text, position):
         kind = (opened[1] or "").lower()
@@ -60,5 +77,7 @@ def without_hidden(text: str) -> str:
 
 
 def letter_share(text: str) -> float:
-    """Share of letters (Chinese characters among them) and their marks in what is not white space; low in tables, code and decoration."""
+    """Share of letters (Chinese characters among them) and their marks in what is not white space; low in tables, code
+    and decoration.
+    """
     return len(text.translate(LETTERS)) / max(1, len(text.translate(NOT_SPACE)))

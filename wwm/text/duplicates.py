@@ -16,7 +16,9 @@ FOUND = 0.95  # chance that two documents at the threshold share a band at least
 
 
 def signature(text: str, seed: int) -> np.ndarray:
-    """(PERMUTATIONS,) uint32: the share of equal entries of two signatures estimates the Jaccard similarity of the texts."""
+    """(PERMUTATIONS,) uint32: the share of equal entries of two signatures estimates the Jaccard similarity of the
+    texts.
+    """
     characters = "".join(text.split())
     sketch = RMinHash(num_perm=PERMUTATIONS, seed=seed)
     count = max(1, len(characters) - SHINGLE + 1)
@@ -27,7 +29,9 @@ def signature(text: str, seed: int) -> np.ndarray:
 
 def rows_of(threshold: float) -> int:
     """Entries of a signature that make one band: as many as still find FOUND of the pairs at the threshold."""
-    fitting = [rows for rows in range(1, PERMUTATIONS + 1) if 1 - (1 - threshold**rows) ** (PERMUTATIONS // rows) >= FOUND]
+    fitting = [
+        rows for rows in range(1, PERMUTATIONS + 1) if 1 - (1 - threshold**rows) ** (PERMUTATIONS // rows) >= FOUND
+    ]
     return max(fitting, default=1)
 
 
@@ -53,8 +57,8 @@ class Signatures:
     def repeated(self, threshold: float, among: np.ndarray) -> np.ndarray:
         """(n,) bool: whether a document's similarity to an earlier one is at least `threshold`.
 
-        among: (n,) bool, the documents that are looked at. Of those that share a band of their signatures, each is compared to
-        the first and to the one before it.
+        among: (n,) bool, the documents that are looked at. Of those that share a band of their signatures, each is
+        compared to the first and to the one before it.
         """
         found = np.zeros(self.count, bool)
         chosen = np.flatnonzero(among)

@@ -16,7 +16,8 @@ Cut = Callable[[list[str]], list[list[str]]]
 
 def train(sentences: list[list[str]], heldout: list[list[str]], epochs: int, seed: int, path: Path) -> None:
     """Writes the averaged perceptron of `sentences`, lists of words, to `path`; `heldout` is what LTP reports on."""
-    # LTP's own shuffle takes no seed; with our order, no shuffle and one thread the same words give the same segmentation.
+    # LTP's own shuffle takes no seed; with our order, no shuffle and one thread the same words give the same
+    # segmentation.
     order = np.random.default_rng([seed, 0]).permutation(len(sentences))
     with tempfile.TemporaryDirectory() as temporary:
         for name, part in {"train": [sentences[i] for i in order], "eval": heldout}.items():
@@ -32,7 +33,8 @@ def train(sentences: list[list[str]], heldout: list[list[str]], epochs: int, see
 
 
 def load(path: str, dictionary: list[str], parallel: bool = True) -> Cut:
-    """A function: list of sentences, none empty -> list of lists of words. Words are cut anew so that those of `dictionary` stay whole.
+    """A function: list of sentences, none empty -> list of lists of words. Words are cut anew so that those of
+    `dictionary` stay whole.
 
     parallel: over RAYON_NUM_THREADS threads, read from the environment when the first sentence is cut.
     """

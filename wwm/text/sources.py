@@ -1,6 +1,7 @@
 """Where raw text comes from: files of a folder, of a hub data set or at a URL -> documents, still uncleaned.
 
-A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines; that of a wiki dump is still in wiki mark-up.
+A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines; that of a wiki dump is
+still in wiki mark-up.
 """
 
 import io
@@ -63,7 +64,9 @@ class Counted(io.RawIOBase):
 
 
 class Zstandard(io.RawIOBase):
-    """The bytes of one zstd frame after the other; EOFError where the last is cut off, of which zstandard's own reader says nothing."""
+    """The bytes of one zstd frame after the other; EOFError where the last is cut off, of which zstandard's own reader
+    says nothing.
+    """
 
     def __init__(self, stream: IO[bytes]):
         self.stream = stream
@@ -101,12 +104,25 @@ def find(folder: Path, key: str, source) -> list[Place]:
     if urlsplit(source.files).scheme in ("http", "https"):
         return [Place(source.files, size_at(source.files))]
     if Path(source.files).is_absolute() or ".." in Path(source.files).parts:
-        raise UserError(f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file or glob in it")
+        raise UserError(
+            f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file"
+            " or glob in it"
+        )
     if source.dataset:
-        folder = hub.folder(source.dataset, key, [source.files], "a folder in the layout of a hub data set, or a hub name", repo_type="dataset")
+        folder = hub.folder(
+            source.dataset,
+            key,
+            [source.files],
+            "a folder in the layout of a hub data set, or a hub name",
+            repo_type="dataset",
+        )
     found = sorted(path for path in folder.glob(source.files) if path.is_file())
     if not found:
-        remedy = "see which files the data set has" if source.dataset else "set corpus.folder to the folder of your text and this key to a file or glob in it"
+        remedy = (
+            "see which files the data set has"
+            if source.dataset
+            else "set corpus.folder to the folder of your text and this key to a file or glob in it"
+        )
         raise UserError(f"{key}: no file matches {source.dataset or folder}/{source.files}; {remedy}")
     return [Place(str(path), path.stat().st_size) for path in found]
 
@@ -119,9 +135,11 @@ def size_at(address: str) -> int:
 
 
 def documents(place: Place, source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
-    """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as they are read.
+    """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as
+    they are read.
 
-    Raises UserError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a file without text.
+    Raises UserError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a
+    file without text.
     """
     empty = True
     try:
@@ -131,7 +149,9 @@ def documents(place: Place, source, progress: Callable[[int], object] = lambda c
     except Exception as error:
         if not isinstance(error, BROKEN) and type(error).__module__.partition(".")[0] != "aiohttp":
             raise
-        raise UserError(f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again") from None
+        raise UserError(
+            f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again"
+        ) from None
     if empty:
         raise UserError(f"{place.path}: no text in it; remove it or fill it")
 
@@ -193,15 +213,20 @@ def parsed(line: str, path: str, number: int) -> dict:
 
 
 def joined(row: dict, fields: list[str], where: str) -> str:
-    """The fields, a paragraph each; one that repeats the one before it is left out, and a missing value is no paragraph."""
+    """The fields, a paragraph each; one that repeats the one before it is left out, and a missing value is no
+    paragraph.
+    """
     parts: list[str] = []
     for field in fields:
         if field not in row:
-            raise UserError(f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`")
+            raise UserError(
+                f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`"
+            )
         values = row[field] if isinstance(row[field], list) else [row[field]]
         if not all(isinstance(value, str | int | float | None) for value in values):
             raise UserError(
-                f"{where}: field {field!r} holds {type(row[field]).__name__} {str(row[field])[:40]}; a document is made of text, set the source's `fields`"
+                f"{where}: field {field!r} holds {type(row[field]).__name__} {str(row[field])[:40]}; a document is made"
+                " of text, set the source's `fields`"
             )
         # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
         texts = [SURROGATES.sub("", str(value)) for value in values if value]
@@ -211,7 +236,9 @@ def joined(row: dict, fields: list[str], where: str) -> str:
 
 
 def articles(stream: IO[bytes], name: str) -> Iterator[str]:
-    """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other namespaces."""
+    """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other
+    namespaces.
+    """
     try:
         root = None
         for event, element in ElementTree.iterparse(stream, ("start", "end")):

@@ -1,4 +1,6 @@
-"""The tokenizer of a vocabulary's or model's folder, as every stage loads it, and a fast way to the pieces of much text."""
+"""The tokenizer of a vocabulary's or model's folder, as every stage loads it, and a fast way to the pieces of much
+text.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,9 @@ UNSEEN, RUN, NOTHING = -3, -2, -1
 
 
 def load(folder: str | Path) -> Tokenizer:
-    """A literal [MASK] or [SEP] in a text is text; nothing is cut or padded. Raises UserError if there is no tokenizer.json."""
+    """A literal [MASK] or [SEP] in a text is text; nothing is cut or padded. Raises UserError if there is no
+    tokenizer.json.
+    """
     path = Path(folder, "tokenizer.json")
     if not path.is_file():
         raise UserError(f"{path} is not there; vocab writes it, and every model's folder has a copy")
@@ -26,8 +30,8 @@ def load(folder: str | Path) -> Tokenizer:
 class CorpusTokenizer:
     """What a BERT tokenizer says of much text, each different part of which it is asked about once.
 
-    BERT's words never reach over white space, punctuation or a Chinese character, so text falls into such characters and
-    the runs between them, and the pieces of each part are the same wherever it stands.
+    BERT's words never reach over white space, punctuation or a Chinese character, so text falls into such characters
+    and the runs between them, and the pieces of each part are the same wherever it stands.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -36,7 +40,8 @@ class CorpusTokenizer:
         self.kinds = np.full(0x110000, UNSEEN, np.int32)
 
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(ids int32, starts int64, ends int64) of the pieces of all texts; offsets are characters of the texts put together.
+        """(ids int32, starts int64, ends int64) of the pieces of all texts; offsets are characters of the texts put
+        together.
 
         They are those of `Tokenizer.encode` for each text, without special tokens.
         """
@@ -51,7 +56,9 @@ class CorpusTokenizer:
         breaks[np.cumsum([0, *map(len, texts)])] = True
         run_starts, run_ends = runs(kinds, breaks)
         number_of: dict[str, int] = {}
-        numbers = [number_of.setdefault(joined[a:b], len(number_of)) for a, b in zip(run_starts.tolist(), run_ends.tolist())]
+        numbers = [
+            number_of.setdefault(joined[a:b], len(number_of)) for a, b in zip(run_starts.tolist(), run_ends.tolist())
+        ]
         encodings = self.tokenizer.encode_batch(list(number_of), add_special_tokens=False)
         first = np.cumsum([0, *map(len, encodings)])
         ids = np.array([i for encoding in encodings for i in encoding.ids], np.int32)
@@ -60,7 +67,12 @@ class CorpusTokenizer:
 
     def kind(self, character: str) -> int:
         def words(text: str) -> list[str]:
-            return [word for word, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(self.tokenizer.normalizer.normalize_str(text))]
+            return [
+                word
+                for word, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(
+                    self.tokenizer.normalizer.normalize_str(text)
+                )
+            ]
 
         between = words(f"a{character}a")
         if len(between) < 2 or between[0] != "a" or between[-1] != "a":
@@ -88,7 +100,9 @@ def runs(kinds, breaks):
 
 @njit(cache=True)
 def assemble(kinds, numbers, run_ends, first, run_ids, run_offsets):
-    """Pieces in the order of the text: of single characters, and of runs; `numbers` says which of the different runs each is."""
+    """Pieces in the order of the text: of single characters, and of runs; `numbers` says which of the different runs
+    each is.
+    """
     total = (kinds >= 0).sum()
     for number in numbers:
         total += first[number + 1] - first[number]
@@ -97,7 +111,11 @@ def assemble(kinds, numbers, run_ends, first, run_ids, run_offsets):
     while position < len(kinds):
         if kinds[position] == RUN:
             for piece in range(first[numbers[run]], first[numbers[run] + 1]):
-                ids[count], starts[count], ends[count] = run_ids[piece], position + run_offsets[piece, 0], position + run_offsets[piece, 1]
+                ids[count], starts[count], ends[count] = (
+                    run_ids[piece],
+                    position + run_offsets[piece, 0],
+                    position + run_offsets[piece, 1],
+                )
                 count += 1
             position = run_ends[run]
             run += 1

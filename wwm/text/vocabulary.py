@@ -16,12 +16,19 @@ def read_vocab(path: Path) -> list[str]:
     first: dict[str, int] = {}
     for line, token in enumerate(tokens, 1):
         if not token:
-            raise UserError(f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id")
+            raise UserError(
+                f"{path}, line {line}: empty entry; a vocabulary has one entry a line and its line is its id"
+            )
         if first.setdefault(token, line) != line:
-            raise UserError(f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)")
+            raise UserError(
+                f"{path}, line {line}: {token!r} stands in line {first[token]} too; remove one (ids after it shift)"
+            )
     missing = [token for token in SPECIAL if token not in first]
     if missing:
-        raise UserError(f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line of its own")
+        raise UserError(
+            f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line"
+            " of its own"
+        )
     return tokens
 
 
@@ -29,11 +36,15 @@ def build(tokens: list[str], lower_case: bool) -> Tokenizer:
     """BERT's tokenizer over these entries; special tokens that stand literally in text are text."""
     ids = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
     )
     tokenizer.add_special_tokens(SPECIAL)
     tokenizer.encode_special_tokens = True

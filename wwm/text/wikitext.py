@@ -6,13 +6,17 @@ import mwparserfromhell
 from mwparserfromhell.nodes import Heading, Tag, Template, Text, Wikilink
 from mwparserfromhell.wikicode import Wikicode
 
-# -{zh-hans:计算机;zh-hant:電腦}- (meta.wikimedia.org/wiki/Automatic_conversion_between_simplified_and_traditional_Chinese)
+# -{zh-hans:计算机;zh-hant:電腦}-, see
+# meta.wikimedia.org/wiki/Automatic_conversion_between_simplified_and_traditional_Chinese
 VARIANTS = re.compile(r"-\{((?:(?!-\{|\}-).)*)\}-", re.S)
 PREFERRED = ("zh-hans", "zh-cn", "zh-sg", "zh-my", "zh", "zh-hant", "zh-tw", "zh-hk", "zh-mo")
 FLAGS = re.compile(r"\s*(?:[A-Z+-]|zh(?:-\w+)?|;|\s)*\s*")
 SHOWS_NOTHING = {"H", "T", "D", "-"}
 # Pages of these namespaces stand for a picture, a category, another language; a leading colon makes an ordinary link.
-NOT_TEXT = re.compile(r"\s*(?:file|image|media|category|文件|檔案|档案|图像|圖像|图片|圖片|媒体|媒體|分类|分類|[a-z]{2,3}(?:-[a-z]+)*)\s*:", re.I)
+NOT_TEXT = re.compile(
+    r"\s*(?:file|image|media|category|文件|檔案|档案|图像|圖像|图片|圖片|媒体|媒體|分类|分類|[a-z]{2,3}(?:-[a-z]+)*)\s*:",
+    re.I,
+)
 LIST_ITEM = "\x00"
 # What a removed template leaves behind: （，） and the like.
 EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：,;:]*[）)]")

@@ -3,10 +3,10 @@
     with track.run("pretrain", name="bert", params={...}, outs=[Path("models/bert")], scratch=folder) as run:
         run.log({"mlm_loss": 3.2}, step=100)
 
-A call hands a line to the process beside the stage (wwm/track/deliver.py) and returns; that process imports mlflow and sends. So a
-slow or dead server costs the work nothing (wwm/track/untracked.py keeps what it missed), and a stage killed by -9 still ends as FAILED.
-Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment MLFLOW_EXPERIMENT_NAME or `wwm`.
-Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage wrote and read.
+A call hands a line to the process beside the stage (wwm/track/deliver.py) and returns; that process imports mlflow and
+sends. So a slow or dead server costs the work nothing (wwm/track/untracked.py keeps what it missed), and a stage killed
+by -9 still ends as FAILED. Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment
+MLFLOW_EXPERIMENT_NAME or `wwm`. Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage wrote and read.
 """
 
 import json
@@ -27,7 +27,9 @@ ID_FILE = "mlflow_run_id"
 
 
 class Run:
-    """One MLflow run, as the stage sees it. `end` is the stage's end of a socket to the process that sends, None where nothing is tracked."""
+    """One MLflow run, as the stage sees it. `end` is the stage's end of a socket to the process that sends, None where
+    nothing is tracked.
+    """
 
     def __init__(self, end: socket.socket | None):
         self.end = end
@@ -43,16 +45,30 @@ class Run:
 
     def child(self, name: str, params: dict, metrics: dict) -> None:
         """A finished run under this one, such as one seed of several."""
-        self._put(child=name, params=sender.flatten(params), values={key: float(value) for key, value in metrics.items()}, time=sender.now())
+        self._put(
+            child=name,
+            params=sender.flatten(params),
+            values={key: float(value) for key, value in metrics.items()},
+            time=sender.now(),
+        )
 
     def annotate_model(self, name: str, metrics: dict) -> None:
-        """Scores of models/NAME, written to the run that made it: so models are compared by recipe, curve and scores at once."""
+        """Scores of models/NAME, written to the run that made it: so models are compared by recipe, curve and scores at
+        once.
+        """
         folder = Path("models", name)
         if self.end and folder.is_dir():
-            self._put(model=name, hash=lineage.of(folder), scores={key: float(value) for key, value in metrics.items()}, time=sender.now())
+            self._put(
+                model=name,
+                hash=lineage.of(folder),
+                scores={key: float(value) for key, value in metrics.items()},
+                time=sender.now(),
+            )
 
     def cached(self, stages: dict[str, dict[str, str]]) -> None:
-        """For `parent`: stages that did not run, by DVC's name, with path -> hash of their outs. Each becomes a run that links to its earlier one."""
+        """For `parent`: stages that did not run, by DVC's name, with path -> hash of their outs. Each becomes a run
+        that links to its earlier one.
+        """
         for name, outs in stages.items():
             self._put(cached=name, outs=outs, time=sender.now())
 
@@ -70,17 +86,27 @@ class Run:
 
 
 @contextmanager
-def run(stage: str, name: str | None = None, params: dict | None = None, outs=(), scratch: str | Path | None = None, listen: str | None = None):
+def run(
+    stage: str,
+    name: str | None = None,
+    params: dict | None = None,
+    outs=(),
+    scratch: str | Path | None = None,
+    listen: str | None = None,
+):
     """Yields a Run: one MLflow run called `stage name`, with `params` flattened to dotted keys.
 
-    When the block ends well each path of `outs` is tagged with its DVC hash, and a model among them gets an entry in the model
-    registry. With a `scratch` folder the id is kept there, and the next call goes on with the same MLflow run. Nothing is tracked
-    on a rank other than 0. Raises what the block raises. `listen` is for `parent`: the address at which stages find this run's sender.
+    When the block ends well each path of `outs` is tagged with its DVC hash, and a model among them gets an entry in
+    the model registry. With a `scratch` folder the id is kept there, and the next call goes on with the same MLflow
+    run. Nothing is tracked on a rank other than 0. Raises what the block raises. `listen` is for `parent`: the address
+    at which stages find this run's sender.
     """
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
-    current = Run((None if listen else sender.connect(os.environ.get(SENDER, ""))) or sender.start("wwm.track.deliver", listen))
+    current = Run(
+        (None if listen else sender.connect(os.environ.get(SENDER, ""))) or sender.start("wwm.track.deliver", listen)
+    )
     tags = {
         "stage": stage,
         "name": name,
@@ -104,12 +130,16 @@ def run(stage: str, name: str | None = None, params: dict | None = None, outs=()
         stopped = error.code in STOPPED if isinstance(error, SystemExit) else not isinstance(error, Exception)
         current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else sender.GIVE_UP_SECONDS)
         raise
-    current._end("FINISHED", {str(path): lineage.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS)
+    current._end(
+        "FINISHED", {str(path): lineage.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS
+    )
 
 
 @contextmanager
 def parent(name: str):
-    """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does not answer."""
+    """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does
+    not answer.
+    """
     with tempfile.TemporaryDirectory() as folder:
         address = f"{folder}/socket"
         with run(name, scratch=folder, listen=address) as current:

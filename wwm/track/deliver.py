@@ -36,7 +36,11 @@ def deliver(inbox: queue.SimpleQueue) -> None:
         except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
-                print(f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}: {reason}", flush=True)
+                print(
+                    f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}:"
+                    f" {reason}",
+                    flush=True,
+                )
                 if opening.get("scratch"):
                     (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
@@ -85,7 +89,9 @@ def open_run(opening: dict):
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(name)
         artifacts = Path("mlartifacts").resolve().as_uri() if file else None
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
+        experiment_id = (
+            experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
+        )
     kept = Path(opening.get("scratch")) / ID_FILE if opening.get("scratch") else None
     run_id = opening.get("run_id") or (kept.read_text() if kept and kept.is_file() else "")
     if run_id:
@@ -96,7 +102,9 @@ def open_run(opening: dict):
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    run_id = client.create_run(experiment_id, start_time=opening["time"], tags=opening["tags"], run_name=opening["run_name"]).info.run_id
+    run_id = client.create_run(
+        experiment_id, start_time=opening["time"], tags=opening["tags"], run_name=opening["run_name"]
+    ).info.run_id
     if kept:
         with suppress(FileNotFoundError):  # a short stage may be over, and its scratch folder gone
             kept.with_suffix(".tmp").write_text(run_id)
@@ -160,7 +168,9 @@ def send(client, run_id: str, messages: list[dict]) -> int:
 
 
 def register(client, run_id: str) -> None:
-    """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with DVC."""
+    """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with
+    DVC.
+    """
     from mlflow.exceptions import MlflowException
 
     tags = client.get_run(run_id).data.tags
@@ -171,7 +181,13 @@ def register(client, run_id: str) -> None:
         with suppress(MlflowException):  # it has versions already
             client.create_registered_model(name)
         known = {"dvc": value, "stage": tags["stage"], "git_commit": tags.get("mlflow.source.git.commit", "unknown")}
-        client.create_model_version(name, f"runs:/{run_id}/models/{name}", run_id, known, description=f"The weights are models/{name} with DVC's hash {value}.")
+        client.create_model_version(
+            name,
+            f"runs:/{run_id}/models/{name}",
+            run_id,
+            known,
+            description=f"The weights are models/{name} with DVC's hash {value}.",
+        )
 
 
 def experiment(client, run_id: str) -> str:
@@ -196,11 +212,19 @@ def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) 
     experiment_id = experiment(client, parent_id)
     maker = find(client, experiment_id, tags | made)
     if maker:
-        note = f"Unchanged since [this run](#/experiments/{experiment_id}/runs/{maker.info.run_id}), which has the curves, files and hashes."
+        note = (
+            f"Unchanged since [this run](#/experiments/{experiment_id}/runs/{maker.info.run_id}), which has the curves,"
+            " files and hashes."
+        )
         own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
     else:
         own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
-    return client.create_run(experiment_id, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()).info.run_id, maker
+    return (
+        client.create_run(
+            experiment_id, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()
+        ).info.run_id,
+        maker,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from pathlib import Path
 
 def git_commit() -> str | None:
     with suppress(OSError):
-        return subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip() or None
+        return (
+            subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip()
+            or None
+        )
 
 
 def of(path: str | Path) -> str:
@@ -19,7 +22,9 @@ def of(path: str | Path) -> str:
     if path.is_file():
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "md5").hexdigest()
-    entries = [{"md5": of(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()]
+    entries = [
+        {"md5": of(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
+    ]
     entries.sort(key=lambda entry: entry["relpath"])
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 

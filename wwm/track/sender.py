@@ -1,7 +1,8 @@
 """The process beside a stage that takes what the stage reports, JSON lines through a socket, and sends it on.
 
-It may import for seconds, start threads that a stage must not fork with, and outlive a stage that is killed. The stages of
-one pipeline run share one: 30 imports of mlflow would be minutes of a small machine. wwm/track/__init__.py says what is sent where.
+It may import for seconds, start threads that a stage must not fork with, and outlive a stage that is killed. The stages
+of one pipeline run share one: 30 imports of mlflow would be minutes of a small machine. wwm/track/__init__.py says what
+is sent where.
 """
 
 import json
@@ -21,7 +22,9 @@ GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once it
 
 
 def start(module: str, listen: str | None = None) -> socket.socket:
-    """Our end of the socket to a new process that runs `module`, which calls `serve`; with `listen` others may connect there."""
+    """Our end of the socket to a new process that runs `module`, which calls `serve`; with `listen` others may connect
+    there.
+    """
     ours, theirs = socket.socketpair()
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     # -P keeps the working folder off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
@@ -48,7 +51,10 @@ def now() -> int:
 @contextmanager
 def terminated_as_exit():
     """SIGTERM raises SystemExit, so that a stage has a last word; its own handler stays as it is."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
         yield
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -62,7 +68,9 @@ def terminated_as_exit():
 
 
 def serve(deliver: Callable[[queue.SimpleQueue], None], listen: str | None = None) -> None:
-    """`deliver` takes the messages of one run from a queue, until one with a `status`; called for stdin's socket and for each that connects."""
+    """`deliver` takes the messages of one run from a queue, until one with a `status`; called for stdin's socket and
+    for each that connects.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     workers = []
     if listen:
@@ -94,7 +102,10 @@ def record(connection: socket.socket, deliver: Callable) -> None:
         inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
         worker.join(GIVE_UP_SECONDS)
         if worker.is_alive():
-            print(f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded", flush=True)
+            print(
+                f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded",
+                flush=True,
+            )
 
 
 def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
@@ -116,4 +127,8 @@ def flatten(values, prefix: str = "") -> dict[str, str]:
         items = enumerate(values)
     else:
         return {prefix: str(values)}
-    return {key: text for name, value in items for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()}
+    return {
+        key: text
+        for name, value in items
+        for key, text in flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()
+    }

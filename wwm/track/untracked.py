@@ -1,4 +1,6 @@
-"""What MLflow did not take from a run that is over: kept on disk, and sent at the end of a later run that reaches the same server."""
+"""What MLflow did not take from a run that is over: kept on disk, and sent at the end of a later run that reaches the
+same server.
+"""
 
 import fcntl
 import json
@@ -15,7 +17,9 @@ FOLDER = files.SCRATCH / "untracked"
 
 
 def keep(target: list[str], opening: dict, messages: list[dict]) -> None:
-    """The messages of one run that were not sent, in a file of its own. target: server and experiment; opening: the first message, with the `run_id` if there is one."""
+    """The messages of one run that were not sent, in a file of its own. target: server and experiment; opening: the
+    first message, with the `run_id` if there is one.
+    """
     path = FOLDER / f"{opening['time']}-{os.getpid()}-{threading.get_ident()}.jsonl"
     opening = opening | {"scratch": None, "target": target}
     deps = [message["deps"] for message in messages if "deps" in message]
@@ -33,7 +37,9 @@ def write(path: Path, opening: dict, messages: list[dict]) -> None:
 
 
 def send(target: list[str], deliver: Callable[[dict, list[dict], Callable], None]) -> None:
-    """Calls `deliver` with each run that is kept for `target`: opening, messages, and what saves those that are still to send; then forgets it."""
+    """Calls `deliver` with each run that is kept for `target`: opening, messages, and what saves those that are still
+    to send; then forgets it.
+    """
     if not FOLDER.is_dir():
         return
     with open(FOLDER / "lock", "w") as lock:
@@ -48,7 +54,11 @@ def send(target: list[str], deliver: Callable[[dict, list[dict], Callable], None
                     continue
                 deliver(opening, messages, partial(write, path))
             except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
-                print(f"tracking: {path} could not be sent ({type(error).__name__}: {error}); a later run tries again, unless you remove it", flush=True)
+                print(
+                    f"tracking: {path} could not be sent ({type(error).__name__}: {error}); a later run tries again,"
+                    " unless you remove it",
+                    flush=True,
+                )
                 continue
             path.unlink()
             print(f"tracking: the run `{opening['run_name']}` that MLflow had missed is recorded now", flush=True)

@@ -9,7 +9,9 @@ KEPT = 2
 
 
 def save(folder: Path, step: int, state: dict) -> None:
-    """`state` (tensors, numbers, strings, lists and dicts of them) -> folder/step-NNNNNNNN.pt; older ones than the last two go."""
+    """`state` (tensors, numbers, strings, lists and dicts of them) -> folder/step-NNNNNNNN.pt; older ones than the last
+    two go.
+    """
     path = folder / f"step-{step:08d}.pt"
     temporary = path.with_suffix(".tmp")
     with open(temporary, "wb") as stream:
@@ -27,7 +29,10 @@ def newest(folder: Path) -> dict | None:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            print(f"{path} cannot be read ({type(error).__name__}: {error}); falling back to the checkpoint before it", flush=True)
+            print(
+                f"{path} cannot be read ({type(error).__name__}: {error}); falling back to the checkpoint before it",
+                flush=True,
+            )
             continue
         print(f"going on from {path}", flush=True)
         return state

@@ -43,7 +43,9 @@ class Sums(NamedTuple):
         return Sums(*(a + b for a, b in zip(self, other)))
 
 
-def point(sums: Sums, tokens_per_second: float, config: BertConfig, peak_flops: float | None) -> dict[str, float | None]:
+def point(
+    sums: Sums, tokens_per_second: float, config: BertConfig, peak_flops: float | None
+) -> dict[str, float | None]:
     """The columns that follow from sums; peak_flops: of all devices together, None where it is not known."""
     flops_per_token = model.training_flops(config, sums.tokens, sums.squares, sums.masked) / sums.tokens
     return dict.fromkeys(COLUMNS) | {

@@ -1,8 +1,9 @@
 """Where tensors live, and the processes that train together: CUDA where there is one, else the CPU, or what XLA drives.
 
-XLA (a TPU) is for pre-training, asked for by torch-xla's own variable PJRT_DEVICE. All devices of a machine are driven by
-one process (SPMD): weights are on each of them, rows are shared out, and the compiler adds the sums between them. What is
-to be computed is collected until `flush`, compiled once for each shape, and run; reading a number waits for all of it.
+XLA (a TPU) is for pre-training, asked for by torch-xla's own variable PJRT_DEVICE. All devices of a machine are driven
+by one process (SPMD): weights are on each of them, rows are shared out, and the compiler adds the sums between them.
+What is to be computed is collected until `flush`, compiled once for each shape, and run; reading a number waits for all
+of it.
 """
 
 import ctypes
@@ -36,8 +37,8 @@ def places() -> list[torch.device]:
 def set_up_cpu(threads: int) -> None:
     """How many threads compute, and that memory once used is kept.
 
-    glibc gives blocks of 32 MB and more back as soon as they are free, and the kernel clears each page anew when they are asked
-    for again: a copy of such a tensor takes five times as long.
+    glibc gives blocks of 32 MB and more back as soon as they are free, and the kernel clears each page anew when they
+    are asked for again: a copy of such a tensor takes five times as long.
     """
     torch.set_num_threads(threads)
     if platform.libc_ver()[0] == "glibc" and not torch.cuda.is_available():
@@ -114,19 +115,22 @@ def seed_all(seed: int) -> None:
 
 
 def make_deterministic(place: torch.device) -> None:
-    """Asks a GPU for the kernels that add in the same order each time, as those of a CPU do; it warns of those that have none."""
+    """Asks a GPU for the kernels that add in the same order each time, as those of a CPU do; it warns of those that
+    have none.
+    """
     if place.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
-        # The backward passes of the other kernels of attention add in any order, unless what has no fixed order is an error.
+        # The backward passes of the other kernels of attention add in any order, unless what has no fixed order is an
+        # error.
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def random_state() -> dict[str, torch.Tensor | int]:
-    """What `set_random_state` needs to go on with the same draws (dropout) on the CPU and on this process's GPU or TPU."""
+    """What `set_random_state` needs to go on with the same draws (dropout) on the CPU and this GPU or TPU."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -217,7 +221,9 @@ class Processes(NamedTuple):
 
 
 def end_with_parent() -> None:
-    """The kernel (Linux) kills this process when the one that started it ends, as launchers that are killed leave theirs running."""
+    """The kernel (Linux) kills this process when the one that started it ends, as launchers that are killed leave
+    theirs running.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,7 +1,8 @@
-"""Dropout as BERT has it, for a CPU: torch's takes longer there to draw which values are kept than a layer's products take.
+"""Dropout as BERT has it, for a CPU: torch's takes longer there to draw which values are kept than a layer's products
+take.
 
-A value is dropped by 16 random bits of torch's own generator, so with a probability to the nearest 65,536th (0.100006 for
-0.1). On other devices, and where torch.compile makes kernels of its own, torch's dropout is used.
+A value is dropped by 16 random bits of torch's own generator, so with a probability to the nearest 65,536th (0.100006
+for 0.1). On other devices, and where torch.compile makes kernels of its own, torch's dropout is used.
 """
 
 import torch
@@ -21,13 +22,27 @@ class Dropout(torch.nn.Dropout):
         return values.masked_fill(dropped, 0) * scale
 
 
-def attention(module, query, key, value, attention_mask, dropout: float = 0.0, scaling: float | None = None, **kwargs) -> tuple[torch.Tensor, None]:
-    """Attention of a BERT layer, as transformers calls it. query, key, value: (B, heads, L, size); attention_mask: bool (B, 1, L, L) or None -> (B, L, heads, size)."""
+def attention(
+    module, query, key, value, attention_mask, dropout: float = 0.0, scaling: float | None = None, **kwargs
+) -> tuple[torch.Tensor, None]:
+    """Attention of a BERT layer, as transformers calls it. query, key, value: (B, heads, L, size); attention_mask: bool
+    (B, 1, L, L) or None -> (B, L, heads, size).
+    """
     # In bfloat16 torch's own sums and softmax are more exact than these would be.
-    plain = query.shape == key.shape and query.dtype == torch.float32 and (attention_mask is None or attention_mask.dtype == torch.bool)
-    plain = plain and not (getattr(module, "is_causal", True) or kwargs.get("is_causal")) and kwargs.get("position_bias") is None
+    plain = (
+        query.shape == key.shape
+        and query.dtype == torch.float32
+        and (attention_mask is None or attention_mask.dtype == torch.bool)
+    )
+    plain = (
+        plain
+        and not (getattr(module, "is_causal", True) or kwargs.get("is_causal"))
+        and kwargs.get("position_bias") is None
+    )
     if not 0 < dropout < 1 or not plain or not by_bits(query):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
     scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)
     if attention_mask is not None:
         # A row that is masked throughout, of padding, attends to all alike, where -inf would be NaN.

@@ -31,7 +31,9 @@ class Batch(NamedTuple):
 
 
 def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
-    """The memory-mapped shards in and below a folder, by name, or one shard. Raises UserError if there is none, or one is broken."""
+    """The memory-mapped shards in and below a folder, by name, or one shard. Raises UserError if there is none, or one
+    is broken.
+    """
     paths = sorted(Path(folder).rglob("*.arrow")) or [path for path in [Path(folder)] if path.is_file()]
     if not paths:
         raise UserError(f"{folder} has no *.arrow shard; run the stage mask")
@@ -42,7 +44,10 @@ def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
         except pa.ArrowInvalid as error:
             raise UserError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
         if b"settings" not in (readers[path].schema.metadata or {}):
-            raise UserError(f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask again")
+            raise UserError(
+                f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask"
+                " again"
+            )
     return readers
 
 
@@ -65,7 +70,10 @@ class Examples:
     def __init__(self, folder: str | Path, vocab: str | Path, seed: int):
         readers = shards(folder)
         if {header(reader)["vocab"] for reader in readers.values()} != {files.content_hash(vocab)}:
-            raise UserError(f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was made with")
+            raise UserError(
+                f"{folder} was made with another vocabulary than {vocab}; run mask again, or take the vocabulary it was"
+                " made with"
+            )
         settings = header(next(iter(readers.values())))
         self.seed = seed
         self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
@@ -75,18 +83,28 @@ class Examples:
         batches = [reader.get_batch(i) for reader in readers.values() for i in range(reader.num_record_batches)]
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
         names = ["input_ids", "token_type_ids", *([] if self.dynamic else ["masked_lm_positions", "masked_lm_ids"])]
-        self.columns = [{name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names} for batch in batches]
+        self.columns = [
+            {name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in names}
+            for batch in batches
+        ]
         self.unit_begins = [batch.column("unit_begins") for batch in batches]
-        self.next_sentence = [None if labels.null_count else labels.to_numpy() for labels in (batch.column("next_sentence_label") for batch in batches)]
+        self.next_sentence = [
+            None if labels.null_count else labels.to_numpy()
+            for labels in (batch.column("next_sentence_label") for batch in batches)
+        ]
         self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self.first[-1])
 
     def numbers(self, start: int, count: int) -> np.ndarray:
-        """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each epoch."""
+        """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each
+        epoch.
+        """
         epochs, within = np.divmod(np.arange(start, start + count), len(self))
-        return np.concatenate([epoch * len(self) + self._order(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)])
+        return np.concatenate(
+            [epoch * len(self) + self._order(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)]
+        )
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
@@ -117,21 +135,27 @@ class Examples:
             values["input_ids"] = values["input_ids"].copy()
             ends = np.array([0, len(values["input_ids"])], np.int32)
             rng = np.random.default_rng([self.seed, int(number)])
-            positions, ids, _ = masking.mask_examples(values["input_ids"], values["unit_begins"], ends, self.dynamic, rng)
+            positions, ids, _ = masking.mask_examples(
+                values["input_ids"], values["unit_begins"], ends, self.dynamic, rng
+            )
             values |= {"masked_lm_positions": positions, "masked_lm_ids": ids}
         return values
 
     def batches(self, numbers: np.ndarray, max_seq_length: int, rows: int, fixed: bool = False) -> list[Batch]:
         """The examples of these numbers packed into rows, and the rows shared out among as few batches as hold them.
 
-        A batch has at most as many positions as `rows` rows of `max_seq_length`. Its rows are as long as the longest example, for
-        attention costs the square of a row. `fixed` ones are `max_seq_length` long, as many as `rows`, and their other dimensions
-        are multiples of a part of that, so that the batches of a whole training have few different shapes.
+        A batch has at most as many positions as `rows` rows of `max_seq_length`. Its rows are as long as the longest
+        example, for attention costs the square of a row. `fixed` ones are `max_seq_length` long, as many as `rows`, and
+        their other dimensions are multiples of a part of that, so that the batches of a whole training have few
+        different shapes.
         """
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
         if lengths.max() > max_seq_length:
-            raise UserError(f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that its shards were made for")
+            raise UserError(
+                f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that"
+                " its shards were made for"
+            )
         width = max_seq_length if fixed else int(lengths.max())
         longest_first = np.argsort(-lengths, kind="stable")
         row_of = np.empty(len(lengths), np.int64)
@@ -140,7 +164,9 @@ class Examples:
         count = int(row_of.max()) + 1
         parts = np.array_split(np.arange(count), -(-count // (rows * max_seq_length // width)))
         edges = np.searchsorted(row_of[by_row], [0, *(part[-1] + 1 for part in parts)])
-        batches = [pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], width) for a, b in zip(edges, edges[1:])]
+        batches = [
+            pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], width) for a, b in zip(edges, edges[1:])
+        ]
         return [padded(batch, rows) for batch in batches] if fixed else batches
 
 
@@ -175,7 +201,9 @@ def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int) ->
         within,
         np.repeat(np.arange(len(examples)) - first + 1, lengths),
     )
-    masked = np.concatenate([begin + example["masked_lm_positions"].astype(np.int64) for begin, example in zip(cls, examples)])
+    masked = np.concatenate(
+        [begin + example["masked_lm_positions"].astype(np.int64) for begin, example in zip(cls, examples)]
+    )
     labels = np.concatenate([example["masked_lm_ids"] for example in examples]).astype(np.int64)
     next_labels = [int(label) for example in examples if (label := example["next_sentence_label"]) is not None]
     return Batch(*packed.reshape(4, *shape), cls, lengths, masked, labels, np.array(next_labels, np.int64))
@@ -187,7 +215,9 @@ def empty() -> Batch:
 
 
 def padded(batch: Batch, rows: int) -> Batch:
-    """The same batch in a shape that recurs: `rows` rows, examples a multiple of `rows`, masked positions of a 32nd of all positions."""
+    """The same batch in a shape that recurs: `rows` rows, examples a multiple of `rows`, masked positions of a 32nd of
+    all positions.
+    """
     positions = rows * batch.input_ids.shape[1]
 
     def extended(array: np.ndarray, unit: int, value: int) -> np.ndarray:

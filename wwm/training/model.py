@@ -38,14 +38,21 @@ class Pretraining(torch.nn.Module):
             return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
         # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
         pooled = self.bert.bert.pooler(hidden.index_select(0, batch["cls_positions"])[:, None])
-        return Losses(mlm, mlm_correct, *summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"]))
+        return Losses(
+            mlm, mlm_correct, *summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
+        )
 
     def hidden_states(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
         inputs = {name: batch[name] for name in ("input_ids", "token_type_ids", "position_ids")}
         if "boundaries" in batch:
             longest = batch["input_ids"].shape[1]
-            inputs |= {"cu_seq_lens_q": batch["boundaries"], "cu_seq_lens_k": batch["boundaries"], "max_length_q": longest, "max_length_k": longest}
+            inputs |= {
+                "cu_seq_lens_q": batch["boundaries"],
+                "cu_seq_lens_k": batch["boundaries"],
+                "max_length_q": longest,
+                "max_length_k": longest,
+            }
         elif "example" in batch:
             # Padding attends to padding: a row of the softmax that is masked throughout would be NaN.
             inputs["attention_mask"] = batch["example"][:, None, :, None] == batch["example"][:, None, None, :]
@@ -58,15 +65,21 @@ def summed(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
 
 
 def load(folder: Path, place: torch.device, precision: str) -> BertForPreTraining:
-    """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart without a mask."""
+    """The model in 32-bit weights, ready to be trained; flash-attn, where it is installed, keeps packed examples apart
+    without a mask.
+    """
     flash = torch.cuda.is_available() and precision == "bf16" and is_flash_attn_2_available()
-    bert = BertForPreTraining.from_pretrained(folder, dtype=torch.float32, attn_implementation="flash_attention_2" if flash else "sdpa")
+    bert = BertForPreTraining.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="flash_attention_2" if flash else "sdpa"
+    )
     dropout.use_in(bert)
     return moved(bert, place).train()
 
 
 def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
-    """The model on a device. To and from XLA torch makes new parameters, so that the MLM head would lose the embeddings it shares."""
+    """The model on a device. To and from XLA torch makes new parameters, so that the MLM head would lose the embeddings
+    it shares.
+    """
     bert.to(place)
     bert.tie_weights()
     return bert
@@ -75,13 +88,15 @@ def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
 def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]:
     """The arrays where the model is, with what its attention needs to keep the examples of a row apart and no more.
 
-    `boundaries` for flash-attn; `example` for a mask, left out where each row is one example, without padding: attention
-    without a mask takes faster kernels (but would be one graph more for XLA to compile).
+    `boundaries` for flash-attn; `example` for a mask, left out where each row is one example, without padding:
+    attention without a mask takes faster kernels (but would be one graph more for XLA to compile).
     """
     arrays = batch._asdict()
     lengths = arrays.pop("lengths")
     if bert.config._attn_implementation == "flash_attention_2":
-        edges = np.concatenate([[0, batch.input_ids.size], batch.cls_positions[lengths > 0], (batch.cls_positions + lengths)[lengths > 0]])
+        edges = np.concatenate(
+            [[0, batch.input_ids.size], batch.cls_positions[lengths > 0], (batch.cls_positions + lengths)[lengths > 0]]
+        )
         arrays["boundaries"] = np.unique(edges).astype(np.int32)
     place = bert.device
     if place.type != "xla" and len(lengths) == len(batch.input_ids) and (lengths == batch.input_ids.shape[1]).all():
@@ -97,12 +112,14 @@ def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]
 
 
 def training_flops(config: BertConfig, tokens: float, squares: float, masked: float) -> float:
-    """Floating point operations of forward and backward passes over `tokens` positions, `squares` the sum of the examples' squared lengths.
+    """Floating point operations of forward and backward passes over `tokens` positions, `squares` the sum of the
+    examples' squared lengths.
 
-    A product of (a, b) and (b, c) is 2abc, and the backward pass has two for each. With h = hidden_size, i = intermediate_size,
-    V = vocab_size and n layers: 3 * (n * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares) + masked * (2 * h * h + 2 * h * V)).
-    Embeddings, LayerNorm, softmax and the next sentence head are left out, and so is what padding and checkpointing add.
-    As in PaLM (arXiv 2204.02311, appendix B), but for the head, which is at `masked` positions only.
+    A product of (a, b) and (b, c) is 2abc, and the backward pass has two for each. With h = hidden_size, i =
+    intermediate_size, V = vocab_size and n layers: 3 * (n * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares) +
+    masked * (2 * h * h + 2 * h * V)). Embeddings, LayerNorm, softmax and the next sentence head are left out, and so is
+    what padding and checkpointing add. As in PaLM (arXiv 2204.02311, appendix B), but for the head, which is at
+    `masked` positions only.
     """
     h, i = config.hidden_size, config.intermediate_size
     layers = config.num_hidden_layers * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares)

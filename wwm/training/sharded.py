@@ -1,4 +1,6 @@
-"""FSDP: each of several processes keeps a part of the weights, gradients and optimizer, and fetches the rest layer by layer."""
+"""FSDP: each of several processes keeps a part of the weights, gradients and optimizer, and fetches the rest layer by
+layer.
+"""
 
 import copy
 
@@ -22,7 +24,9 @@ def shard(bert: BertForPreTraining, processes: Processes) -> Pretraining:
 
 
 def gather(state):
-    """`state` (tensors in dicts and lists) with whole tensors on the CPU, in place of parts or of those elsewhere; every process takes part."""
+    """`state` (tensors in dicts and lists) with whole tensors on the CPU, in place of parts or of those elsewhere;
+    every process takes part.
+    """
     if isinstance(state, dict):
         return {key: gather(value) for key, value in state.items()}
     if isinstance(state, list):
@@ -40,4 +44,8 @@ def scatter(state: dict, optimizer: torch.optim.Optimizer) -> dict:
         is_moment = isinstance(value, torch.Tensor) and value.shape == like.shape
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements) if is_moment else value
 
-    return state | {"state": {i: {key: part(value, params[i]) for key, value in values.items()} for i, values in state["state"].items()}}
+    return state | {
+        "state": {
+            i: {key: part(value, params[i]) for key, value in values.items()} for i, values in state["state"].items()
+        }
+    }

@@ -14,7 +14,9 @@ from wwm.training.model import Pretraining
 
 @dataclass
 class State:
-    """Counts and curve. Weights, optimizer and random state are where they are used: a checkpoint has them beside these."""
+    """Counts and curve. Weights, optimizer and random state are where they are used: a checkpoint has them beside
+    these.
+    """
 
     phase: int = 0  # that is trained, from 0
     step: int = 0  # steps done in it
@@ -24,11 +26,13 @@ class State:
     recent: list[float] = field(default_factory=list)  # losses of the last steps
     sums: Sums = Sums()  # of the steps since the last point of the curve
     micro_batch: dict[str, int] | None = None  # `rows` of one pass, and the `processes` that it was found for
-    restored: dict | None = None  # the tensors of the checkpoint that this comes from, until they are where they are used
+    restored: dict | None = (
+        None  # the tensors of the checkpoint that this comes from, until they are where they are used
+    )
 
     @classmethod
     def newest(cls, scratch: Path) -> "State":
-        """That of the newest checkpoint in `scratch` that can be read; of a training that begins where there is none."""
+        """Of the newest checkpoint in `scratch` that can be read; of a training that begins if there is none."""
         found = checkpoint.newest(scratch)
         if found is None:
             return cls()
@@ -36,7 +40,9 @@ class State:
         return cls(**counts | {"sums": Sums(*counts["sums"])}, restored=found)
 
     def restore(self, optimizer: torch.optim.Optimizer, processes: Processes, fsdp: bool) -> None:
-        """Puts what the checkpoint had besides weights where it is used; nothing where there is no checkpoint, or that is done."""
+        """Puts what the checkpoint had besides weights where it is used; nothing where there is no checkpoint, or that
+        is done.
+        """
         if self.restored is None:
             return
         moments, random = self.restored["optimizer"], self.restored["random"]
@@ -45,7 +51,8 @@ class State:
             device.set_random_state(random[processes.rank])
         else:
             print(
-                f"the checkpoint is of {len(random)} processes, these are {processes.count}: dropout will differ from a run that was not stopped",
+                f"the checkpoint is of {len(random)} processes, these are {processes.count}: dropout will differ from a"
+                " run that was not stopped",
                 flush=True,
             )
         self.restored = None
@@ -59,7 +66,9 @@ class State:
         processes: Processes,
         fsdp: bool,
     ) -> None:
-        """Writes a checkpoint; all processes take part. With `fsdp` the `whole` model gets the weights that are spread over them."""
+        """Writes a checkpoint; all processes take part. With `fsdp` the `whole` model gets the weights that are spread
+        over them.
+        """
         random = processes.gathered(device.random_state())
         # Where each process has all of them, one is enough to copy them from.
         if fsdp or processes.rank == 0:

@@ -26,7 +26,9 @@ class Measured(NamedTuple):
     step: int
     numbers: np.ndarray  # (n,) this process's examples of the batch
     counts: dict[str, float]  # over all processes
-    values: torch.Tensor  # (n + 1,) of this process: what a forward pass measures, in the order of Losses, and the gradient's norm
+    values: (
+        torch.Tensor
+    )  # (n + 1,) of this process: what a forward pass measures, in the order of Losses, and the gradient's norm
 
 
 class Stepper:
@@ -36,7 +38,15 @@ class Stepper:
     before, at most SPIKE_WINDOW. `losses` is `plain` until somebody wraps it for several processes.
     """
 
-    def __init__(self, name: str, settings: Settings, processes: device.Processes, plain: Pretraining, optimizer, recent: list[float]):
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        processes: device.Processes,
+        plain: Pretraining,
+        optimizer,
+        recent: list[float],
+    ):
         self.name, self.settings, self.processes = name, settings, processes
         self.plain, self.losses, self.optimizer, self.recent = plain, plain, optimizer, recent
         self.unread: list[Measured] = []
@@ -48,9 +58,9 @@ class Stepper:
     def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[int, bool]:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
 
-        Returns its tokens, and whether a process was asked to stop. The loss is the mean over all masked positions of the global
-        batch plus the mean over its examples, never a mean of means. Raises UserError as `read` does, before the weights change
-        but on XLA, where reading is left to the caller.
+        Returns its tokens, and whether a process was asked to stop. The loss is the mean over all masked positions of
+        the global batch plus the mean over its examples, never a mean of means. Raises UserError as `read` does, before
+        the weights change but on XLA, where reading is left to the caller.
         """
         lengths = np.concatenate([batch.lengths for batch in batches])
         counts = {
@@ -64,13 +74,18 @@ class Stepper:
         counts = dict(zip(counts, totals))
         batches = self.as_many_as_others(batches)
         place = self.processes.device
-        sums = torch.zeros(len(Losses._fields), dtype=torch.float32 if place.type == "xla" else torch.float64, device=place)
+        sums = torch.zeros(
+            len(Losses._fields), dtype=torch.float32 if place.type == "xla" else torch.float64, device=place
+        )
         for count, batch in enumerate(batches, 1):
             with self.sums_between_processes(last=count == len(batches)):
                 with self.autocast():
                     result = self.losses(on_device(batch, self.plain.bert))
                 # Gradients come as the mean over processes, and this is a sum.
-                (self.processes.count * (result.mlm / max(1, counts["masked"]) + result.nsp / max(1, counts["pairs"]))).backward()
+                (
+                    self.processes.count
+                    * (result.mlm / max(1, counts["masked"]) + result.nsp / max(1, counts["pairs"]))
+                ).backward()
             sums += torch.stack([value.detach().to(sums.dtype) for value in result])
             device.flush(place)
         norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.max_grad_norm)
@@ -99,7 +114,9 @@ class Stepper:
         return nullcontext()
 
     def read(self, examples: Examples, max_seq_length: int) -> Sums:
-        """Sums of the steps that are not read yet. Raises UserError where a gradient is not finite or a loss has jumped, and names the worst example."""
+        """Sums of the steps that are not read yet. Raises UserError where a gradient is not finite or a loss has
+        jumped, and names the worst example.
+        """
         total, unread, self.unread = Sums(), self.unread, []
         for measured, values in zip(unread, torch.stack([m.values for m in unread]).tolist() if unread else []):
             *own, self.norm = values
@@ -107,8 +124,9 @@ class Stepper:
             loss = sums.mlm / max(1, sums.masked)
             if what := self.gone_wrong(loss):
                 raise UserError(
-                    f"pretrain.models.{self.name}: at step {measured.step} {what}; {self.worst(examples, measured.numbers, max_seq_length)}; "
-                    "lower learning_rate, raise warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
+                    f"pretrain.models.{self.name}: at step {measured.step} {what};"
+                    f" {self.worst(examples, measured.numbers, max_seq_length)}; lower learning_rate, raise"
+                    " warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
                 )
             self.recent[:] = [*self.recent, loss][-SPIKE_WINDOW:]
             total += sums
@@ -124,9 +142,14 @@ class Stepper:
 
     @torch.no_grad()
     def worst(self, examples: Examples, numbers: np.ndarray, max_seq_length: int) -> str:
-        """Of a step's examples, `numbers` in this process, the one with the highest loss, or without a finite one: its shard and row."""
+        """Of a step's examples, `numbers` in this process, the one with the highest loss, or without a finite one: its
+        shard and row.
+        """
         if self.processes.device.type == "xla":
-            return "XLA tells of it when the weights have changed already: go on from the newest checkpoint on a CPU or GPU to have the worst example named"
+            return (
+                "XLA tells of it when the weights have changed already: go on from the newest checkpoint on a CPU or"
+                " GPU to have the worst example named"
+            )
         self.plain.eval()
         found = (-math.inf, None)
         for number in numbers:

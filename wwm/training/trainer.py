@@ -50,8 +50,8 @@ class Trainer:
         limit = self.model.config.max_position_embeddings
         if longest > limit:
             raise UserError(
-                f"pretrain.models.{job.name}: max_seq_length {longest} is more than the {limit} positions of {job.init}; "
-                "shorten the phase, or raise max_position_embeddings where the model begins"
+                f"pretrain.models.{job.name}: max_seq_length {longest} is more than the {limit} positions of"
+                f" {job.init}; shorten the phase, or raise max_position_embeddings where the model begins"
             )
         self.before = model_folder.training_history(job.init)
 
@@ -136,7 +136,8 @@ class Trainer:
                     state.save(job.scratch, self.model, plain, optimizer, processes, self.fsdp)
                 if stop:
                     print(
-                        f"pretrain {job.name}: stopped at step {state.total_steps}, checkpoint saved; the next `dvc repro` goes on from here",
+                        f"pretrain {job.name}: stopped at step {state.total_steps}, checkpoint saved; the next `dvc"
+                        " repro` goes on from here",
                         flush=True,
                     )
                     sys.exit(os.EX_TEMPFAIL)

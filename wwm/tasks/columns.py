@@ -1,0 +1,119 @@
+"""Rows of columns, with tabs or as CSV -> values by field, found by names in a first line or by their place."""
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from wwm.common import files
+from wwm.common.errors import UserError
+from wwm.tasks.spans import Unlabelled
+
+# Where a row has another number of columns.
+REMEDY = {
+    "csv": "put texts that hold a comma in quotes, and see that commas separate the columns",
+    "tabs": "write a tab in a text as a space",
+}
+# A field may be a whole article.
+csv.field_size_limit(sys.maxsize)
+
+
+def cells(
+    path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter
+) -> Iterator[tuple[str, dict]]:
+    """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
+    ending = "csv" if path.suffix.lower() == ".csv" else "tabs"
+    table = (
+        csv_rows(path)
+        if ending == "csv"
+        else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
+    )
+    fields = None
+    for number, row in table:
+        if not any(cell.strip() for cell in row):
+            counts["empty_lines"] += 1
+            continue
+        if fields is None:
+            fields, is_header = layout(row, known, spelling)
+            if is_header:
+                # `language` alone may be absent.
+                absent = [field for field in known if field not in fields and field != "language"]
+                if absent:
+                    told = (
+                        f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for:"
+                        f" {', '.join(dict.fromkeys(known[absent[0]]))})"
+                    )
+                    raise (
+                        Unlabelled(told)
+                        if absent == ["label"]
+                        else UserError(f"{told}; name it by finetune.tasks.NAME.define.columns")
+                    )
+                continue
+            extra = len(unquoted(row, len(fields))) - len(fields)
+            if extra == -1:
+                raise Unlabelled(
+                    f"{path}:{number}: there is no label beside"
+                    f" {', '.join(field for field in fields if field.startswith('text'))}"
+                )
+            if extra > 0:
+                raise UserError(
+                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a"
+                    f" line of names first, or {REMEDY[ending]}"
+                )
+        row = fitted(row, fields)
+        if len(row) != len(fields):
+            shown = [field or "(other)" for field in fields]
+            raise UserError(
+                f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)};"
+                f" {REMEDY[ending]}"
+            )
+        yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO("\n".join(files.lines(path)), newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"{path}:{line} is not CSV ({error}); write a quote in a field twice") from None
+
+
+def layout(
+    row: list[str], known: dict[str, tuple[str, ...]], spelling: dict[str, str]
+) -> tuple[list[str | None], bool]:
+    """The field of each column (None: another one), and whether `row` is a line of names."""
+    names = [cell.strip().lower() for cell in row]
+    fields: list[str | None] = [None] * len(row)
+    for field, candidates in known.items():
+        place = next((names.index(name.lower()) for name in candidates if name.lower() in names), None)
+        if place is not None and fields[place] is None:
+            fields[place] = field
+    texts = [field for field in known if field.startswith("text")]
+    if "label" in fields or set(texts) <= set(fields):
+        return fields, True
+    first = row[0].strip() in spelling and row[-1].strip() not in spelling
+    return (["label", *texts] if first else [*texts, "label"]), False
+
+
+def fitted(row: list[str], fields: list[str | None]) -> list[str]:
+    """The cells of a row with tabs in its quotes or in its only text put together again."""
+    row = unquoted(row, len(fields))
+    extra = len(row) - len(fields)
+    if extra > 0 and "text" in fields and (None not in fields or fields[-1] == "text"):
+        place = fields.index("text")
+        return [*row[:place], "\t".join(row[place : place + extra + 1]), *row[place + extra + 1 :]]
+    return row
+
+
+def unquoted(row: list[str], count: int) -> list[str]:
+    """The cells of a row that is too long, if read with quotes it has `count` of them."""
+    if len(row) > count and any('"' in cell for cell in row):
+        quoted = next(csv.reader(["\t".join(row)], delimiter="\t"))
+        return quoted if len(quoted) == count else row
+    return row

@@ -1,0 +1,78 @@
+"""Which documents of a corpus are kept, how often, where, and in which shards: decided by hashes of the documents."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight"]
+
+
+class Documents(NamedTuple):
+    """All documents read, n in blocks: what decisions over the whole corpus need of each."""
+
+    sources: list[str]  # of each block
+    blocks: list[Path]  # the file that has the texts of each block
+    block: np.ndarray  # (n,) int32
+    row: np.ndarray  # (n,) int32, in the block
+    digests: np.ndarray  # (n, 4) uint64: sha256 of the clean text
+    characters: np.ndarray  # (n,) int64, of the clean text
+    dropped: np.ndarray  # (n,) uint8, into RULES
+    copies: np.ndarray  # (n,) int64, how often its source's weight takes it
+
+
+def ends(fraction: float, characters: int, filled: int, size: int) -> bool:
+    """Whether a block or shard ends after this document: `size` on average, half of it to twice as much, where the
+    document's own hash says.
+
+    What comes before moves only the ends that are near: after a change the old ones are soon met again.
+    """
+    return filled >= size / 2 and (fraction * size < 2 * characters or filled >= 2 * size)
+
+
+def fraction(digest: bytes) -> float:
+    """Uniform in [0, 1), the same for the same document wherever it stands."""
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def drawn(digests: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(n,) int64, how often each document is taken so that its source weighs `weight` times what it has; other bits of
+    its hash than the hold-out's decide.
+    """
+    return np.floor(weight).astype(np.int64) + (digests[:, 1] / 2.0**64 < weight % 1)
+
+
+def split(documents: Documents, heldout_share: float) -> dict[str, np.ndarray]:
+    """Part -> (n,) int64, how often it has each document; what is measured on is there once."""
+    copies = np.where(documents.dropped > 0, 0, documents.copies)
+    heldout = documents.digests[:, 0] / 2.0**64 < heldout_share
+    return {"train": np.where(heldout, 0, copies), "heldout": np.where(heldout, np.minimum(copies, 1), 0)}
+
+
+def count(own: Counter, mine: np.ndarray, documents: Documents, parts: dict[str, np.ndarray]) -> None:
+    """Adds the counts of one source, whose documents are `mine`."""
+    for number, rule in enumerate(RULES[1:], 1):
+        if dropped := int((documents.dropped[mine] == number).sum()):
+            own[f"dropped_{rule}"] = dropped
+    for part, copies in parts.items():
+        own[f"{part}_documents"] = int(copies[mine].sum())
+        own[f"{part}_characters"] = int((copies[mine] * documents.characters[mine]).sum())
+
+
+def cut_shards(documents: Documents, copies: np.ndarray, characters_per_shard: int) -> list[np.ndarray]:
+    """The documents of which there are copies, in shards; each has two at least, for next sentence prediction takes
+    two.
+    """
+    chosen = np.flatnonzero(copies)
+    starts, filled = [0], 0
+    for n, (i, characters) in enumerate(zip(chosen, (documents.characters * copies)[chosen].tolist()), 1):
+        filled += characters
+        if (
+            n - starts[-1] >= 2
+            and n < len(chosen) - 1
+            and ends(documents.digests[i, 2] / 2.0**64, characters, filled, characters_per_shard)
+        ):
+            starts.append(n)
+            filled = 0
+    return [chosen[start:end] for start, end in zip(starts, [*starts[1:], len(chosen)])]
