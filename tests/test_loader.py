@@ -6,7 +6,7 @@ import pytest
 import torch
 import toy
 
-from wwm.training.loader import IGNORED, Examples, first_fit
+from wwm.training.loader import IGNORED, Examples, first_fit, in_rows, shares
 from wwm.training.model import Pretraining, on_device
 
 
@@ -97,6 +97,12 @@ def test_fixed_batches_hold_the_same_pieces_and_have_few_shapes(examples):
         )
         shapes |= {tuple(array.shape for array in batch) for batch in fixed}
     assert {shape[0] for shape in shapes} == {(8, 32)} and len(shapes) <= 6
+
+
+def test_the_example_of_batches_is_packed_as_its_docstring_says():
+    by_row, row_of = in_rows(np.array([5, 3, 2, 4]), 5)
+    assert by_row.tolist() == [0, 3, 1, 2] and row_of.tolist() == [0, 1, 2, 2]
+    assert shares(row_of, most=2) == [(0, 2), (2, 4)]
 
 
 def test_rows_are_filled_first_fit():

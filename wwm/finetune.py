@@ -45,13 +45,10 @@ def main(model: str, task: str) -> None:
 
     base, finetune = params.load("finetune")
     given = finetune.tasks[params.one_of("finetune TASK", task, finetune.tasks)]
-    options, begin = finetune.models[params.one_of("finetune MODEL", model, finetune.models)], time.perf_counter()
-    folder, place, out, predictions = (
-        Path("models", model),
-        Path("data/tasks", task),
-        Path(f"results/finetune/{task}/{model}.json"),
-        Path("results/predictions", task, model),
-    )
+    options = finetune.models[params.one_of("finetune MODEL", model, finetune.models)]
+    begin = time.perf_counter()
+    folder, place = Path("models", model), Path("data/tasks", task)
+    out, predictions = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
     cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {
@@ -78,23 +75,11 @@ def main(model: str, task: str) -> None:
                     files.write_json(written / name, content)
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
-                values = {"loss": row["loss"]} | {
-                    f"{split}_{name}": value
-                    for split, scores in row["scores"].items()
-                    for name, value in scores.items()
-                }
+                values = {"loss": row["loss"]} | by_split(row["scores"])
                 run.log(values, step=step)
-                run.child(
-                    f"{model}-{task} seed {number}",
-                    {
-                        "model": model,
-                        "task": task,
-                        "seed": number,
-                        "learning_rate": how.learning_rate,
-                        "epoch": row["epoch"],
-                    },
-                    values,
-                )
+                told = {"model": model, "task": task, "seed": number}
+                told |= {"learning_rate": how.learning_rate, "epoch": row["epoch"]}
+                run.child(f"{model}-{task} seed {number}", told, values)
             result: Finetuned = {
                 "model": model,
                 "task": task,
@@ -107,6 +92,11 @@ def main(model: str, task: str) -> None:
             }
             files.write_json(out, result)
         shutil.rmtree(work)
+
+
+def by_split(scores: dict[str, dict[str, float]]) -> dict[str, float]:
+    """{"dev": {"accuracy": 90.0}} -> {"dev_accuracy": 90.0}"""
+    return {f"{split}_{name}": value for split, measures in scores.items() for name, value in measures.items()}
 
 
 def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, title: str) -> dict[float, float]:

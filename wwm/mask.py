@@ -63,11 +63,9 @@ def main(name: str) -> None:
         vocab = files.content_hash("data/vocab/vocab.txt")
         tokenizer = files.content_hash("data/vocab")
         shards = sorted(Path("data/segment").glob("*/*.parquet"))
+        made_with = [tokenizer, settings, lengths, code.key("mask")]
         work = (
-            (
-                files.hash_of([files.content_hash(shard), tokenizer, settings, lengths, code.key("mask")]),
-                (shard, vocab, tokenizer, settings, lengths),
-            )
+            (files.hash_of([files.content_hash(shard), *made_with]), (shard, vocab, tokenizer, settings, lengths))
             for shard in shards
         )
         counts: Counter = Counter()
@@ -77,11 +75,9 @@ def main(name: str) -> None:
             tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar,
         ):
             for (made, own), shard in zip(engine.each(f"mask-{name}", mask_shard, work), shards):
-                for length in lengths:
-                    files.link(
-                        made / f"{length['max_seq_length']}.arrow",
-                        folder / str(length["max_seq_length"]) / shard.parent.name / f"{shard.stem}.arrow",
-                    )
+                for length in (str(length["max_seq_length"]) for length in lengths):
+                    target = folder / length / shard.parent.name / f"{shard.stem}.arrow"
+                    files.link(made / f"{length}.arrow", target)
                 counts += own
                 bar.update(own["documents"])
             # Without a segmenter every character is a word, and what pieces join says nothing.
@@ -97,13 +93,10 @@ def main(name: str) -> None:
             str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
         }
         files.write_json(outs[1], report)
-        run.log(
-            {
-                f"{outer}.{key}" if isinstance(value, dict) else outer: number
-                for outer, value in report.items()
-                for key, number in (value.items() if isinstance(value, dict) else [(outer, value)])
-            }
-        )
+        logged = dict(shares)
+        for length in (str(length["max_seq_length"]) for length in lengths):
+            logged |= {f"{length}.{name}": number for name, number in report[length].items()}
+        run.log(logged)
         print(f"mask {name}: {json.dumps(report)}")
 
 

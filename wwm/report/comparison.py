@@ -33,17 +33,13 @@ def compare(results: Results, model: str, against: str) -> list[Comparison]:
     for task in results.tasks:
         ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
-            found.append(
-                Comparison(
-                    task.name, model, against, mean(ours) - mean(theirs), max(max(v) - min(v) for v in (ours, theirs))
-                )
-            )
+            spread = max(max(values) - min(values) for values in (ours, theirs))
+            found.append(Comparison(task.name, model, against, mean(ours) - mean(theirs), spread))
     if model in results.cloze and against in results.cloze:
         pair = [results.cloze[name] for name in (model, against)]
-        error = sum(row["word_accuracy"] * (100 - row["word_accuracy"]) / row["words"] for row in pair) ** 0.5
-        found.append(
-            Comparison("cloze", model, against, pair[0]["word_accuracy"] - pair[1]["word_accuracy"], 2 * error)
-        )
+        shares = [row["word_accuracy"] for row in pair]
+        variance = sum(share * (100 - share) / row["words"] for share, row in zip(shares, pair))
+        found.append(Comparison("cloze", model, against, shares[0] - shares[1], 2 * variance**0.5))
     return found
 
 
@@ -71,15 +67,16 @@ def claims(results: Results) -> list[str]:
 def claim(statement: str, made: list[Comparison]) -> str:
     if not made:
         return f"{statement}: n/a (no such pair of models was measured)."
-    each = [(c.holds, f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})") for c in made]
-    told = {holds: ", ".join(text for held, text in each if held == holds) for holds in (True, False)}
-    kept = sum(c.holds for c in made)
-    parts = [
-        f"{statement}: {'holds' if kept == len(made) else 'does not hold' if not kept else 'holds in part'}, in {kept}"
-        f" of {len(made)} comparisons."
-    ]
-    parts += [f"It holds for {told[True]}."] if told[True] else []
-    parts += [f"It does NOT hold for {told[False]}."] if told[False] else []
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for c in made:
+        told[c.holds].append(f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})")
+    kept = len(told[True])
+    verdict = "holds" if kept == len(made) else "holds in part" if kept else "does not hold"
+    parts = [f"{statement}: {verdict}, in {kept} of {len(made)} comparisons."]
+    if told[True]:
+        parts.append(f"It holds for {', '.join(told[True])}.")
+    if told[False]:
+        parts.append(f"It does NOT hold for {', '.join(told[False])}.")
     return " ".join(parts)
 
 
@@ -96,18 +93,13 @@ def comparison_table(results: Results) -> Table:
         f"; by {label}: {', '.join(titles)}" for label, titles in measured_by.items() if label != "accuracy"
     )
     splits = ", ".join(f"{task.title} (dev)" for task in results.tasks if task.last == "dev")
+    without_test = f"; dev scores where there is no test: {splits}" if splits else ""
     caption = (
-        "Margin: difference of mean test scores, in"
-        f" points{measures}{f'; dev scores where there is no test: {splits}' if splits else ''}. Spread: the wider of"
-        " the two ranges over seeds; for cloze, two standard errors of the margin."
+        f"Margin: difference of mean test scores, in points{measures}{without_test}. Spread: the wider of the two "
+        "ranges over seeds; for cloze, two standard errors of the margin."
     )
-    return Table(
-        "What pre-training and continuing are worth",
-        caption,
-        ["model", "against", "on", "margin", "spread", "margin > spread"],
-        rows,
-        [],
-    )
+    header = ["model", "against", "on", "margin", "spread", "margin > spread"]
+    return Table("What pre-training and continuing are worth", caption, header, rows, [])
 
 
 class Tested(NamedTuple):

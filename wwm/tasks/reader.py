@@ -61,20 +61,17 @@ class Answering:
             for split, questions in self.questions.items()
         }
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
-        answers = [spans.taught(train[window.question], choices) for window in self.windows["train"]]
-        # Targets: a position, or -1 - the number of a choice.
-        self.targets = np.array(
-            [
-                (
-                    (-1 - self.spoken.index(a.text),) * 2
-                    if a.start < 0 and a.text
-                    else spans.target(w, a)
-                    if a.start >= 0
-                    else (0, 0)
-                )
-                for w, a in zip(self.windows["train"], answers)
-            ]
-        )
+        taught = [spans.taught(train[window.question], choices) for window in self.windows["train"]]
+        self.targets = np.array([self.target(window, answer) for window, answer in zip(self.windows["train"], taught)])
+
+    def target(self, window: spans.Window, answer: spans.Answer) -> tuple[int, int]:
+        """Start and end: positions of the window, or -1 - the number of a choice for both."""
+        if answer.start >= 0:
+            return spans.target(window, answer)
+        if answer.text:
+            choice = -1 - self.spoken.index(answer.text)
+            return choice, choice
+        return 0, 0
 
     def model(self) -> Reader:
         encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)

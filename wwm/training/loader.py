@@ -148,26 +148,41 @@ class Examples:
         example, for attention costs the square of a row. `fixed` ones are `max_seq_length` long, as many as `rows`, and
         their other dimensions are multiples of a part of that, so that the batches of a whole training have few
         different shapes.
+
+        Four examples of 5, 3, 2 and 4 pieces: rows are 5 long, and are filled longest example first. Row 0 holds
+        example 0 (5), row 1 example 3 (4), row 2 examples 1 and 2 (3 + 2). With `rows` 1 of `max_seq_length` 10 a batch
+        may have 10 positions, two rows of 5: rows 0 and 1 make one batch, row 2 makes another.
         """
         examples = [self.example(number) for number in numbers]
         lengths = np.array([len(example["input_ids"]) for example in examples])
         if lengths.max() > max_seq_length:
             raise UserError(
-                f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that"
-                " its shards were made for"
+                f"an example of {lengths.max()} pieces is longer than rows of {max_seq_length}; name the length that "
+                "its shards were made for"
             )
         width = max_seq_length if fixed else int(lengths.max())
-        longest_first = np.argsort(-lengths, kind="stable")
-        row_of = np.empty(len(lengths), np.int64)
-        row_of[longest_first] = first_fit(lengths[longest_first], width)
-        by_row = longest_first[np.argsort(row_of[longest_first], kind="stable")]
-        count = int(row_of.max()) + 1
-        parts = np.array_split(np.arange(count), -(-count // (rows * max_seq_length // width)))
-        edges = np.searchsorted(row_of[by_row], [0, *(part[-1] + 1 for part in parts)])
-        batches = [
-            pack([examples[i] for i in by_row[a:b]], row_of[by_row[a:b]], width) for a, b in zip(edges, edges[1:])
-        ]
+        by_row, row_of = in_rows(lengths, width)
+        rows_of_batch = rows * max_seq_length // width
+        batches = []
+        for first, end in shares(row_of, rows_of_batch):
+            batches.append(pack([examples[i] for i in by_row[first:end]], row_of[first:end], width))
         return [padded(batch, rows) for batch in batches] if fixed else batches
+
+
+def in_rows(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Examples of these lengths (n,), sorted by the row of `width` that each goes to, and these rows; both (n,)."""
+    longest_first = np.argsort(-lengths, kind="stable")
+    rows = first_fit(lengths[longest_first], width)
+    order = np.argsort(rows, kind="stable")
+    return longest_first[order], rows[order]
+
+
+def shares(row_of: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """Where each batch begins and ends in row_of (n,), sorted: as few batches of `most` rows at most, of like sizes."""
+    count = int(row_of[-1]) + 1
+    parts = np.array_split(np.arange(count), -(-count // most))
+    edges = np.searchsorted(row_of, [0, *(part[-1] + 1 for part in parts)]).tolist()
+    return list(zip(edges, edges[1:]))
 
 
 @njit(cache=True)
