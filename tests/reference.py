@@ -1,5 +1,4 @@
-"""The reference rule of SPEC.md section 1 (google-research/bert's create_pretraining_data.py), in plain Python and as
-slow as it reads.
+"""The rule of google-research/bert's create_pretraining_data.py, in plain Python and as slow as it reads.
 
 What the tests expect of wwm/masks/examples.py and wwm/masks/masking.py; written from the rule, sharing no code with
 them. A document is a list of sentences, a sentence a list of words, a word a list of pieces.

@@ -1,4 +1,4 @@
-"""Words x WordPieces -> units (SPEC.md section 1)."""
+"""Words x WordPieces -> units, by the three rules that wwm/masks/align.py states."""
 
 import numpy as np
 import pytest

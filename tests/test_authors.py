@@ -1,4 +1,4 @@
-"""The authors' figures, and the tables of small models that they published from these (SPEC.md, section 5)."""
+"""The authors' figures, and the tables of small models on the page of Chinese-BERT-wwm, which they computed from these."""
 
 import finetuned
 import pytest

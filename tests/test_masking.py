@@ -1,4 +1,4 @@
-"""Which pieces are masked and what replaces them, by the rule of google-research/bert (SPEC.md section 1)."""
+"""Which pieces are masked and what replaces them, by the rule of google-research/bert's create_pretraining_data.py."""
 
 from collections import Counter
 

@@ -433,7 +433,7 @@ FILES = {
     "drcd dev": ("drcd/DRCD_dev.json", "cmrc", ()),
     "cjrc dev": ("cjrc/dev_ground_truth.json", "cjrc", CHOICES),
 }
-at_hand = pytest.mark.skipif(not DATA.is_file(), reason="the shared task files are not at hand")
+at_hand = pytest.mark.skipif(not DATA.is_file(), reason="the tasks' official files are not at hand")
 
 
 @pytest.fixture(scope="module")

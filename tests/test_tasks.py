@@ -21,8 +21,9 @@ def test_every_task_says_where_it_comes_from_and_why_it_is_one(task):
     assert all((task.title, task.source, task.licence, task.version, task.remark))
 
 
-# SPEC.md section 4: metric, best learning rates of BERT and ERNIE, length and epochs; the batch is 64 throughout.
-SPEC = {
+# Metric, best learning rates of BERT and ERNIE (the page of Chinese-BERT-wwm), length and epochs (arXiv 1906.08101); the
+# batch is 64 throughout.
+RECIPES = {
     "cmrc2018": ("cmrc", 3e-5, 8e-5, 512, 2),
     "drcd": ("cmrc", 3e-5, 8e-5, 512, 2),
     "cjrc": ("cjrc", 4e-5, 8e-5, 512, 2),
@@ -34,10 +35,10 @@ SPEC = {
 }
 
 
-@pytest.mark.parametrize("name", SPEC)
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_authors_recipes_are_in_the_table(name):
     task = table.TASKS[name]
     rates = task.recipe.learning_rates
-    assert (task.metric, rates["bert"], rates["ernie"], task.recipe.max_seq_length, task.recipe.epochs) == SPEC[name]
+    assert (task.metric, rates["bert"], rates["ernie"], task.recipe.max_seq_length, task.recipe.epochs) == RECIPES[name]
     assert task.recipe.batch_size == 64
     assert task.splits == (("dev", "test", "challenge") if name == "cmrc2018" else ("dev", "test"))

@@ -14,8 +14,7 @@ def units(starts, ends, continuation, word_ends):
     offsets at which words end, at least one; words partition the text.
 
     The finest grouping in which pieces of one word stay together, a `##` piece stays with its predecessor, and a piece
-    that straddles a word boundary joins both words (SPEC.md section 1, "Units"). A piece of no width touches the word
-    it stands in.
+    that straddles a word boundary joins both words. A piece of no width touches the word it stands in.
     """
     begins = np.empty(len(starts), np.bool_)
     joined = 0

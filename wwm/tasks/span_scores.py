@@ -48,8 +48,8 @@ def score(
 def cmrc(answers: Sequence[str], prediction: str) -> tuple[float, float]:
     """EM and F1, 0 to 1, the best over the answers.
 
-    F1 is that of the longest common run of segments, without gaps: SPEC.md calls it a subsequence, and what the
-    script's `find_lcs` computes decides. Texts without any segment have F1 0, equal ones too.
+    F1 is that of the longest common run of segments, as the script's `find_lcs` has it: unlike a subsequence it has no
+    gaps. Texts without any segment have F1 0, equal ones too.
     """
     em = any(bare(answer) == bare(prediction) for answer in answers)
     said = segments(prediction)
