@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
+from test_layout import ROOMS
 
 from wwm import mask, params, segmenter, vocab
 from wwm.common import files
@@ -26,9 +27,9 @@ ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
 GENERATED = {"docs/params.md"}
 IN_ENGLISH_ONLY = {"docs/performance.md", "docs/results.md"}
-ENGLISH = ["README.md", *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED)]
-TWINS = {"README.md": "README_ZH.md"}
-TWINS |= {page: page.replace("docs/", "docs/zh/") for page in ENGLISH[1:] if page not in IN_ENGLISH_ONLY}
+ENGLISH = ["README.md", "CONTRIBUTING.md", *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED)]
+TWINS = {"README.md": "README_ZH.md", "CONTRIBUTING.md": "docs/zh/contributing.md"}
+TWINS |= {page: page.replace("docs/", "docs/zh/") for page in ENGLISH if page not in IN_ENGLISH_ONLY | TWINS.keys()}
 CHINESE = list(TWINS.values())
 PAGES = [*ENGLISH, *CHINESE]
 # Names on the hub or on GitHub, and what the pipeline writes, are no files of the repository.
@@ -69,7 +70,8 @@ def make_targets(name: str) -> set[str]:
 def paths(name: str) -> set[str]:
     words = {word for code in inline(name) for word in code.split() if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word)}
     named = {word for word in words if "/" in word or word.endswith((".py", ".yaml", ".md", ".cff", ".toml"))}
-    return named - {"create_pretraining_data.py"}  # google-research/bert's
+    # google-research/bert's, and files that a reader is to write.
+    return {word for word in named if "NAME" not in word} - {"create_pretraining_data.py"}
 
 
 def keys(name: str) -> set[str]:
@@ -175,6 +177,14 @@ def test_every_path_in_backticks_is_in_the_repository(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_every_test_named_is_in_the_file_named_beside_it(name):
+    found = re.findall(r"`(test_\w+)` in `(tests/\w+\.py)`|`(tests/\w+\.py)` 中的 `(test_\w+)`", text(name))
+    pairs = [(one or other, file or other_file) for one, file, other_file, other in found]
+    assert len(pairs) == len([word for word in inline(name) if word.startswith("test_")])
+    assert not [pair for pair in pairs if f"\ndef {pair[0]}(" not in text(pair[1])]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_key_named_is_one_of_params_yaml(name):
     assert not [key for key in keys(name) if not is_key(key)]
 
@@ -202,6 +212,33 @@ def test_a_folder_of_wwm_imports_only_folders_above_it_in_the_map(name):
         above |= {room}
         code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "wwm" / room).glob("*.py"))
         assert set(re.findall(r"^ *(?:from|import) wwm(?: import |\.)(\w+)", code, re.M)) <= above
+
+
+CONTRIBUTING = ["CONTRIBUTING.md", TWINS["CONTRIBUTING.md"]]
+
+
+@pytest.mark.parametrize("name", CONTRIBUTING)
+def test_who_may_import_whom_is_told_as_it_is_tested(name):
+    rows = [re.findall(r"`([^`]+)`", row) for row in re.findall(r"^\| (`wwm/\w.*) \|$", text(name), re.M)]
+    told = {word.split("/")[1]: {*row} - {*rooms(row)} for row in rows for word in rooms(row)}
+    assert told == ROOMS
+
+
+def rooms(words: list[str]) -> list[str]:
+    return [word for word in words if re.fullmatch(r"wwm/\w+/", word)]
+
+
+@pytest.mark.parametrize("name", CONTRIBUTING)
+def test_locks_are_compared_as_told(name, tmp_path):
+    (script,) = [body for body in blocks(name, "sh") if "dvc.lock" in body]
+    for folder, hashes in (("before", "aaa"), ("after", "aba")):
+        (tmp_path / folder).mkdir()
+        outs = [{"path": path, "md5": md5} for path, md5 in zip(["data/demo", "models/bert", "results/scores.json"], hashes)]
+        with open(tmp_path / folder / "dvc.lock", "w", encoding="utf-8") as stream:
+            YAML().dump({"schema": "2.0", "stages": {"made-up": {"cmd": "", "outs": outs}}}, stream)
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path / "after", env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "models/bert\n", "")
 
 
 @pytest.mark.parametrize("name", ["docs/pipeline.md", "docs/zh/pipeline.md"])
