@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from wwm.common.errors import UserError
 
 
 @contextmanager
-def user_errors():
+def user_errors() -> Iterator[None]:
     """Ends the process with the one line of a UserError, or of a full disk; whatever else is raised is a bug of ours,
     and keeps its traceback.
     """
@@ -28,7 +29,7 @@ def user_errors():
         )
 
 
-def run(main) -> None:
+def run(main: Callable[..., None]) -> None:
     """Runs `main` with the command line's arguments."""
     with user_errors():
         typer.run(main)

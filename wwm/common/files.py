@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from wwm.common.errors import UserError
 
@@ -17,7 +18,7 @@ SCRATCH = Path("scratch")
 
 
 @contextmanager
-def new_folder(path: str | Path):
+def new_folder(path: str | Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, renamed to `path` if the block ends well, removed if it raises.
 
     What a killed run left under the temporary name is thrown away at the next start.
@@ -36,7 +37,7 @@ def new_folder(path: str | Path):
 
 
 @contextmanager
-def new_file(path: str | Path):
+def new_file(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed to `path` if the block ends well, removed if it raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,11 +55,11 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | Path, value) -> None:
+def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_json(path: str | Path):
+def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -98,7 +99,7 @@ def content_hash(path: str | Path) -> str:
 
 
 @contextmanager
-def scratch(stage: str, inputs: list[str | Path], settings: dict):
+def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterator[Path]:
     """Yields the folder `scratch/<stage>-<hash of inputs and settings>`, held by one process at a time.
 
     It outlives a kill (DVC deletes outs before a re-run, this it does not know), so that the next run of the same work
@@ -122,7 +123,7 @@ def scratch(stage: str, inputs: list[str | Path], settings: dict):
 
 
 @contextmanager
-def locked(folder: Path):
+def locked(folder: Path) -> Iterator[None]:
     """Holds `folder`.lock: one process at a time works on what the folder is for, others wait and say so."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
@@ -139,7 +140,7 @@ def locked(folder: Path):
         yield
 
 
-def hash_of(value) -> str:
+def hash_of(value: object) -> str:
     """sha256 of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 

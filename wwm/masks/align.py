@@ -5,7 +5,9 @@ from numba import njit
 
 
 @njit(cache=True)
-def units(starts, ends, continuation, word_ends):
+def units(
+    starts: np.ndarray, ends: np.ndarray, continuation: np.ndarray, word_ends: np.ndarray
+) -> tuple[np.ndarray, int]:
     """Which pieces of a text begin a unit, (n_pieces,) bool, and how many characters of words share a unit with another
     word.
 
@@ -40,7 +42,7 @@ def units(starts, ends, continuation, word_ends):
 
 
 @njit(cache=True)
-def shared(first, last, word_ends):
+def shared(first: int, last: int, word_ends: np.ndarray) -> int:
     """Characters of the words [first, last], none if it is one word."""
     if last <= first:
         return 0

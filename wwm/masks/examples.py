@@ -10,7 +10,13 @@ from numba import njit
 
 
 @njit(cache=True)
-def sentence_pairs(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
+def sentence_pairs(
+    sentence_ends: np.ndarray,
+    document_ends: np.ndarray,
+    max_seq_length: int,
+    short_seq_prob: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Next sentence prediction: (n_examples, 5) int64 rows over the whole shard, one pass.
 
     sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,)
@@ -60,7 +66,9 @@ def sentence_pairs(sentence_ends, document_ends, max_seq_length, short_seq_prob,
 
 
 @njit(cache=True)
-def random_segment(sentence_ends, document_ends, document, target, rng):
+def random_segment(
+    sentence_ends: np.ndarray, document_ends: np.ndarray, document: int, target: int, rng: np.random.Generator
+) -> tuple[int, int]:
     """(start, end) in pieces: sentences of another document from a random one on, until `target` pieces or its end."""
     other = rng.integers(0, len(document_ends) - 1)
     other += other >= document
@@ -73,7 +81,13 @@ def random_segment(sentence_ends, document_ends, document, target, rng):
 
 
 @njit(cache=True)
-def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob, rng):
+def full_sentences(
+    sentence_ends: np.ndarray,
+    document_ends: np.ndarray,
+    max_seq_length: int,
+    short_seq_prob: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """No next sentence prediction: consecutive sentences of one document up to the length, (n_examples, 5) int64 rows.
 
     A sentence that does not fit begins the next example; one that is longer than an example is cut.
@@ -104,7 +118,9 @@ def full_sentences(sentence_ends, document_ends, max_seq_length, short_seq_prob,
 
 
 @njit(cache=True)
-def write(rows, pieces, unit_begins, cls_id, sep_id):
+def write(
+    rows: np.ndarray, pieces: np.ndarray, unit_begins: np.ndarray, cls_id: int, sep_id: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rows of examples -> the flat values of the columns and their offsets, not masked.
 
     pieces, unit_begins: (n_pieces,) ids and whether a unit begins there. Returns input_ids, token_type_ids (uint8) and

@@ -30,7 +30,9 @@ def predictions(length: int, masked_lm_prob: float, max_predictions_per_seq: int
 
 
 @njit(cache=True)
-def choose_units(starts, ends, limit, ngram_ends, rng):
+def choose_units(
+    starts: np.ndarray, ends: np.ndarray, limit: int, ngram_ends: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Mark pieces of randomly chosen whole units, at most `limit` pieces.
 
     starts, ends: (n_units,) int32, the positions [start, end) of each unit, ascending; ngram_ends: see `Masking`.
@@ -51,7 +53,7 @@ def choose_units(starts, ends, limit, ngram_ends, rng):
         if len(ngram_ends) > 1:
             if chosen[unit]:
                 continue
-            wanted += np.searchsorted(ngram_ends, rng.random(), side="right")
+            wanted += int(np.searchsorted(ngram_ends, rng.random(), side="right"))
         for following in range(unit, min(unit + wanted, len(order))):
             size = ends[following] - starts[following]
             adjoins = following == unit or starts[following] == ends[following - 1]
@@ -70,7 +72,9 @@ def choose_units(starts, ends, limit, ngram_ends, rng):
 
 
 @njit(cache=True)
-def replace(input_ids, positions, mask_id, replacements, rng):
+def replace(
+    input_ids: np.ndarray, positions: np.ndarray, mask_id: int, replacements: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Overwrite `input_ids` at `positions`, each piece on its own: 80 % [MASK], 10 % kept, 10 % uniform from
     `replacements`.
 
@@ -87,7 +91,9 @@ def replace(input_ids, positions, mask_id, replacements, rng):
 
 
 @njit(cache=True)
-def mask_examples(input_ids, unit_begins, offsets, masking, rng):
+def mask_examples(
+    input_ids: np.ndarray, unit_begins: np.ndarray, offsets: np.ndarray, masking: Masking, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masks examples in place.
 
     input_ids: (n_pieces,) ids of examples one after the other; unit_begins: (n_pieces,) bool, a unit begins there, and
@@ -150,10 +156,12 @@ def of_set(tokens: list[str], settings: dict) -> Masking:
         case unit:
             raise AssertionError(unit)
     ngram_ends = np.cumsum(ngram_probs)
-    special = [tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]")]
+    cls_id, sep_id, mask_id = (tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
     replacements = replacement_ids(tokens, settings["random_token"])
     return Masking(
-        *special,
+        cls_id,
+        sep_id,
+        mask_id,
         replacements,
         settings["masked_lm_prob"],
         settings["max_predictions_per_seq"],

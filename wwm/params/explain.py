@@ -1,6 +1,7 @@
 """What is wrong with params.yaml, said with its key, its value and the remedy."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -34,7 +35,7 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-def known_keys(location, section: type[BaseModel]) -> list[str]:
+def known_keys(location: Iterable[str | int], section: type[BaseModel]) -> list[str]:
     """Field names of the section at `location`; a key of a map, or an index of a list, leads to the section of its
     values.
     """
@@ -46,5 +47,6 @@ def known_keys(location, section: type[BaseModel]) -> list[str]:
             annotation = get_args(annotation)[-1]
         elif get_args(annotation):  # a section, or null
             annotation = get_args(annotation)[0]
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
         section = annotation
     return list(section.model_fields)

@@ -1,11 +1,14 @@
 """What the sections of params.yaml are made of."""
 
+from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from wwm.common.errors import UserError
+
+T = TypeVar("T", str, int)
 
 
 def distinct(values: list) -> list:
@@ -59,12 +62,12 @@ class Section(BaseModel):
         ]
 
 
-def is_map(annotation) -> bool:
+def is_map(annotation: object) -> bool:
     """Whether a field has items by name, each a section or what stands for one."""
     return get_origin(annotation) is dict and get_args(annotation)[0] == Name
 
 
-def one_of(key: str, value, allowed):
+def one_of(key: str, value: T, allowed: Collection[T]) -> T:
     """`value`, if it is one of `allowed`; else a UserError that names them."""
     if value not in allowed:
         raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")

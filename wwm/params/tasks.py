@@ -1,6 +1,6 @@
 """The sections of params.yaml that compare models: fetch, finetune, scores."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,7 +13,7 @@ class Fetch(Section):
     """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
 
     tasks: dict[Name, str] = Field(
-        {},
+        default={},
         description=(
             "Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that"
             " one, another data set on the hub (`org/name` or `org/name@commit`), or a folder in its layout. Other"
@@ -29,22 +29,22 @@ class OwnTask(Section):
         description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON)."
     )
     labels: Annotated[list[str], AfterValidator(distinct)] = Field(
-        [],
+        default=[],
         description=(
             "The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES"
             ' and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.'
         ),
     )
     columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
-        {},
+        default={},
         description=(
             "What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names."
             " Default none."
         ),
     )
-    ignored_labels: list[str] = Field([], description="Rows with these labels are left out. Default none.")
+    ignored_labels: list[str] = Field(default=[], description="Rows with these labels are left out. Default none.")
     metric: str | None = Field(
-        None,
+        default=None,
         description=(
             "`accuracy`, or `macro_f1`, in which rare labels weigh as much as frequent ones; of a reading task `cmrc`"
             " or `cjrc`. null for accuracy, and in reading for what `labels` says."
@@ -52,13 +52,13 @@ class OwnTask(Section):
     )
 
     @model_validator(mode="after")
-    def labels_fit_the_kind(self):
+    def labels_fit_the_kind(self) -> Self:
         if self.kind != "reading" and len(self.labels) < 2:
             raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
         return self
 
     @model_validator(mode="after")
-    def metric_fits_the_kind(self):
+    def metric_fits_the_kind(self) -> Self:
         if self.metric is not None:
             one_of("metric", self.metric, [name for name, metric in METRICS.items() if self.kind in metric.kinds])
         return self
@@ -69,60 +69,64 @@ class TaskRun(Section):
     model.
     """
 
-    define: OwnTask | None = Field(None, description="Of a task that is not in the table of tasks. Default null.")
+    define: OwnTask | None = Field(
+        default=None, description="Of a task that is not in the table of tasks. Default null."
+    )
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's."
+        default=None,
+        description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's.",
     )
     sweep: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(distinct)] = Field(
-        [],
+        default=[],
         description=(
             "Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default"
             " none."
         ),
     )
-    epochs: Positive | None = Field(None, description="Passes over the training set. Default the table's.")
+    epochs: Positive | None = Field(default=None, description="Passes over the training set. Default the table's.")
     batch_size: Positive | None = Field(
-        None, description="Sequences of one step; windows in reading. Default the table's."
+        default=None, description="Sequences of one step; windows in reading. Default the table's."
     )
     max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
-        None,
+        default=None,
         description=(
             "Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions"
             " where they are fewer."
         ),
     )
     stride: Positive | None = Field(
-        None,
+        default=None,
         description=(
             "Pieces from the beginning of one window of a reading task to the next. Default a quarter of"
             " max_seq_length: run_squad.py's 128 at 512."
         ),
     )
     max_query_length: Positive | None = Field(
-        None, description="Longer questions of a reading task are cut. null for 64."
+        default=None, description="Longer questions of a reading task are cut. null for 64."
     )
     max_answer_length: Positive | None = Field(
-        None,
+        default=None,
         description=(
             "Pieces of the longest answer that is given. null for 128; run_squad.py has 30, which is too short for 5 %"
             " of CMRC 2018's dev set and 19 % of its training set."
         ),
     )
     split_dev: bool = Field(
-        False,
+        default=False,
         description=(
             "Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false."
         ),
     )
     train_examples: Positive | None = Field(
-        None, description="Train on so many examples, chosen by hash, which the tables mark. Default null for all."
+        default=None,
+        description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.",
     )
     scored_examples: Positive | None = Field(
-        None, description="Score so many of dev and of test, which the tables mark. Default null for all."
+        default=None, description="Score so many of dev and of test, which the tables mark. Default null for all."
     )
 
     @model_validator(mode="after")
-    def one_way_to_the_rate(self):
+    def one_way_to_the_rate(self) -> Self:
         if self.learning_rate and self.sweep:
             raise UserError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
         return self
@@ -130,10 +134,10 @@ class TaskRun(Section):
 
 class ModelOptions(Section):
     learning_rates: Literal["bert", "ernie"] | None = Field(
-        None, description="Which of the table's rates are this model's. null for `bert`."
+        default=None, description="Which of the table's rates are this model's. null for `bert`."
     )
     simplify: bool = Field(
-        False,
+        default=False,
         description=(
             "The texts are converted to simplified characters for this model, which the authors advise for ERNIE alone."
         ),
@@ -164,7 +168,7 @@ class Pairs(Section):
     against: Annotated[list[Name], Field(min_length=2)] = Field(description="The other one of each, in the same order.")
 
     @model_validator(mode="after")
-    def pairs_are_whole(self):
+    def pairs_are_whole(self) -> Self:
         if len(self.models) != len(self.against):
             raise UserError(f"{len(self.models)} models against {len(self.against)}; name one for each")
         return self
@@ -178,4 +182,4 @@ class Scores(Section):
     baseline: Name = Field(
         description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
     )
-    pairs: list[Pairs] = Field([], description="Experiments whose paired differences are tested; default none.")
+    pairs: list[Pairs] = Field(default=[], description="Experiments whose paired differences are tested; default none.")

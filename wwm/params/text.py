@@ -1,6 +1,6 @@
 """The sections of params.yaml that make words out of text: demo, corpus, segmenter, segment, vocab."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,7 @@ class Source(Section):
         Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
         | None
     ) = Field(
-        None,
+        default=None,
         description=(
             "`text`: UTF-8, a paragraph a line, a blank line between documents; `jsonl`: a JSON object a line;"
             " `parquet`; `mediawiki`: a pages-articles XML dump; or the JSON lines of a corpus of"
@@ -41,29 +41,30 @@ class Source(Section):
         ),
     )
     fields: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None,
+        default=None,
         description=(
             "Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a"
             " name."
         ),
     )
     dataset: str | None = Field(
-        None,
+        default=None,
         description=(
             "A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`."
         ),
     )
     weight: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1."
+        default=None,
+        description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def text_files_by_default(cls, value):
+    def text_files_by_default(cls, value: object) -> object:
         return {"files": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def fields_go_with_the_format(self):
+    def fields_go_with_the_format(self) -> Self:
         if (self.format in ("jsonl", "parquet")) != (self.fields is not None):
             raise UserError(
                 "`fields` is needed with the formats jsonl and parquet and null with any other, this is"

@@ -1,6 +1,6 @@
 """The sections of params.yaml that make and measure models: mask, init, pretrain, truncate, cloze."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -34,7 +34,7 @@ class ExampleSet(Section):
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
 
     @model_validator(mode="after")
-    def lengths_differ(self):
+    def lengths_differ(self) -> Self:
         distinct([length.max_seq_length for length in self.lengths])
         return self
 
@@ -78,7 +78,7 @@ class Architecture(Section):
     )
 
     @model_validator(mode="after")
-    def heads_divide(self):
+    def heads_divide(self) -> Self:
         if self.hidden_size % self.num_attention_heads:
             heads = min(
                 (n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0),
@@ -100,13 +100,13 @@ class InitialModel(Section):
     )
     architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
     seed: Seed | None = Field(
-        None,
+        default=None,
         description=(
             "Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null."
         ),
     )
     own_vocabulary: bool = Field(
-        False,
+        default=False,
         description=(
             "A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and"
             " compared only. Default false."
@@ -114,7 +114,7 @@ class InitialModel(Section):
     )
 
     @model_validator(mode="after")
-    def architecture_goes_with_random(self):
+    def architecture_goes_with_random(self) -> Self:
         if (self.source == "random") != (self.architecture is not None):
             raise UserError("architecture is given for source `random` and null for any other; set one of the two")
         if self.source == "random" and self.own_vocabulary:
@@ -148,14 +148,14 @@ class Phase(Section):
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
     train: Literal["all", "mlm_head"] | None = Field(
-        None,
+        default=None,
         description=(
             "`mlm_head`: the encoder stays as it is, to warm up a head that the released weights lack. null for `all`."
         ),
     )
 
     @model_validator(mode="after")
-    def warmup_fits(self):
+    def warmup_fits(self) -> Self:
         if self.warmup_steps > self.steps:
             raise UserError(
                 f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}"
@@ -170,7 +170,7 @@ class PretrainedModel(Section):
         min_length=1, description="One after the other, each with an optimizer and warm-up of its own."
     )
     seed: Seed | None = Field(
-        None,
+        default=None,
         description=(
             "Of the order of examples, dynamic masks and dropout, in place of `base.seed`: for experiments that are"
             " repeated. Default null."
@@ -233,7 +233,7 @@ class Pretrain(Section):
     models: dict[Name, PretrainedModel] = Field(description="Models to train, by name.")
 
     @model_validator(mode="after")
-    def settings_go_together(self):
+    def settings_go_together(self) -> Self:
         if self.fsdp and self.compile:
             raise UserError("fsdp and compile do not go together here; set one of them to false")
         if self.evaluate_every % self.log_every:
@@ -255,7 +255,7 @@ class TruncatedModel(Section):
 class Truncate(Section):
     """A few chosen layers of a bigger model."""
 
-    models: dict[Name, TruncatedModel] = Field({}, description="Cut models, by name.")
+    models: dict[Name, TruncatedModel] = Field(default={}, description="Cut models, by name.")
 
 
 class Cloze(Section):

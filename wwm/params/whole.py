@@ -26,10 +26,10 @@ class Engine(Section):
     """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte; DVC runs nothing again for it."""
 
     processes: Positive | None = Field(
-        None, description="Processes of this machine, each with `base.threads` threads; null for one per core."
+        default=None, description="Processes of this machine, each with `base.threads` threads; null for one per core."
     )
     scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
-        None,
+        default=None,
         description=(
             "A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this"
             " folder under the same path."
@@ -76,8 +76,8 @@ def check_names(values: Params) -> None:
         lengths = {length.max_seq_length for length in values.mask.sets[model.examples].lengths}
         for i, phase in enumerate(model.phases):
             one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
-    for name, model in values.truncate.models.items():
-        one_of(f"truncate.models.{name}.source", model.source, trainable - {name})
+    for name, cut in values.truncate.models.items():
+        one_of(f"truncate.models.{name}.source", cut.source, trainable - {name})
     finetune = values.finetune
     for name, task in finetune.tasks.items():
         if task.define is None and name not in TASKS:
@@ -116,11 +116,11 @@ def check_sizes(values: Params) -> None:
             limit,
             "positions of the model that it starts from",
         )
-    for name, model in values.truncate.models.items():
-        last, layers = max(model.layers), size(values, model.source, "num_hidden_layers")
+    for name, cut in values.truncate.models.items():
+        last, layers = max(cut.layers), size(values, cut.source, "num_hidden_layers")
         if layers is not None and last >= layers:
             raise UserError(
-                f"truncate.models.{name}.layers: {model.source} has no layer {last}; it has {layers}, numbered from 0"
+                f"truncate.models.{name}.layers: {cut.source} has no layer {last}; it has {layers}, numbered from 0"
             )
     for name in values.cloze.models:
         at_most(
@@ -143,7 +143,7 @@ def size(values: Params, name: str, key: str) -> int | None:
     """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises
     UserError for a circle.
     """
-    passed = []
+    passed: list[str] = []
     while name not in values.init.models:
         if name in passed:
             raise UserError(

@@ -29,7 +29,8 @@ class Published(NamedTuple):
 
 @cache
 def published() -> Published:
-    figures, parameters, tasks = {}, {}, set()
+    figures: dict[str, dict[tuple[str, str, str], Figure]] = {}
+    parameters, tasks = {}, set()
     with open(FILE, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["measure"] == "parameters":
@@ -51,4 +52,5 @@ def named(model: str) -> str | None:
 
 
 def figure(model: str, task: str, split: str, measure: str) -> Figure | None:
-    return published().figures.get(named(model), {}).get((task, split, measure))
+    name = named(model)
+    return None if name is None else published().figures.get(name, {}).get((task, split, measure))

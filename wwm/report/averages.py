@@ -46,7 +46,8 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
         )
     if official:
         published = reference(official)
-        known = authors.named(baseline) if authors.named(baseline) in published.rows else authors.BASELINE
+        named = authors.named(baseline)
+        known = named if named in published.rows else authors.BASELINE
         which = "the tasks above" if official == small else "those tasks above whose data are the official ones"
         footnotes = "".join(f" {task.footnote}" for task in official if task.footnote)
         caption = f" As the authors published them, of {which}; parameters rounded to millions.{footnotes}"
@@ -94,7 +95,7 @@ def reference(tasks: list[Task]) -> Figures:
             for key, measure in zip(keys(task), task.measures)
         }
         if all(found.values()):
-            rows[model] = {key: figure.best for key, figure in found.items()}
+            rows[model] = {key: figure.best for key, figure in found.items() if figure}
     return Figures(
         {head(task): keys(task) for task in tasks}, classification(tasks), rows, authors.published().parameters, {}
     )

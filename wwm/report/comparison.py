@@ -4,11 +4,19 @@ experiments in pairs.
 
 from itertools import product
 from statistics import stdev
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from wwm.report import paired
 from wwm.report.results import CLOZE, Results, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
+
+
+class Pairs(Protocol):
+    """One of `scores.pairs`; wwm/params/tasks.py says what each key means."""
+
+    name: str
+    models: list[str]
+    against: list[str]
 
 
 class Comparison(NamedTuple):
@@ -185,7 +193,7 @@ def seed_table(results: Results, baseline: str) -> Table:
     return table("Over seeds, against the baseline", caption, columns)
 
 
-def paired_table(results: Results, pairs) -> Table:
+def paired_table(results: Results, pairs: Pairs) -> Table:
     """On the means over the seeds of fine-tuning, and on cloze."""
     measures = {
         f"{task.title} {task.last}{task.suffix(measure)}": {

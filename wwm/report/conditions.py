@@ -4,6 +4,7 @@ can read.
 
 from collections.abc import Callable
 
+from wwm.common.result_files import Finetuned
 from wwm.report import authors
 from wwm.report.results import Results, Task
 from wwm.report.tables import Table
@@ -63,7 +64,7 @@ def data_table(results: Results) -> Table:
     rows = []
     for task in results.tasks:
         for models, row in alike(
-            task, lambda row: [row[key] for key in ("examples", "dropped", "duplicates", "reduced", "missing")]
+            task, lambda row: [row["examples"], row["dropped"], row["duplicates"], row["reduced"], row["missing"]]
         ):
             counts = [examples(task, row, split) for split in splits]
             noted = "; ".join(
@@ -84,7 +85,7 @@ def data_table(results: Results) -> Table:
     return Table("Data of the tasks", caption, header, rows, [])
 
 
-def examples(task: Task, row: dict, split: str) -> str:
+def examples(task: Task, row: Finetuned, split: str) -> str:
     if split in row["examples"]:
         return f"{row['examples'][split]:,}"
     return f"n/a ({row['missing'].get(split, 'not scored') if split in task.splits else 'no such split'})"
@@ -129,9 +130,9 @@ def recipe_table(results: Results) -> Table:
     return Table("How the models were fine-tuned", caption, header, rows, [])
 
 
-def alike(task: Task, what: Callable[[dict], list]) -> list[tuple[str, dict]]:
+def alike(task: Task, what: Callable[[Finetuned], list]) -> list[tuple[str, Finetuned]]:
     """(names of the models whose results agree in `what`, one of these results), in the order of the models."""
-    groups: list[tuple[list[str], dict]] = []
+    groups: list[tuple[list[str], Finetuned]] = []
     for model, row in task.rows.items():
         known = next((models for models, other in groups if what(other) == what(row)), None)
         if known is None:

@@ -8,14 +8,14 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from wwm.report.tables import Table
+
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 FONT = "'Noto Sans CJK SC', 'Source Han Sans SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
 
 
-def page(statements: list[str], tables: list, plots: list[go.Figure]) -> str:
-    """HTML; the same arguments give the same bytes. Tables have `title`, `caption`, `header`, `rows` and `notes` of
-    strings.
-    """
+def page(statements: list[str], tables: list[Table], plots: list[go.Figure]) -> str:
+    """HTML; the same arguments give the same bytes."""
     # Plotly would name each plot at random.
     divs = [
         plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{i}", config={"displaylogo": False})
@@ -27,7 +27,7 @@ def page(statements: list[str], tables: list, plots: list[go.Figure]) -> str:
     return template.render(statements=statements, tables=tables, plots=divs, plotly=get_plotlyjs(), font=FONT)
 
 
-def markdown(statements: list[str], tables: list) -> str:
+def markdown(statements: list[str], tables: list[Table]) -> str:
     """The same without plots."""
     parts = ["# Scores", *statements]
     for table in tables:

@@ -1,8 +1,9 @@
 """What the stages measured, as `scores` compares it. All that it says of a task comes from the task's result files."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wwm.common import files
 from wwm.common.result_files import Finetuned
@@ -51,7 +52,7 @@ class Task(NamedTuple):
 
     def by_seed(self, model: str, split: str, measure: str) -> dict[int, float]:
         """Percent by seed; {} where the model has no such score."""
-        seeds = self.rows.get(model, {"seeds": []})["seeds"]
+        seeds = self.rows[model]["seeds"] if model in self.rows else []
         return {seed["seed"]: seed["scores"][split][measure] for seed in seeds if split in seed["scores"]}
 
     def values(self, model: str, split: str, measure: str) -> list[float]:
@@ -73,7 +74,7 @@ class Results(NamedTuple):
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
     """The results of `models` under `folder`, of the tasks `names`."""
 
-    def found(stage: str) -> dict[str, dict]:
+    def found(stage: str) -> dict[str, Any]:
         return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
 
     curves = {}
@@ -94,12 +95,12 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     return Results(models, pretrain, curves, cloze, tasks, [name for name, rows in finetuned.items() if not rows])
 
 
-def same(one: dict, other: dict | None) -> bool:
+def same(one: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
     """Whether two records of training can be one model's; True where there is no other."""
     return other is None or all(one.get(key) == other.get(key) for key in ("steps", "tokens"))
 
 
-def task(name: str, rows: dict[str, dict]) -> Task:
+def task(name: str, rows: dict[str, Finetuned]) -> Task:
     first = next(iter(rows.values()))
     return Task(
         name,
@@ -117,8 +118,9 @@ def mean(numbers: list[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def of(results: Results, model: str) -> list[dict]:
-    return [rows[model] for rows in (results.cloze, *(task.rows for task in results.tasks)) if model in rows]
+def of(results: Results, model: str) -> list[Mapping[str, Any]]:
+    every: list[Mapping[str, Mapping[str, Any]]] = [results.cloze, *(task.rows for task in results.tasks)]
+    return [rows[model] for rows in every if model in rows]
 
 
 def training(results: Results, model: str) -> dict:

@@ -86,7 +86,7 @@ def score(task: Task, model: str, split: str) -> Cell:
 def published(task: Task, model: str, split: str) -> str:
     """The authors' figure; "" where they have none."""
     found = [authors.figure(model, task.name, split, measure) for measure in task.measures]
-    return " / ".join(max_mean(*figure) for figure in found) if all(found) else ""
+    return " / ".join(max_mean(*figure) for figure in found if figure) if all(found) else ""
 
 
 def max_mean(best: float, mean: float | None) -> str:

@@ -1,15 +1,17 @@
 """Sentences and words as ends within the unchanged text, whatever a segmenter drops or is given in place of it."""
 
 import unicodedata
+from collections.abc import Callable
 from itertools import accumulate
 
 import numpy as np
 
 from wwm.text import perceptron
+from wwm.text.perceptron import Cut
 from wwm.text.simplify import simplified
 
 
-def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def segment_texts(texts: list[str], cut: Cut | None) -> tuple[list[list[int]], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
     own.
     """
@@ -30,7 +32,7 @@ def segment_texts(texts: list[str], cut) -> tuple[list[np.ndarray], list[np.ndar
     return sentence_ends, word_ends
 
 
-def split_sentences(text: str, split) -> list[int]:
+def split_sentences(text: str, split: Callable[[str], list[str]]) -> list[int]:
     """End offsets of sentences: LTP's splitter within each line; line breaks and blanks go to the sentence before them.
 
     LTP drops blanks, so each of its sentences is searched forward in the raw text, and the sentences are made to join.
@@ -58,7 +60,8 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     """
     if "".join(words) == sentence:
         return list(accumulate(map(len, words)))
-    ends, position = [], 0
+    ends: list[int] = []
+    position = 0
     for word in words:
         found = sentence.find(word, position)
         if found < 0:
@@ -78,7 +81,7 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     return ends
 
 
-def on_simplified(cut):
+def on_simplified(cut: Cut) -> Cut:
     """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
     carry over.
     """
@@ -106,7 +109,9 @@ def without_spaces(text: str) -> tuple[str, np.ndarray]:
     A space stays where a Latin or other alphabetic word meets another one; it belongs to the word before it, as a
     line's end does.
     """
-    parts, ends, length = [], [], 0
+    parts: list[str] = []
+    ends: list[int] = []
+    length = 0
     for line in text.split("\n"):
         words = line.split()
         for i, word in enumerate(words):

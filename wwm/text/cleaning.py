@@ -3,6 +3,7 @@
 import html
 import re
 import unicodedata
+from collections.abc import Callable
 
 # Elements of HTML; what else stands in angle brackets (vector<int>, a < b) is text.
 BLOCK = (
@@ -27,7 +28,7 @@ ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.I)
 class Kept(dict):
     """For str.translate: drops the characters that `keep` refuses, asked once for each."""
 
-    def __init__(self, keep):
+    def __init__(self, keep: Callable[[str], bool]):
         super().__init__()
         self.keep = keep
 

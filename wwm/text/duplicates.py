@@ -5,6 +5,7 @@ The index is on disk, 512 bytes a document; while it is compared, memory holds a
 
 import tempfile
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from rensa import RMinHash
@@ -43,10 +44,10 @@ class Signatures:
         self.file = tempfile.TemporaryFile(dir=folder)
         self.count = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.file.close()
 
     def add(self, signatures: np.ndarray) -> None:

@@ -1,10 +1,11 @@
 """Traditional characters -> simplified ones, each where it was."""
 
+from collections.abc import Callable
 from functools import cache
 
 
 @cache
-def converter():
+def converter() -> Callable[[str], str]:
     from opencc import OpenCC
 
     return OpenCC("t2s").convert
@@ -15,7 +16,7 @@ def simplified(text: str) -> str:
     return same_length(text, converter())
 
 
-def same_length(sentence: str, convert) -> str:
+def same_length(sentence: str, convert: Callable[[str], str]) -> str:
     """Converted, by characters where converting the whole would change its length."""
     converted = convert(sentence)
     if len(converted) == len(sentence):

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -36,6 +36,17 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK = 1 << 20  # bytes read at once
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
 
+Format = Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
+
+
+class Source(Protocol):
+    """What is needed of a source of `corpus.sources`; wwm/params/text.py says what each key means."""
+
+    files: str
+    format: Format | None
+    fields: list[str] | None
+    dataset: str | None
+
 
 class Place(NamedTuple):
     """One file: where it is, and how many bytes; 0 where a server does not say."""
@@ -55,7 +66,7 @@ class Counted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         found = self.stream.read(len(buffer))
         buffer[: len(found)] = found
         self.total += len(found)
@@ -77,7 +88,7 @@ class Zstandard(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         while not self.plain:
             compressed = self.rest or self.stream.read(CHUNK)
             if not compressed:
@@ -94,12 +105,12 @@ class Zstandard(io.RawIOBase):
         return len(part)
 
 
-def layout(source) -> str:
+def layout(source: Source) -> Format:
     """What the files of a source hold: text, a paragraph a line, where params.yaml does not say."""
     return source.format or "text"
 
 
-def find(folder: Path, key: str, source) -> list[Place]:
+def find(folder: Path, key: str, source: Source) -> list[Place]:
     """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
     if urlsplit(source.files).scheme in ("http", "https"):
         return [Place(source.files, size_at(source.files))]
@@ -134,7 +145,7 @@ def size_at(address: str) -> int:
         raise UserError(f"{address} cannot be read, {type(error).__name__}: {error}") from None
 
 
-def documents(place: Place, source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
+def documents(place: Place, source: Source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
     """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as
     they are read.
 
@@ -156,9 +167,10 @@ def documents(place: Place, source, progress: Callable[[int], object] = lambda c
         raise UserError(f"{place.path}: no text in it; remove it or fill it")
 
 
-def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[str]:
+def read(place: Place, source: Source, progress: Callable[[int], object]) -> Iterator[str]:
     fields = source.fields or LAYOUTS.get(layout(source))
     if layout(source) == "parquet":
+        assert fields is not None, "params.yaml is checked for it"
         batches = pq.ParquetFile(place.path).iter_batches(1000, columns=fields)
         for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
             yield joined(row, fields, f"{place.path}, row {number}")
@@ -173,6 +185,7 @@ def read(place: Place, source, progress: Callable[[int], object]) -> Iterator[st
             case "text":
                 yield from paragraphs(files.decoded(stream, place.path))
             case name if name == "jsonl" or name in LAYOUTS:
+                assert fields is not None, "params.yaml is checked for it"
                 for number, line in enumerate(files.decoded(stream, place.path), 1):
                     if line.strip():
                         yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
@@ -255,6 +268,6 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
         raise UserError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
 
 
-def local(element) -> str:
+def local(element: ElementTree.Element) -> str:
     """The tag without its namespace, which changes with the version of the export format."""
     return element.tag.rpartition("}")[2]

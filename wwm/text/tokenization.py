@@ -84,7 +84,7 @@ class CorpusTokenizer:
 
 
 @njit(cache=True)
-def runs(kinds, breaks):
+def runs(kinds: np.ndarray, breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends of the longest stretches of RUN; breaks: (n + 1,) bool, one ends there at the latest."""
     starts, ends = np.empty(len(kinds), np.int64), np.empty(len(kinds), np.int64)
     count = 0
@@ -99,7 +99,14 @@ def runs(kinds, breaks):
 
 
 @njit(cache=True)
-def assemble(kinds, numbers, run_ends, first, run_ids, run_offsets):
+def assemble(
+    kinds: np.ndarray,
+    numbers: np.ndarray,
+    run_ends: np.ndarray,
+    first: np.ndarray,
+    run_ids: np.ndarray,
+    run_offsets: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pieces in the order of the text: of single characters, and of runs; `numbers` says which of the different runs
     each is.
     """

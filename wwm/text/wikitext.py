@@ -37,11 +37,11 @@ def prune(code: Wikicode) -> None:
         name = str(node.tag).lower() if isinstance(node, Tag) else None
         if name == "br":
             code.nodes[i] = Text("\n")
-        elif name and node.wiki_markup in ("*", "#", ":", ";"):
+        elif isinstance(node, Tag) and node.wiki_markup in ("*", "#", ":", ";"):
             code.nodes[i] = Text(LIST_ITEM)
         elif name in ("table", "ref") or isinstance(node, Heading | Template):
             code.nodes[i] = Text("")
-        elif name and node.contents:
+        elif isinstance(node, Tag) and node.contents:
             prune(node.contents)
         elif isinstance(node, Wikilink):
             if NOT_TEXT.match(str(node.title)):

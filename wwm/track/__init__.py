@@ -14,6 +14,7 @@ import os
 import socket
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -72,13 +73,15 @@ class Run:
         for name, outs in stages.items():
             self._put(cached=name, outs=outs, time=sender.now())
 
-    def _put(self, **message) -> None:
+    def _put(self, **message: object) -> None:
         if self.end:
             with suppress(OSError):  # the sender has gone, and has said why
                 self.end.sendall(json.dumps(message).encode() + b"\n")
 
     def _end(self, status: str, outs: dict[str, str], seconds: float) -> None:
         self._put(status=status, tags=lineage.tags("dvc", outs), time=sender.now())
+        if not self.end:
+            return
         with suppress(OSError), self.end:
             self.end.shutdown(socket.SHUT_WR)
             self.end.settimeout(seconds)
@@ -90,10 +93,10 @@ def run(
     stage: str,
     name: str | None = None,
     params: dict | None = None,
-    outs=(),
+    outs: Sequence[str | Path] = (),
     scratch: str | Path | None = None,
     listen: str | None = None,
-):
+) -> Iterator[Run]:
     """Yields a Run: one MLflow run called `stage name`, with `params` flattened to dotted keys.
 
     When the block ends well each path of `outs` is tagged with its DVC hash, and a model among them gets an entry in
@@ -136,7 +139,7 @@ def run(
 
 
 @contextmanager
-def parent(name: str):
+def parent(name: str) -> Iterator[Run]:
     """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does
     not answer.
     """

@@ -11,8 +11,13 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wwm.track import ID_FILE, lineage, sender, untracked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 FLUSH_SECONDS = 2
 RETRY_SECONDS = 15
@@ -25,7 +30,7 @@ def deliver(inbox: queue.SimpleQueue) -> None:
         waiting += sender.take(inbox, seconds)
         seconds = FLUSH_SECONDS
         try:
-            if run_id is None:
+            if client is None or run_id is None:
                 client, run_id = open_run(opening)
             while waiting:
                 count = send(client, run_id, waiting)
@@ -42,7 +47,7 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                     flush=True,
                 )
                 if opening.get("scratch"):
-                    (Path(opening.get("scratch")) / ID_FILE).touch()  # tells `parent` not to wait for an id
+                    (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
             if any("status" in message for message in waiting):
                 return untracked.keep(target(), opening | {"run_id": run_id}, waiting)
@@ -67,7 +72,7 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
 
 
-def open_run(opening: dict):
+def open_run(opening: dict) -> "tuple[MlflowClient, str]":
     """(client, run id) of the run that the scratch folder names, else of a new one."""
     # We try again ourselves; a URL would be printed for each stage.
     quiet = {
@@ -92,7 +97,7 @@ def open_run(opening: dict):
         experiment_id = (
             experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
         )
-    kept = Path(opening.get("scratch")) / ID_FILE if opening.get("scratch") else None
+    kept = Path(opening["scratch"]) / ID_FILE if opening.get("scratch") else None
     run_id = opening.get("run_id") or (kept.read_text() if kept and kept.is_file() else "")
     if run_id:
         try:
@@ -113,7 +118,13 @@ def open_run(opening: dict):
     return client, run_id
 
 
-def log(client, run_id: str, metrics: dict | None = None, params: dict | None = None, tags: dict | None = None) -> None:
+def log(
+    client: "MlflowClient",
+    run_id: str,
+    metrics: dict | None = None,
+    params: dict | None = None,
+    tags: dict | None = None,
+) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     points = [Metric(key, value, sender.now(), 0) for key, value in (metrics or {}).items()]
@@ -123,11 +134,12 @@ def log(client, run_id: str, metrics: dict | None = None, params: dict | None = 
         client.log_batch(run_id, params=entries[first : first + 100])
 
 
-def send(client, run_id: str, messages: list[dict]) -> int:
+def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
     """Sends the metrics at the front in one call, or else the one message there; how many were sent."""
     from mlflow.entities import Metric
 
-    metrics, count = [], 0
+    metrics: list[Metric] = []
+    count = 0
     for message in messages:
         if "metrics" not in message or len(metrics) + len(message["metrics"]) > 1000 and metrics:
             break
@@ -167,7 +179,7 @@ def send(client, run_id: str, messages: list[dict]) -> int:
     return 1
 
 
-def register(client, run_id: str) -> None:
+def register(client: "MlflowClient", run_id: str) -> None:
     """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with
     DVC.
     """
@@ -190,18 +202,20 @@ def register(client, run_id: str) -> None:
         )
 
 
-def experiment(client, run_id: str) -> str:
+def experiment(client: "MlflowClient", run_id: str) -> str:
     return client.get_run(run_id).info.experiment_id
 
 
-def find(client, experiment_id: str, tags: dict[str, str]):
+def find(client: "MlflowClient", experiment_id: str, tags: dict[str, str]) -> "Run | None":
     """The latest finished run with these tags."""
     wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     runs = client.search_runs([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
     return runs[0] if runs else None
 
 
-def link(client, parent_id: str, address: str, outs: dict[str, str], time: int) -> tuple[str, object]:
+def link(
+    client: "MlflowClient", parent_id: str, address: str, outs: dict[str, str], time: int
+) -> "tuple[str, Run | None]":
     """The id of a new run under `parent_id` for a stage that did not run, and the run that made its outs, or None.
 
     That run keeps the tags with the hashes for itself, so that it is the one found next time, too.

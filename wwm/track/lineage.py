@@ -14,6 +14,7 @@ def git_commit() -> str | None:
             subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip()
             or None
         )
+    return None
 
 
 def of(path: str | Path) -> str:

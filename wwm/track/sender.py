@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,7 +29,9 @@ def start(module: str, listen: str | None = None) -> socket.socket:
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     # -P keeps the working folder off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
     command = [sys.executable, "-P", "-m", module, *([listen] if listen else [])]
-    subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdin=theirs, stdout=2, start_new_session=True)
+    subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, stdin=theirs.fileno(), stdout=2, start_new_session=True
+    )
     theirs.close()
     return ours
 
@@ -49,7 +51,7 @@ def now() -> int:
 
 
 @contextmanager
-def terminated_as_exit():
+def terminated_as_exit() -> Iterator[None]:
     """SIGTERM raises SystemExit, so that a stage has a last word; its own handler stays as it is."""
     if (
         threading.current_thread() is not threading.main_thread()
@@ -72,7 +74,7 @@ def serve(deliver: Callable[[queue.SimpleQueue], None], listen: str | None = Non
     for each that connects.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    workers = []
+    workers: list[threading.Thread] = []
     if listen:
         server = socket.create_server(listen, family=socket.AF_UNIX)
         threading.Thread(target=accept, args=(server, workers, deliver), daemon=True).start()
@@ -92,7 +94,7 @@ def accept(server: socket.socket, workers: list[threading.Thread], deliver: Call
 
 def record(connection: socket.socket, deliver: Callable) -> None:
     """Hands on the messages of one run until the last one or the stage's death; then closes the connection."""
-    inbox = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[dict] = queue.SimpleQueue()
     worker = threading.Thread(target=deliver, args=(inbox,), daemon=True)
     worker.start()
     with connection, connection.makefile(encoding="utf-8") as lines:
@@ -110,7 +112,8 @@ def record(connection: socket.socket, deliver: Callable) -> None:
 
 def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
     """What arrives within `seconds`, or until the last message."""
-    taken, deadline = [], time.monotonic() + seconds
+    taken: list[dict] = []
+    deadline = time.monotonic() + seconds
     while not taken or "status" not in taken[-1]:
         try:
             taken.append(inbox.get(timeout=max(0, deadline - time.monotonic())))
@@ -119,8 +122,9 @@ def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
     return taken
 
 
-def flatten(values, prefix: str = "") -> dict[str, str]:
+def flatten(values: object, prefix: str = "") -> dict[str, str]:
     """{"a": {"b": 1}, "c": [{"d": 2}]} -> {"a.b": "1", "c.0.d": "2"}; a list of plain values stays one value."""
+    items: Iterable[tuple[object, object]]
     if isinstance(values, dict):
         items = values.items()
     elif isinstance(values, list) and values and isinstance(values[0], dict):
