@@ -1,7 +1,10 @@
 """Sources -> documents: what is kept, what is dropped and counted, and what is said of bad input."""
 
+import bz2
+import gzip
 import http.server
 import json
+import lzma
 import os
 import re
 import subprocess
@@ -21,6 +24,7 @@ from wwm import corpus
 from wwm.text import cleaning, sources
 
 ROOT = str(Path.cwd())
+COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": sources.zstd.compress}
 
 
 @pytest.fixture
@@ -163,15 +167,9 @@ def test_source_weighs_as_much_as_asked(project):
     assert set(Counter(row["id"] for row in documents("heldout")).values()) == {1}
 
 
-@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, ending):
-    import bz2
-    import gzip
-    import lzma
-
-    import zstandard
-
-    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[ending]
+    compress = COMPRESS[ending]
     rows = [
         json.dumps({"title": f"题{i}", "desc": f"题{i}", "content": f"第{i}条新闻的正文在这里。"}, ensure_ascii=False)
         + "\n"
@@ -186,16 +184,10 @@ def test_compressed_files_are_read_to_their_end_even_in_several_parts(project, e
     assert "题19\n第19条新闻的正文在这里。" in {row["text"] for part in ("train", "heldout") for row in documents(part)}
 
 
-@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_cut_off_file_is_named(project, ending):
-    import bz2
-    import gzip
-    import lzma
-
-    import zstandard
-
-    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[ending]
-    Path(f"text/news.txt.{ending}").write_bytes(compress(Path("text/news.txt").read_bytes())[:-20])
+    whole = COMPRESS[ending](Path("text/news.txt").read_bytes())
+    Path(f"text/news.txt.{ending}").write_bytes(whole + whole[:-20])
     set_sources(f"news: news.txt.{ending}")
     with pytest.raises(ValueError, match=f"text/news.txt.{ending} cannot be read, .*cut off"):
         corpus.main()

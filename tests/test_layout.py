@@ -131,6 +131,12 @@ def test_each_heavy_package_has_one_importer(module):
         assert module in ONLY.get(package, {module}), f"{module} imports {package}, which only {ONLY[package]} may"
 
 
+@pytest.mark.parametrize("module", modules("wwm") + modules("flows"))
+def test_ltp_is_imported_inside_functions_only(module):
+    """With it come torch and transformers: seconds, which only a neural model is worth."""
+    assert "ltp" not in {name.split(".")[0] for name in imports(module, top_level_only=True)}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_imports_no_other_stage(stage):
     assert code.reached(f"wwm.{stage}") & {f"wwm.{other}" for other in STAGES} == {f"wwm.{stage}"}

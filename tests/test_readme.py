@@ -27,7 +27,11 @@ ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
 GENERATED = {"docs/params.md"}
 IN_ENGLISH_ONLY = {"docs/performance.md", "docs/results.md"}
-ENGLISH = ["README.md", "CONTRIBUTING.md", *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED)]
+ENGLISH = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED),
+]
 TWINS = {"README.md": "README_ZH.md", "CONTRIBUTING.md": "docs/zh/contributing.md"}
 TWINS |= {page: page.replace("docs/", "docs/zh/") for page in ENGLISH if page not in IN_ENGLISH_ONLY | TWINS.keys()}
 CHINESE = list(TWINS.values())
@@ -233,7 +237,9 @@ def test_locks_are_compared_as_told(name, tmp_path):
     (script,) = [body for body in blocks(name, "sh") if "dvc.lock" in body]
     for folder, hashes in (("before", "aaa"), ("after", "aba")):
         (tmp_path / folder).mkdir()
-        outs = [{"path": path, "md5": md5} for path, md5 in zip(["data/demo", "models/bert", "results/scores.json"], hashes)]
+        outs = [
+            {"path": path, "md5": md5} for path, md5 in zip(["data/demo", "models/bert", "results/scores.json"], hashes)
+        ]
         with open(tmp_path / folder / "dvc.lock", "w", encoding="utf-8") as stream:
             YAML().dump({"schema": "2.0", "stages": {"made-up": {"cmd": "", "outs": outs}}}, stream)
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

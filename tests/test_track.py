@@ -276,21 +276,74 @@ def test_only_the_first_rank_is_tracked(monkeypatch):
         assert run.end is None
 
 
+def dvc_repository(folder: Path, monkeypatch, **stages: str) -> None:
+    monkeypatch.chdir(folder)
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text(DVC_CONFIG)
+    Path("dvc.yaml").write_text(f"stages: {{{', '.join(f'{name}: {stage}' for name, stage in stages.items())}}}")
+
+
+def locked(stage: str, kind: str) -> dict[str, str]:
+    """Path -> hash, after `dvc repro`."""
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    return {entry["path"]: entry["md5"] for entry in YAML(typ="safe").load(Path("dvc.lock"))["stages"][stage][kind]}
+
+
 def test_hashes_are_those_that_dvc_writes_into_its_lock(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert lineage.of_deps("all@one") == {}
     for name in ("out/b.bin", "out/a/z.txt", "out/a-b.txt", "out/中文.txt", "file.txt", "in/x.txt", "in.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name + "\r\n", newline="")
-    Path(".dvc").mkdir()
-    Path(".dvc/config").write_text(DVC_CONFIG)
+    outs = {name: lineage.of(name) for name in ("out", "file.txt")}
+    assert lineage.of_deps("all@one") == {}
     stage = "{cmd: 'true', deps: [in, in.txt], outs: [out: {persist: true}, file.txt: {persist: true}]}"
-    Path("dvc.yaml").write_text(f"stages: {{all: {{foreach: [one], do: {stage}}}}}")
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
-    lock = YAML(typ="safe").load(Path("dvc.lock"))["stages"]["all@one"]
-    assert {out["path"]: out["md5"] for out in lock["outs"]} == {name: lineage.of(name) for name in ("out", "file.txt")}
-    assert {dep["path"]: dep["md5"] for dep in lock["deps"]} == lineage.of_deps("all@one")
+    dvc_repository(tmp_path, monkeypatch, all=f"{{foreach: [one], do: {stage}}}")
+    assert {name: lineage.of(name) for name in outs} == outs == locked("all@one", "outs")
+    assert lineage.of_deps("all@one") == locked("all@one", "deps")
     assert lineage.of_deps("all@two") == {}
+
+
+def test_hash_of_an_out_leaves_out_what_dvc_ignores(tmp_path, monkeypatch):
+    dvc_repository(tmp_path, monkeypatch, all="{cmd: 'true', outs: [out: {persist: true}]}")
+    Path(".dvcignore").write_text("*.log\n")
+    Path("out").mkdir()
+    for name in ("out/weights", "out/late.log"):
+        Path(name).write_text(name)
+    assert {"out": lineage.of("out")} == locked("all", "outs")
+
+
+def test_what_a_stage_hashes_while_dvc_runs_it_dvc_does_not_read_again(tmp_path, monkeypatch):
+    # What changes and keeps its size and time only who reads it can see.
+    Path(tmp_path / "stage.py").write_text("""
+import os
+from pathlib import Path
+from wwm.track import lineage
+out = Path("out/weights")
+out.parent.mkdir()
+out.write_text("first")
+Path("hash").write_text(lineage.of("out"))
+seen = out.stat()
+out.write_text("later")
+os.utime(out, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+""")
+    dvc_repository(tmp_path, monkeypatch, all=f"{{cmd: '{sys.executable} stage.py', outs: [out: {{cache: false}}]}}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert locked("all", "outs") == {"out": Path("hash").read_text()}
+    assert lineage.of("out") == Path("hash").read_text() != lineage.computed(Path("out"))
+
+
+def test_hash_where_dvc_fails_or_has_no_say_is_our_own_and_nothing_is_printed(tmp_path, monkeypatch):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    dvc_repository(folder, monkeypatch)
+    for name in ("out/weights", "broken/.dvcignore", "../elsewhere/weights"):
+        Path(name).parent.mkdir()
+        Path(name).write_text(name)
+    asked = ("out", "broken", "../elsewhere")
+    body = f"from wwm.track import lineage\nprint(*(lineage.of(path) for path in {asked}))"
+    # DVC's bars are drawn for a terminal, or for who asks.
+    text = program(body, DVC_IGNORE_ISATTY="1").communicate(timeout=60)[0]
+    assert text.split() == [lineage.computed(Path(path)) for path in asked]
 
 
 def test_importing_track_imports_nothing_heavy():

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +19,16 @@ from xml.etree import ElementTree
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 from fsspec.compression import compr
 from fsspec.utils import infer_compression
 
 from wwm.common import files, hub
 from wwm.common.errors import UserError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 # JSON lines of brightmart/nlp_chinese_corpus: the fields that make a document, a paragraph each.
 LAYOUTS = {
@@ -34,7 +39,7 @@ LAYOUTS = {
 }
 SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK = 1 << 20  # bytes read at once
-BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
+BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstd.ZstdError, pa.ArrowInvalid)
 
 Format = Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
 
@@ -72,37 +77,6 @@ class Counted(io.RawIOBase):
         self.total += len(found)
         self.progress(len(found))
         return len(found)
-
-
-class Zstandard(io.RawIOBase):
-    """The bytes of one zstd frame after the other; EOFError where the last is cut off, of which zstandard's own reader
-    says nothing.
-    """
-
-    def __init__(self, stream: IO[bytes]):
-        self.stream = stream
-        self.frame = zstandard.ZstdDecompressor().decompressobj()
-        self.rest = self.plain = b""
-        self.begun = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.plain:
-            compressed = self.rest or self.stream.read(CHUNK)
-            if not compressed:
-                if self.begun:
-                    raise EOFError("the last zstd frame ends before its end")
-                return 0
-            self.plain, self.begun, self.rest = self.frame.decompress(compressed), True, b""
-            if self.frame.eof:
-                self.rest, self.begun = self.frame.unused_data, False
-                self.frame = zstandard.ZstdDecompressor().decompressobj()
-        part = self.plain[: len(buffer)]
-        self.plain = self.plain[len(part) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 def layout(source: Source) -> Format:
@@ -196,8 +170,6 @@ def read(place: Place, source: Source, progress: Callable[[int], object]) -> Ite
 
 
 def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
-    if name.endswith(".zst"):
-        return io.BufferedReader(Zstandard(stream))
     compression = infer_compression(name)
     return compr[compression](stream, mode="rb") if compression else stream
 
