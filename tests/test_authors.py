@@ -1,4 +1,4 @@
-"""The authors' figures, and the tables of small models on the page of Chinese-BERT-wwm, which they computed from these."""
+"""The authors' figures, and the tables of small models that their page computes from these."""
 
 import finetuned
 import pytest

@@ -233,6 +233,17 @@ def rooms(words: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CONTRIBUTING)
+def test_names_of_code_are_in_the_code(name):
+    """Classes, constants and what else has a capital or an underscore in it."""
+    parts = {part for code in inline(name) for part in re.split(r"\W", code)}
+    names = {part for part in parts if re.search("[A-Z_]", part) and "NAME" not in part}
+    folders = [path for folder in ("wwm", "flows", "bench", "docs", "tests") for path in (ROOT / folder).rglob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in folders if path.name != "test_readme.py")
+    known = {*re.findall(r"\w+", code), *(path.stem for path in folders), *(path.stem for path in ROOT.glob("*.md"))}
+    assert len(names) > 40 and not names - known
+
+
+@pytest.mark.parametrize("name", CONTRIBUTING)
 def test_locks_are_compared_as_told(name, tmp_path):
     (script,) = [body for body in blocks(name, "sh") if "dvc.lock" in body]
     for folder, hashes in (("before", "aaa"), ("after", "aba")):

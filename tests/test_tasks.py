@@ -21,8 +21,8 @@ def test_every_task_says_where_it_comes_from_and_why_it_is_one(task):
     assert all((task.title, task.source, task.licence, task.version, task.remark))
 
 
-# Metric, best learning rates of BERT and ERNIE (the page of Chinese-BERT-wwm), length and epochs (arXiv 1906.08101); the
-# batch is 64 throughout.
+# Metric, best learning rates of BERT and ERNIE (the page of Chinese-BERT-wwm), length and epochs (arXiv 1906.08101);
+# the batch is 64 throughout.
 RECIPES = {
     "cmrc2018": ("cmrc", 3e-5, 8e-5, 512, 2),
     "drcd": ("cmrc", 3e-5, 8e-5, 512, 2),
