@@ -1,4 +1,4 @@
-# make demo | test | test-slow | bench | ui     each sets up .venv first; `make setup` does only that
+# make demo | check | test | test-slow | bench | ui     each sets up .venv first; `make setup` does only that
 # make test-tpu                         sets up .venv-tpu, for TPUs; `make setup-tpu` does only that
 # TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
@@ -14,9 +14,14 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-slow test-tpu bench ui setup setup-tpu
+.PHONY: demo check test test-slow test-tpu bench ui setup setup-tpu
 demo: setup
 	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
+
+check: setup
+	ruff check .
+	ruff format --check .
+	mypy
 
 # A file at a time for each of two processes, in the order of names: test_pipeline and test_pretrain, the longest, run side by side.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder

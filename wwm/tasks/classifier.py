@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from wwm.common.errors import UserError
 from wwm.tasks.metrics import METRICS
@@ -43,7 +43,7 @@ class Classification:
         self.encoded = {split: encode(tokenizer, examples, max_seq_length) for split, examples in splits.items()}
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
 
-    def model(self):
+    def model(self) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(self.folder, num_labels=len(self.labels))
         model, info = AutoModelForSequenceClassification.from_pretrained(
             self.folder, config=config, dtype=torch.float32, output_loading_info=True
@@ -53,12 +53,12 @@ class Classification:
         )
         return model
 
-    def loss(self, model, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+    def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         inputs, labels = collate(self.encoded["train"], rows, place)
         return cross_entropy(model(**taken(model, inputs)).logits.float(), labels, reduction="sum")
 
     def score(
-        self, model, split: str, place: torch.device, positions: int
+        self, model: torch.nn.Module, split: str, place: torch.device, positions: int
     ) -> tuple[dict[str, float], dict[str, object]]:
         """Percent by measure; the label of each row, in the file's order."""
         data = self.encoded[split]

@@ -55,12 +55,12 @@ def cells(
             if extra == -1:
                 raise Unlabelled(
                     f"{path}:{number}: there is no label beside"
-                    f" {', '.join(field for field in fields if field.startswith('text'))}"
+                    f" {', '.join(field for field in fields if field and field.startswith('text'))}"
                 )
             if extra > 0:
                 raise UserError(
-                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected, {', '.join(fields)}; put a"
-                    f" line of names first, or {REMEDY[ending]}"
+                    f"{path}:{number}: {len(row)} columns where {len(fields)} are expected,"
+                    f" {', '.join(filter(None, fields))}; put a line of names first, or {REMEDY[ending]}"
                 )
         row = fitted(row, fields)
         if len(row) != len(fields):

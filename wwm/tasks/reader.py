@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
 from wwm.common.errors import UserError
 from wwm.tasks import spans
 from wwm.tasks.classifier import check_loaded, count_parameters, padded, rounded, taken
 from wwm.tasks.metrics import METRICS
-from wwm.tasks.tuning import passes
+from wwm.tasks.tuning import How, passes
 
 N_BEST = 20
 
@@ -22,7 +22,7 @@ class Reader(torch.nn.Module):
     itself stands for none.
     """
 
-    def __init__(self, encoder: torch.nn.Module, n_choices: int):
+    def __init__(self, encoder: PreTrainedModel, n_choices: int):
         super().__init__()
         self.encoder = encoder
         self.outputs = torch.nn.Linear(encoder.config.hidden_size, 2 * (1 + n_choices))
@@ -44,7 +44,13 @@ class Answering:
     """
 
     def __init__(
-        self, folder: Path, tokenizer: Tokenizer, splits: dict[str, list], choices: tuple[str, ...], metric: str, how
+        self,
+        folder: Path,
+        tokenizer: Tokenizer,
+        splits: dict[str, list],
+        choices: tuple[str, ...],
+        metric: str,
+        how: How,
     ):
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
         self.spoken = [choice for choice in choices if choice]  # those with logits of their own
@@ -61,24 +67,23 @@ class Answering:
             for split, questions in self.questions.items()
         }
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
-        taught = [spans.taught(train[window.question], choices) for window in self.windows["train"]]
-        self.targets = np.array([self.target(window, answer) for window, answer in zip(self.windows["train"], taught)])
+        self.targets = np.array([self.target(window, train[window.question]) for window in self.windows["train"]])
 
-    def target(self, window: spans.Window, answer: spans.Answer) -> tuple[int, int]:
-        """Start and end: positions of the window, or -1 - the number of a choice for both."""
+    def target(self, window: spans.Window, question: spans.Question) -> tuple[int, int]:
+        """Where the answer begins and ends: a position, or -1 - the number of a choice."""
+        answer = spans.taught(question, self.choices)
+        assert answer is not None  # `train` has no other questions
         if answer.start >= 0:
             return spans.target(window, answer)
-        if answer.text:
-            choice = -1 - self.spoken.index(answer.text)
-            return choice, choice
-        return 0, 0
+        choice = -1 - self.spoken.index(answer.text) if answer.text else 0
+        return choice, choice
 
     def model(self) -> Reader:
         encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)
         check_loaded(self.folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
         return Reader(encoder, len(self.spoken))
 
-    def loss(self, model: Reader, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+    def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         said = model(self.inputs("train", rows, place))
         targets, length = self.targets[rows], max(self.lengths["train"][rows])
         wanted = torch.from_numpy(np.where(targets < 0, length - 1 - targets, targets)).to(place)
@@ -89,13 +94,13 @@ class Answering:
         return padded([window.ids for window in windows], [window.types for window in windows], place)
 
     def score(
-        self, model: Reader, split: str, place: torch.device, positions: int
+        self, model: torch.nn.Module, split: str, place: torch.device, positions: int
     ) -> tuple[dict[str, float], dict[str, object]]:
         """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with
         their scores.
         """
         windows, questions = self.windows[split], self.questions[split]
-        starts, ends, said_at_cls = ([None] * len(windows) for _ in range(3))
+        starts, ends, said_at_cls = ([np.empty(0, np.float32)] * len(windows) for _ in range(3))
         for rows in passes(self.lengths[split], positions):
             said = model(self.inputs(split, rows, place)).cpu().numpy()
             length = max(self.lengths[split][rows])

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -54,7 +54,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
         | {name: name for name in names}
         | {other: name for other, name in task.label_names.items() if name in names}
     )
-    examples = []
+    examples: list[Example] = []
     for path in paths:
         for where, values in rows(path, task, spelling, counts):
             if task.language and values.get("language", task.language) != task.language:
@@ -142,6 +142,7 @@ def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> I
     }
     known |= {"language": ("language",)} if task.language else {}
     ending = path.suffix.lower()
+    objects: Iterator[tuple[str, object]]
     if ending == ".parquet":
         objects = ((f"{path}, row {number}", row) for number, row in enumerate(parquet(path)))
     elif ending in (".json", ".jsonl"):
@@ -190,7 +191,7 @@ def json_objects(path: Path, counts: Counter) -> Iterator[tuple[str, object]]:
         yield f"{path}:{number}", parsed(line, path, number)
 
 
-def parsed(text: str, path: Path, line: int):
+def parsed(text: str, path: Path, line: int) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

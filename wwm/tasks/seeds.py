@@ -3,11 +3,14 @@
 import multiprocessing
 import pickle
 import queue
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
+from multiprocessing.queues import Queue
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 from transformers.utils import logging
 
@@ -37,13 +40,27 @@ def run(job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads
     return [files.read_json(path) for path in kept]
 
 
-def one(job: tuning.Job, how: tuning.How, seed: int, path: Path, place, threads: int, done) -> None:
+def one(
+    job: tuning.Job,
+    how: tuning.How,
+    seed: int,
+    path: Path,
+    place: torch.device,
+    threads: int,
+    done: Callable[[], object],
+) -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else each seed prints a table of the heads that are left out
     files.write_json(path, tuning.train(job, how, seed, place, threads, done))
 
 
-def side_by_side(job: tuning.Job, left: list, places: list, threads: int, bar: tqdm) -> None:
+def side_by_side(
+    job: tuning.Job,
+    left: list[tuple[tuning.How, int, Path]],
+    places: list[torch.device],
+    threads: int,
+    bar: tqdm,
+) -> None:
     """One process for each place, which takes one seed after the other. Raises what a seed raised, once the others are
     through.
     """
@@ -70,7 +87,7 @@ def side_by_side(job: tuning.Job, left: list, places: list, threads: int, bar: t
             raise
 
 
-def begin(packed: Path, threads: int, steps, free) -> None:
+def begin(packed: Path, threads: int, steps: Queue, free: Queue) -> None:
     device.end_with_parent()
     # Nobody may be left to read when a stage is told to stop.
     steps.cancel_join_thread()

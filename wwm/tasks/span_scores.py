@@ -77,7 +77,7 @@ def segments(text: str) -> list[str]:
 
 
 @cache
-def words():
+def words() -> Callable[[str], list[str]]:
     from nltk.tokenize import NLTKWordTokenizer  # slow to import
 
     return NLTKWordTokenizer().tokenize

@@ -6,7 +6,7 @@ Windows and answers are those of google-research/bert's run_squad.py. Plain valu
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -17,6 +17,7 @@ COUNTED = ("moved", "misaligned", "lost", "dropped")
 # Where params.yaml does not say. run_squad.py's longest answer, 30, is too short for 19 % of CMRC 2018's training set.
 MAX_QUERY_LENGTH = 64
 MAX_ANSWER_LENGTH = 128
+T = TypeVar("T")
 BEST_LOGITS = 20  # of a window's starts, and of its ends, as run_squad.py's n_best_size
 
 
@@ -55,7 +56,7 @@ class Window(NamedTuple):
     held: tuple[int, int]  # begin and end of the characters that have no piece outside this window
 
 
-def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question], dict[str, int]]:
+def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[Question], dict[str, int]]:
     """The questions of a SQuAD-style JSON file, and how often each of its quirks was met; `path` is for messages.
 
     choices: answers that are no span whatever their start; where "" is one, an empty list of answers means it (CJRC's
@@ -122,7 +123,7 @@ def parse(text: str, path, choices: tuple[str, ...] = ()) -> tuple[list[Question
     return [question for question in questions.values() if question.answers], counts
 
 
-def field(values, key: str, kind: type, where: str):
+def field(values: object, key: str, kind: type[T], where: str) -> T:
     if not isinstance(values, dict) or not isinstance(values.get(key), kind):
         raise UserError(f"{where}: {key} is missing or no {kind.__name__}")
     return values[key]
@@ -155,6 +156,7 @@ def windows(
     A context without pieces has one window. Raises UserError if a question leaves no room for its context.
     """
     cls_id, sep_id = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    assert cls_id is not None and sep_id is not None
     queries = encoded(tokenizer, [question.question for question in questions])
     contexts = encoded(tokenizer, [question.context for question in questions])
     made = []
@@ -175,7 +177,7 @@ def windows(
                 int(offsets[begin - 1, 1]) if begin else 0,
                 int(offsets[end, 0]) if end < len(ids) else len(question.context),
             )
-            row = np.concatenate(([cls_id], query, [sep_id], ids[begin:end], [sep_id]))
+            row: np.ndarray = np.concatenate(([cls_id], query, [sep_id], ids[begin:end], [sep_id]))
             types = np.zeros(len(row), np.int64)
             types[len(query) + 2 :] = 1
             made.append(Window(number, row, types, len(query) + 2, offsets[begin:end], best[i, begin:end], held))

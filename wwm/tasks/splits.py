@@ -13,6 +13,7 @@ from typing import NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions
+from wwm.tasks.spans import Question
 from wwm.tasks.task import Task
 
 WORDS = {
@@ -126,7 +127,7 @@ def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[
     return found
 
 
-def texts(example) -> tuple[str, ...]:
+def texts(example: Example | Question) -> tuple[str, ...]:
     """What makes two examples the same, whatever their labels: a question has its context first."""
     return example.texts if isinstance(example, Example) else (example.context, example.question)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from wwm.training import device, dropout, optim
 WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0
 # BERT's AdamWeightDecayOptimizer.
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01, "correct_bias": False}
+BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.999), 1e-6, 0.01
 # Of one forward pass: a step's rows go through in passes of like lengths, each padded to its own longest.
 POSITIONS = {"cpu": 2_048, "cuda": 65_536}
 
@@ -60,6 +60,15 @@ class How(NamedTuple):
     splits: tuple[str, ...]  # that are scored
 
 
+class Trained(TypedDict):
+    """What came of one seed."""
+
+    scores: dict[str, dict[str, float]]  # by split, then by measure
+    predictions: dict[str, object]  # content by file name
+    loss: float  # mean over the rows of the epoch that is scored
+    epoch: int  # its number, from 1
+
+
 def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
     """Places in `lengths` (n,), sorted by length and cut into as few parts as keep rows x longest at `positions`, one
     row at least.
@@ -73,12 +82,10 @@ def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
     return parts
 
 
-def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], None]) -> dict:
-    """{"scores": {split: measures}, "predictions": {file: content}, "loss": mean over the rows of the epoch that is
-    scored, "epoch": its number, from 1}.
+def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], object]) -> Trained:
+    """`done` is called after each step.
 
-    `done` is called after each step. A batch is the same whatever passes it is cut into: gradients are summed over its
-    rows.
+    A batch is the same whatever passes it is cut into: gradients are summed over its rows.
     """
     device.set_up_cpu(threads)
     device.make_deterministic(place)
@@ -86,8 +93,10 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
     rng = np.random.default_rng(seed)
     model = job.model().to(place)
     dropout.use_in(model)
-    optimizer = optim.AdamW(optim.parameter_groups(model, ADAM["weight_decay"]), lr=how.learning_rate, **ADAM)
-    lengths, best, positions = job.lengths["train"], None, POSITIONS[place.type]
+    groups = optim.parameter_groups(model, WEIGHT_DECAY)
+    optimizer = optim.AdamW(groups, how.learning_rate, BETAS, EPSILON, WEIGHT_DECAY, correct_bias=False)
+    lengths, positions = job.lengths["train"], POSITIONS[place.type]
+    best: Trained | None = None
     firsts = range(0, len(lengths), how.batch_size)
     steps = how.epochs * len(firsts)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -95,7 +104,8 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
     )
     for epoch in range(1, how.epochs + 1):
         model.train()
-        total, order = 0.0, rng.permutation(len(lengths))
+        total: torch.Tensor | float = 0.0
+        order = rng.permutation(len(lengths))
         for first in firsts:
             rows = order[first : first + how.batch_size]
             loss, positions = gradients(job, model, rows, place, how.precision, positions)
@@ -128,6 +138,7 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
                     if split != "dev":
                         best["scores"][split], predictions = scored(job, model, split, place, 2 * positions)
                         best["predictions"] |= predictions
+    assert best is not None  # the last epoch is always scored
     return best
 
 
@@ -138,6 +149,8 @@ def gradients(
     pass had: half as many where memory runs out.
     """
     lengths = job.lengths["train"][rows]
+    loss: torch.Tensor | None
+    total: torch.Tensor | None
     while True:
         try:
             total = torch.zeros((), device=place)

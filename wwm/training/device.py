@@ -14,15 +14,16 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar
 
 import torch
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 PATIENCE = timedelta(hours=1)  # while one process hashes what a training reads
+T = TypeVar("T")
 
 
 def pick() -> torch.device:
@@ -46,7 +47,7 @@ def set_up_cpu(threads: int) -> None:
         ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, -1)
 
 
-def autocast(place: torch.device, precision: str):
+def autocast(place: torch.device, precision: str) -> AbstractContextManager:
     """Where matrix products are in bfloat16 for "bf16"; nothing changes for "fp32"."""
     match precision:
         case "bf16":
@@ -121,7 +122,7 @@ def make_deterministic(place: torch.device) -> None:
     if place.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property
         # The backward passes of the other kernels of attention add in any order, unless what has no fixed order is an
         # error.
         torch.backends.cuda.enable_flash_sdp(False)
@@ -129,9 +130,15 @@ def make_deterministic(place: torch.device) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 
-def random_state() -> dict[str, torch.Tensor | int]:
+class RandomState(TypedDict):
+    cpu: torch.Tensor
+    cuda: NotRequired[torch.Tensor]
+    xla: NotRequired[int]
+
+
+def random_state() -> RandomState:
     """What `set_random_state` needs to go on with the same draws (dropout) on the CPU and this GPU or TPU."""
-    state = {"cpu": torch.get_rng_state()}
+    state: RandomState = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     if xla():
@@ -141,7 +148,7 @@ def random_state() -> dict[str, torch.Tensor | int]:
     return state
 
 
-def set_random_state(state: dict[str, torch.Tensor | int]) -> None:
+def set_random_state(state: RandomState) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
@@ -197,7 +204,7 @@ class Processes(NamedTuple):
     """Those that train one model together, as `accelerate launch` or torchrun start them; one where nobody did."""
 
     rank: int
-    count: int
+    count: int  # type: ignore[assignment]  # not tuple's method
     device: torch.device
 
     def total(self, values: list[float]) -> list[float]:
@@ -208,14 +215,14 @@ class Processes(NamedTuple):
         torch.distributed.all_reduce(tensor)
         return tensor.tolist()
 
-    def gathered(self, value) -> list:
+    def gathered(self, value: T) -> list[T]:
         """`value` of each process, by rank."""
         values = [value] * self.count
         if self.count > 1:
             torch.distributed.all_gather_object(values, value)
         return values
 
-    def from_first(self, value):
+    def from_first(self, value: T) -> T:
         """The first process's `value`."""
         return self.gathered(value)[0]
 

@@ -5,6 +5,8 @@ A value is dropped by 16 random bits of torch's own generator, so with a probabi
 for 0.1). On other devices, and where torch.compile makes kernels of its own, torch's dropout is used.
 """
 
+from typing import Any
+
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -23,7 +25,14 @@ class Dropout(torch.nn.Dropout):
 
 
 def attention(
-    module, query, key, value, attention_mask, dropout: float = 0.0, scaling: float | None = None, **kwargs
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of a BERT layer, as transformers calls it. query, key, value: (B, heads, L, size); attention_mask: bool
     (B, 1, L, L) or None -> (B, L, heads, size).

@@ -186,7 +186,7 @@ def shares(row_of: np.ndarray, most: int) -> list[tuple[int, int]]:
 
 
 @njit(cache=True)
-def first_fit(lengths, capacity):
+def first_fit(lengths: np.ndarray, capacity: int) -> np.ndarray:
     """(n,) int64: the row of each example, the first that has room for it in the order given."""
     row_of, room, used = np.empty(len(lengths), np.int64), np.full(len(lengths), capacity), 0
     for i in range(len(lengths)):
@@ -221,7 +221,8 @@ def pack(examples: list[dict[str, np.ndarray]], rows: np.ndarray, width: int) ->
     )
     labels = np.concatenate([example["masked_lm_ids"] for example in examples]).astype(np.int64)
     next_labels = [int(label) for example in examples if (label := example["next_sentence_label"]) is not None]
-    return Batch(*packed.reshape(4, *shape), cls, lengths, masked, labels, np.array(next_labels, np.int64))
+    ids, types, positions, example = packed.reshape(4, *shape)
+    return Batch(ids, types, positions, example, cls, lengths, masked, labels, np.array(next_labels, np.int64))
 
 
 def empty() -> Batch:
@@ -238,8 +239,12 @@ def padded(batch: Batch, rows: int) -> Batch:
     def extended(array: np.ndarray, unit: int, value: int) -> np.ndarray:
         return np.pad(array, (0, -len(array) % unit), constant_values=value)
 
+    ids, types, places, example = (np.pad(array, ((0, rows - len(array)), (0, 0))) for array in batch[:4])
     return Batch(
-        *(np.pad(array, ((0, rows - len(array)), (0, 0))) for array in batch[:4]),
+        ids,
+        types,
+        places,
+        example,
         extended(batch.cls_positions, rows, 0),
         extended(batch.lengths, rows, 0),
         extended(batch.masked_positions, max(1, positions // 32), 0),

@@ -31,7 +31,7 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
             f"pretrain.models.{name}: batch_size {phase.batch_size} is not divisible by {processes.count} processes;"
             f" nearest is {nearest}"
         )
-    if (phase.micro_batch or 0) % cores:
+    if phase.micro_batch and phase.micro_batch % cores:
         nearest = max(1, round(phase.micro_batch / cores)) * cores
         raise UserError(
             f"pretrain.models.{name}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is"

@@ -37,6 +37,7 @@ class Pretraining(torch.nn.Module):
         if not len(batch["next_sentence_labels"]):
             return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
         # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
+        assert self.bert.bert.pooler is not None  # as BertForPreTraining has it
         pooled = self.bert.bert.pooler(hidden.index_select(0, batch["cls_positions"])[:, None])
         return Losses(
             mlm, mlm_correct, *summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
@@ -44,7 +45,9 @@ class Pretraining(torch.nn.Module):
 
     def hidden_states(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
-        inputs = {name: batch[name] for name in ("input_ids", "token_type_ids", "position_ids")}
+        inputs: dict[str, torch.Tensor | int] = {
+            name: batch[name] for name in ("input_ids", "token_type_ids", "position_ids")
+        }
         if "boundaries" in batch:
             longest = batch["input_ids"].shape[1]
             inputs |= {
@@ -80,7 +83,7 @@ def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
     """The model on a device. To and from XLA torch makes new parameters, so that the MLM head would lose the embeddings
     it shares.
     """
-    bert.to(place)
+    bert.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
     bert.tie_weights()
     return bert
 

@@ -54,7 +54,7 @@ class AdamW(torch.optim.AdamW):
         super().__init__(
             groups,
             lr=lr,
-            betas=tuple(betas),
+            betas=betas,
             eps=eps,
             weight_decay=weight_decay,
             fused=groups[0]["params"][0].device.type != "xla",
@@ -80,7 +80,7 @@ class Lamb(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # nobody gives a closure
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if not params:

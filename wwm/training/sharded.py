@@ -3,6 +3,7 @@ layer.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch.distributed.device_mesh import init_device_mesh
@@ -20,10 +21,11 @@ def shard(bert: BertForPreTraining, processes: Processes) -> Pretraining:
     mesh = init_device_mesh(processes.device.type, (processes.count,))
     for layer in losses.bert.bert.encoder.layer:
         fully_shard(layer, mesh=mesh)
-    return fully_shard(losses, mesh=mesh)
+    fully_shard(losses, mesh=mesh)
+    return losses
 
 
-def gather(state):
+def gather(state: Any) -> Any:
     """`state` (tensors in dicts and lists) with whole tensors on the CPU, in place of parts or of those elsewhere;
     every process takes part.
     """
@@ -40,7 +42,7 @@ def scatter(state: dict, optimizer: torch.optim.Optimizer) -> dict:
     """An optimizer's state with whole tensors, as that of `optimizer`, whose parameters are spread over processes."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def part(value, like: DTensor):
+    def part(value: Any, like: DTensor) -> Any:
         is_moment = isinstance(value, torch.Tensor) and value.shape == like.shape
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements) if is_moment else value
 

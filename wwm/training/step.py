@@ -1,7 +1,7 @@
 """One optimizer step over a global batch, shared by the processes that train together, and what it measured."""
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +44,16 @@ class Stepper:
         settings: Settings,
         processes: device.Processes,
         plain: Pretraining,
-        optimizer,
+        optimizer: torch.optim.Optimizer,
         recent: list[float],
     ):
         self.name, self.settings, self.processes = name, settings, processes
-        self.plain, self.losses, self.optimizer, self.recent = plain, plain, optimizer, recent
+        self.plain, self.optimizer, self.recent = plain, optimizer, recent
+        self.losses: torch.nn.Module = plain
         self.unread: list[Measured] = []
         self.norm = 0.0
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager:
         return device.autocast(self.processes.device, self.settings.precision)
 
     def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[int, bool]:
@@ -63,14 +64,14 @@ class Stepper:
         the weights change but on XLA, where reading is left to the caller.
         """
         lengths = np.concatenate([batch.lengths for batch in batches])
-        counts = {
+        counts: dict[str, float] = {
             "masked": sum(int((batch.masked_ids != IGNORED).sum()) for batch in batches),
             "pairs": sum(int((batch.next_sentence_labels != IGNORED).sum()) for batch in batches),
             "tokens": int(lengths.sum()),
             "positions": sum(batch.input_ids.size for batch in batches),
             "squares": int((lengths**2).sum()),
         }
-        *totals, stop = self.processes.total([*counts.values(), float(stop)])
+        *totals, stops = self.processes.total([*counts.values(), float(stop)])
         counts = dict(zip(counts, totals))
         batches = self.as_many_as_others(batches)
         place = self.processes.device
@@ -91,7 +92,7 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.max_grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self.unread.append(Measured(number, numbers, counts, torch.cat([sums, norm.to(sums.dtype)[None]])))
-        return int(counts["tokens"]), stop > 0
+        return int(counts["tokens"]), stops > 0
 
     def finish(self) -> None:
         """Changes the weights by the gradients of `step`."""
@@ -105,7 +106,7 @@ class Stepper:
             return batches
         return batches + [empty()] * (max(self.processes.gathered(len(batches))) - len(batches))
 
-    def sums_between_processes(self, last: bool):
+    def sums_between_processes(self, last: bool) -> AbstractContextManager:
         """Gradients are summed over the processes once a step, in its last pass."""
         if isinstance(self.losses, FSDPModule):
             self.losses.set_requires_gradient_sync(last)
@@ -151,7 +152,7 @@ class Stepper:
                 " GPU to have the worst example named"
             )
         self.plain.eval()
-        found = (-math.inf, None)
+        found = (-math.inf, -1)
         for number in numbers:
             (batch,) = examples.batches(np.array([number]), max_seq_length, 1)
             with self.autocast():

@@ -45,7 +45,7 @@ class Trainer:
             if processes.device.type == "xla":
                 # torch's own does not know XLA's devices.
                 for layer in self.model.bert.encoder.layer:
-                    layer._gradient_checkpointing_func = device.xla_checkpoint()
+                    layer._gradient_checkpointing_func = device.xla_checkpoint()  # type: ignore[assignment]  # no tensor
         longest = max(phase.max_seq_length for phase in job.phases)
         limit = self.model.config.max_position_embeddings
         if longest > limit:
@@ -179,5 +179,5 @@ class Trainer:
         }
         bar.set_postfix(shown, refresh=False)
 
-    def ask_to_stop(self, *_) -> None:
+    def ask_to_stop(self, *_: object) -> None:
         self.stop = True
