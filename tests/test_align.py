@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wwm.masks import align
-from wwm.vocab import SPECIAL, build
+from wwm.text.vocabulary import SPECIAL, build
 
 VOCAB = [
     *SPECIAL,
