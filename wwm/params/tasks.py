@@ -45,10 +45,9 @@ class OwnTask(Section):
     ignored_labels: list[str] = Field(default=[], description="Rows with these labels are left out. Default none.")
     metric: str | None = Field(
         default=None,
-        description=(
-            "`accuracy`, or `macro_f1`, in which rare labels weigh as much as frequent ones; of a reading task `cmrc`"
-            " or `cjrc`. null for accuracy, and in reading for what `labels` says."
-        ),
+        description="How it is scored: "
+        + ", ".join(f"`{name}` ({metric.title}; {', '.join(metric.kinds)})" for name, metric in METRICS.items())
+        + ". null for accuracy, and in reading for what `labels` says.",
     )
 
     @model_validator(mode="after")

@@ -6,8 +6,13 @@ import logging
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 
 def git_commit() -> str | None:
@@ -58,7 +63,7 @@ def of_deps(address: str) -> dict[str, str]:
 
 
 @contextmanager
-def repository():
+def repository() -> Iterator["Repo"]:
     """Yields DVC's Repo of the working folder, silent meanwhile. Raises ImportError, DvcException."""
     from dvc.logger import set_loggers_level
     from dvc.repo import Repo
@@ -67,7 +72,7 @@ def repository():
         yield repo
 
 
-def known(repo, path: str | Path) -> str:
+def known(repo: "Repo", path: str | Path) -> str:
     """The hash of a file or folder; files whose time and size are as DVC last saw them are not read.
 
     DVC's locks are not asked for, so it works while `dvc repro` runs the very stage that calls it.

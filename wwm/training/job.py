@@ -6,7 +6,7 @@ The keys that training reads of params.yaml, as it needs them; wwm/params/traini
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from wwm.training.device import Processes
 
@@ -16,10 +16,10 @@ class Phase(Protocol):
     steps: int
     batch_size: int
     micro_batch: int | None
-    optimizer: Literal["adamw", "lamb"]
+    optimizer: str
     learning_rate: float
     warmup_steps: int
-    train: Literal["all", "mlm_head"] | None
+    train: str | None
 
 
 class Settings(Protocol):
@@ -30,7 +30,7 @@ class Settings(Protocol):
     adam_epsilon: float
     correct_bias: bool
     max_grad_norm: float
-    precision: Literal["fp32", "bf16"]
+    precision: str
     gradient_checkpointing: bool
     compile: bool
     loss_spike: float | None
