@@ -3,8 +3,8 @@
 import pytest
 
 from wwm.tasks.metrics import METRICS
+from wwm.tasks.questions import Answer, Question
 from wwm.tasks.span_scores import cjrc, cmrc, segments
-from wwm.tasks.spans import Answer, Question
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wwm.tasks import spans
+from wwm.tasks import questions, spans
 from wwm.tasks.metrics import METRICS
-from wwm.tasks.spans import Answer, Question, Window
+from wwm.tasks.questions import COUNTED, Answer, Question
+from wwm.tasks.spans import Window
 from wwm.text import vocabulary
 
 DATA = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
@@ -66,7 +67,7 @@ def pieces(window: Window) -> list[str]:
 
 
 def test_questions_are_read_with_all_their_answers_and_their_domain():
-    found, counts = spans.parse(
+    found, counts = questions.parse(
         "\ufeff" + squad(ask("a", ("三四", 2), ("三", 2)), ask("b", ("十", 9)), domain="civil"), "dev.json"
     )
     assert found == [
@@ -77,39 +78,39 @@ def test_questions_are_read_with_all_their_answers_and_their_domain():
 
 
 def test_evidences_are_ignored():
-    [found], _ = spans.parse(squad(ask("a", ("三", 2), evidences=["三四"])), "train.json")
+    [found], _ = questions.parse(squad(ask("a", ("三", 2), evidences=["三四"])), "train.json")
     assert found == Question("a", "问甲", TEN, (Answer("三", 2),), None)
 
 
 @pytest.mark.parametrize("start", [3, -1, 99])
 def test_answer_that_stands_elsewhere_and_only_there_is_moved(start):
-    [found], counts = spans.parse(squad(ask("a", ("三四", start))), "train.json")
+    [found], counts = questions.parse(squad(ask("a", ("三四", start))), "train.json")
     assert found.answers == (Answer("三四", 2),)
     assert (counts["moved"], counts["misaligned"]) == (1, 0)
 
 
 @pytest.mark.parametrize("text", ["一一", "百", ""], ids=["several places, overlapping", "nowhere", "empty"])
 def test_answer_without_one_place_only_scores(text):
-    [kept, lost], counts = spans.parse(
+    [kept, lost], counts = questions.parse(
         squad(ask("a", (text, 0), ("三", 4)), ask("b", (text, 0)), context="的一一一三"), "dev.json"
     )
     assert kept.answers == (Answer(text, -1), Answer("三", 4))
-    assert spans.taught(kept) == Answer("三", 4)
+    assert questions.taught(kept) == Answer("三", 4)
     assert lost.answers == (Answer(text, -1),)
-    assert spans.taught(lost) is None
+    assert questions.taught(lost) is None
     assert (counts["misaligned"], counts["lost"]) == (2, 1)
     assert spans.unreachable(cut(lost, 64), [lost], 128) == 1
 
 
 def test_question_without_answers_is_dropped_where_empty_is_no_choice():
-    found, counts = spans.parse(squad(ask("a", is_impossible=True), ask("b", ("三", 2))), "dev.json")
+    found, counts = questions.parse(squad(ask("a", is_impossible=True), ask("b", ("三", 2))), "dev.json")
     assert [one.id for one in found] == ["b"]
     assert counts["dropped"] == 1
 
 
 @pytest.mark.parametrize("is_impossible", ["true", "false", True, False])
 def test_question_without_answers_is_unanswerable_whatever_is_impossible_says(is_impossible):
-    [found, _], counts = spans.parse(
+    [found, _], counts = questions.parse(
         squad(ask("a", is_impossible=is_impossible), ask("b", ("三", 2))), "dev.json", CHOICES
     )
     assert found.answers == (Answer("", -1),)
@@ -117,12 +118,12 @@ def test_question_without_answers_is_unanswerable_whatever_is_impossible_says(is
 
 
 def test_choices_are_no_spans_even_where_the_context_holds_them():
-    [found], _ = spans.parse(
+    [found], _ = questions.parse(
         squad(ask("a", ("YES", -1), ("NO", 1), ("", 5), ("的", 0)), context="的NO的"), "dev.json", CHOICES
     )
     assert found.answers == (Answer("YES", -1), Answer("NO", -1), Answer("", -1), Answer("的", 0))
-    assert spans.taught(found, CHOICES) == Answer("YES", -1)
-    assert spans.taught(found) == Answer("的", 0)
+    assert questions.taught(found, CHOICES) == Answer("YES", -1)
+    assert questions.taught(found) == Answer("的", 0)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
 )
 def test_bad_file_is_named_with_the_place_in_it(text, message):
     with pytest.raises(ValueError, match=message):
-        spans.parse(text, "dev.json")
+        questions.parse(text, "dev.json")
 
 
 # Windows
@@ -446,7 +447,7 @@ def real() -> dict:
             if member.name in wanted:
                 found[wanted[member.name]] = archive.extractfile(member).read().decode("utf-8")
     for name, (path, _, choices) in FILES.items():
-        found[name] = spans.parse(found[name], path, choices)
+        found[name] = questions.parse(found[name], path, choices)
     found["vocab"] = vocabulary.build(found["vocab"].rstrip("\n").split("\n"), lower_case=True)
     return found
 
@@ -464,7 +465,7 @@ def real() -> dict:
 def test_quirks_of_the_real_files_are_counted(real, name, n, expected):
     questions, counts = real[name]
     assert len(questions) == n
-    assert counts == dict.fromkeys(spans.COUNTED, 0) | expected
+    assert counts == dict.fromkeys(COUNTED, 0) | expected
 
 
 @at_hand

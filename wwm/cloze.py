@@ -56,7 +56,8 @@ class Answer(NamedTuple):
 def main(model: str) -> None:
     from wwm import params, track
 
-    base, cloze = params.load("cloze")
+    values = params.read()
+    base, cloze = values.base, values.cloze
     torch.set_num_threads(base.threads)
     logging.disable_progress_bar()
     begin = time.perf_counter()

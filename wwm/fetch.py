@@ -18,7 +18,7 @@ from wwm.tasks.table import named_task
 def main(task: str) -> None:
     from wwm import params, track
 
-    _, fetch = params.load("fetch")
+    fetch = params.read().fetch
     source, table = fetch.tasks[params.one_of("fetch TASK", task, fetch.tasks)], named_task(task)
     if table.hub is None:
         raise UserError(

@@ -43,7 +43,8 @@ class Cell(NamedTuple):
 def main(model: str, task: str) -> None:
     from wwm import params, track
 
-    base, finetune = params.load("finetune")
+    values = params.read()
+    base, finetune = values.base, values.finetune
     given = finetune.tasks[params.one_of("finetune TASK", task, finetune.tasks)]
     options = finetune.models[params.one_of("finetune MODEL", model, finetune.models)]
     begin = time.perf_counter()
@@ -75,11 +76,11 @@ def main(model: str, task: str) -> None:
                     files.write_json(written / name, content)
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
-                values = {"loss": row["loss"]} | by_split(row["scores"])
-                run.log(values, step=step)
+                measured = {"loss": row["loss"]} | by_split(row["scores"])
+                run.log(measured, step=step)
                 told = {"model": model, "task": task, "seed": number}
                 told |= {"learning_rate": how.learning_rate, "epoch": row["epoch"]}
-                run.child(f"{model}-{task} seed {number}", told, values)
+                run.child(f"{model}-{task} seed {number}", told, measured)
             result: Finetuned = {
                 "model": model,
                 "task": task,

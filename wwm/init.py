@@ -31,7 +31,8 @@ def main(name: str) -> None:
     from wwm import params, track
 
     logging.disable_progress_bar()
-    base, init = params.load("init")
+    values = params.read()
+    base, init = values.base, values.init
     model = init.models[params.one_of("init NAME", name, init.models)]
     out, key, choices = Path("models", name), f"init.models.{name}.source", "`random`, a model folder or a hub name"
     source = None if model.source == "random" else hub.folder(model.source, key, [*PATTERNS, *TOKENIZER], choices)

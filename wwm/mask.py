@@ -47,7 +47,8 @@ def main(name: str) -> None:
     from wwm import params, track
     from wwm.params.fields import Changes
 
-    base, mask = params.load("mask")
+    values = params.read()
+    base, mask = values.base, values.mask
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
     settings = (

@@ -34,7 +34,8 @@ def main(name: str) -> None:
     from wwm import params, track
     from wwm.params.fields import Changes
 
-    base, pretrain = params.load("pretrain")
+    values = params.read()
+    base, pretrain = values.base, values.pretrain
     model = pretrain.models[params.one_of("pretrain NAME", name, pretrain.models)]
     if pretrain.accelerate and not {LAUNCHED, "WORLD_SIZE"} & set(os.environ):
         launch(name, pretrain.accelerate)

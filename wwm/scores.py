@@ -23,7 +23,7 @@ AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
 def main() -> None:
     from wwm import params, track
 
-    _, scores = params.load("scores")
+    scores = params.read().scores
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
         results = read(Path("results"), scores.models, scores.tasks)

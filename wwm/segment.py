@@ -33,7 +33,8 @@ LONGEST = 500  # characters that a neural model takes at once
 def main() -> None:
     from wwm import params, track
 
-    base, segment = params.load("segment")
+    values = params.read()
+    base, segment = values.base, values.segment
     outs = [Path("data/segment"), Path("results/segment.json")]
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend

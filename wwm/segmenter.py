@@ -25,7 +25,8 @@ LTP_FILES = ["*.json", "*.bin", "*.txt", "*.safetensors"]
 def main() -> None:
     from wwm import params, track
 
-    base, segmenter = params.load("segmenter")
+    values = params.read()
+    base, segmenter = values.base, values.segmenter
     outs = [Path("data/segmenter"), Path("results/segmenter.json")]
     with track.run("segmenter", params=segmenter.model_dump(), outs=outs) as run:
         train, heldout = split(read_gold(Path(segmenter.gold)), segmenter.heldout_share)

@@ -21,7 +21,7 @@ LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
 def main(name: str) -> None:
     from wwm import params, track
 
-    _, truncate = params.load("truncate")
+    truncate = params.read().truncate
     model = truncate.models[params.one_of("truncate NAME", name, truncate.models)]
     source, out = Path("models", model.source), Path("models", name)
     with track.run("truncate", name=name, params=model.model_dump(), outs=[out]):

@@ -27,7 +27,8 @@ from wwm.text import vocabulary
 def main() -> None:
     from wwm import params, track
 
-    base, vocab = params.load("vocab")
+    values = params.read()
+    base, vocab = values.base, values.vocab
     outs = [Path("data/vocab"), Path("results/vocab.json")]
     with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
         lower_case = True

@@ -4,7 +4,6 @@ An unknown, missing or impossible key is an error that names the key, the value 
 """
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -14,15 +13,9 @@ from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params.explain import explain
 from wwm.params.fields import one_of
-from wwm.params.whole import Base, Params, check_names, check_sizes
+from wwm.params.whole import Params, check_names, check_sizes
 
-__all__ = ["Params", "load", "one_of", "read"]
-
-
-def load(section: str, path: str | Path = "params.yaml") -> tuple[Base, Any]:
-    """(base, the section of one stage) of `path`; the whole file is checked. Raises UserError."""
-    params = read(path)
-    return params.base, getattr(params, section)
+__all__ = ["Params", "one_of", "read"]
 
 
 def read(path: str | Path = "params.yaml") -> Params:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks.spans import Unlabelled
+from wwm.tasks.questions import Unlabelled
 
 # Where a row has another number of columns.
 REMEDY = {

@@ -12,6 +12,7 @@ from wwm.common.errors import UserError
 from wwm.tasks import spans
 from wwm.tasks.classifier import check_loaded, count_parameters, padded, rounded, taken
 from wwm.tasks.metrics import METRICS
+from wwm.tasks.questions import Question, taught
 from wwm.tasks.tuning import How, passes
 
 N_BEST = 20
@@ -55,7 +56,7 @@ class Answering:
         self.folder, self.choices, self.metric, self.how = folder, choices, metric, how
         self.spoken = [choice for choice in choices if choice]  # those with logits of their own
         # A question whose answers stand nowhere is scored and teaches nothing.
-        train = [question for question in splits.get("train", []) if spans.taught(question, choices)]
+        train = [question for question in splits.get("train", []) if taught(question, choices)]
         if not train:
             raise UserError(
                 "none of the questions to train on has an answer that stands in its context; take more of them, or look"
@@ -69,9 +70,9 @@ class Answering:
         self.lengths = {split: np.array([len(window.ids) for window in found]) for split, found in self.windows.items()}
         self.targets = np.array([self.target(window, train[window.question]) for window in self.windows["train"]])
 
-    def target(self, window: spans.Window, question: spans.Question) -> tuple[int, int]:
+    def target(self, window: spans.Window, question: Question) -> tuple[int, int]:
         """Where the answer begins and ends: a position, or -1 - the number of a choice."""
-        answer = spans.taught(question, self.choices)
+        answer = taught(question, self.choices)
         assert answer is not None  # `train` has no other questions
         if answer.start >= 0:
             return spans.target(window, answer)

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks import columns, spans
-from wwm.tasks.spans import Unlabelled
+from wwm.tasks import columns
+from wwm.tasks.questions import Unlabelled, parse
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
@@ -33,7 +33,7 @@ class Example(NamedTuple):
 
 class Split(NamedTuple):
     """The examples or questions of one split, and what was counted in its file: `empty_lines`, `ignored_labels`, or
-    spans.parse's counts.
+    questions.parse's counts.
     """
 
     examples: list
@@ -95,7 +95,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
 
 def read_questions(paths: list[Path], task: Task) -> Split:
     """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError
-    as spans.parse does.
+    as questions.parse does.
     """
     if paths[0].suffix.lower() == ".parquet":
         text = json.dumps(squad(row for path in paths for row in parquet(path)), ensure_ascii=False)
@@ -103,7 +103,7 @@ def read_questions(paths: list[Path], task: Task) -> Split:
         raise UserError(f"{paths[0]}: a reading task has one SQuAD-style .json file for each split, or .parquet")
     else:
         text = "\n".join(files.lines(paths[0]))
-    questions, counts = spans.parse(text, paths[0], task.labels)
+    questions, counts = parse(text, paths[0], task.labels)
     if counts["misaligned"]:
         first = next(
             q.id for q in questions if any(answer.start < 0 and answer.text not in task.labels for answer in q.answers)

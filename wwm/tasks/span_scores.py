@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
 
-from wwm.tasks.spans import Question
+from wwm.tasks.questions import Question
 
 # cmrc2018_evaluate.py lists '……' as well, which is two characters and so never equals the one that it is compared with.
 PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")

@@ -1,47 +1,21 @@
-"""Span reading (CMRC 2018, DRCD, CJRC): questions out of SQuAD-style JSON, windows over their contexts, answers out of
-logits.
+"""Span reading (CMRC 2018, DRCD, CJRC): windows over the contexts of questions, answers out of logits.
 
 Windows and answers are those of google-research/bert's run_squad.py. Plain values in, plain values out.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from wwm.common.errors import UserError
+from wwm.tasks.questions import Answer, Question
 
-COUNTED = ("moved", "misaligned", "lost", "dropped")
 # Where params.yaml does not say. run_squad.py's longest answer, 30, is too short for 19 % of CMRC 2018's training set.
 MAX_QUERY_LENGTH = 64
 MAX_ANSWER_LENGTH = 128
-T = TypeVar("T")
 BEST_LOGITS = 20  # of a window's starts, and of its ends, as run_squad.py's n_best_size
-
-
-class Unlabelled(UserError):
-    """A file whose rows have no label, or questions no answer, as those of test sets whose answers are kept."""
-
-
-class Answer(NamedTuple):
-    """`start` counts characters of the context; -1: no span, a choice (YES, NO, "") or a text that stands nowhere,
-    which only scores.
-    """
-
-    text: str
-    start: int
-
-
-class Question(NamedTuple):
-    """`answers` are all that the official scripts compare with, in the file's order; `domain` is CJRC's."""
-
-    id: str
-    question: str
-    context: str
-    answers: tuple[Answer, ...]
-    domain: str | None
 
 
 class Window(NamedTuple):
@@ -54,98 +28,6 @@ class Window(NamedTuple):
     offsets: np.ndarray  # (m, 2) int64, characters of the unchanged context; they may repeat, overlap or leave gaps
     best: np.ndarray  # (m,) bool, no other window gives this piece more context on its poorer side
     held: tuple[int, int]  # begin and end of the characters that have no piece outside this window
-
-
-def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[Question], dict[str, int]]:
-    """The questions of a SQuAD-style JSON file, and how often each of its quirks was met; `path` is for messages.
-
-    choices: answers that are no span whatever their start; where "" is one, an empty list of answers means it (CJRC's
-    script reads it so, and never looks at `is_impossible`). Counts: answers that were `moved` to the only place where
-    they stand, that are `misaligned` (start -1: they stand nowhere, or at several other places); questions `lost` to
-    training, for all their answers are misaligned; questions `dropped` as they have no answer at all. What is
-    misaligned or lost is kept, as the official scores count it. Raises Unlabelled where no question at all has an
-    answer, and UserError that names the file, and line and column, entry or question, of broken JSON, a missing field,
-    an id that comes twice, no questions, or more than half of the questions lost or dropped.
-    """
-    if not text.strip("\ufeff \t\r\n"):
-        raise UserError(f"{path} is empty; expected one SQuAD-style object")
-    try:
-        file = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object"
-        ) from None
-    questions: dict[str, Question] = {}
-    counts, unusable, bare, answered = dict.fromkeys(COUNTED, 0), [], [], False
-    for i, entry in enumerate(field(file, "data", list, f"{path}")):
-        for j, paragraph in enumerate(field(entry, "paragraphs", list, f"{path}: data[{i}]")):
-            where = f"{path}: data[{i}].paragraphs[{j}]"
-            context = field(paragraph, "context", str, where)
-            for k, asked in enumerate(field(paragraph, "qas", list, where)):
-                name = field(asked, "id", str, f"{where}.qas[{k}]")
-                told = f"{path}: question {name}"
-                if name in questions:
-                    raise UserError(f"{told} comes twice; ids must differ, for predictions are kept by them")
-                answers = []
-                if asked.get("answers") is None:
-                    bare.append(name)
-                    asked = asked | {"answers": []}
-                for given in field(asked, "answers", list, told):
-                    answer, quirk = placed(
-                        field(given, "text", str, told), field(given, "answer_start", int, told), context, choices
-                    )
-                    answers.append(answer)
-                    if quirk:
-                        counts[quirk] += 1
-                answered = answered or bool(answers)
-                if not answers and "" in choices:
-                    answers.append(Answer("", -1))
-                question = Question(
-                    name, field(asked, "question", str, told), context, tuple(answers), entry.get("domain")
-                )
-                if taught(question, choices) is None:
-                    counts["lost" if answers else "dropped"] += 1
-                    unusable.append(name)
-                questions[name] = question
-    if not questions:
-        raise UserError(f"{path} has no questions")
-    if 0 < len(bare) < len(questions):
-        raise UserError(
-            f"{path}: question {bare[0]}: answers is missing, which other questions have; [] stands for none"
-        )
-    if not answered:
-        raise Unlabelled(f"{path}: none of its {len(questions):,} questions has an answer")
-    if len(unusable) > len(questions) / 2:
-        raise UserError(
-            f"{path}: {len(unusable)} of {len(questions)} questions have no answer that stands in their context, the"
-            f" first is {unusable[0]}; is it another file's?"
-        )
-    return [question for question in questions.values() if question.answers], counts
-
-
-def field(values: object, key: str, kind: type[T], where: str) -> T:
-    if not isinstance(values, dict) or not isinstance(values.get(key), kind):
-        raise UserError(f"{where}: {key} is missing or no {kind.__name__}")
-    return values[key]
-
-
-def placed(text: str, start: int, context: str, choices: tuple[str, ...]) -> tuple[Answer, str | None]:
-    """The answer where it stands, and the quirk that it shows, if any."""
-    if text in choices:
-        return Answer(text, -1), None
-    if text and start >= 0 and context.startswith(text, start):
-        return Answer(text, start), None
-    found = context.find(text) if text else -1
-    if found >= 0 and context.find(text, found + 1) < 0:
-        return Answer(text, found), "moved"
-    return Answer(text, -1), "misaligned"
-
-
-def taught(question: Question, choices: tuple[str, ...] = ()) -> Answer | None:
-    """The answer that training shows: the first that is a span or one of the choices; None: the question is no training
-    example.
-    """
-    return next((answer for answer in question.answers if answer.start >= 0 or answer.text in choices), None)
 
 
 def windows(

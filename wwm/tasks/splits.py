@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
+from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions
-from wwm.tasks.spans import Question
 from wwm.tasks.task import Task
 
 WORDS = {
