@@ -110,6 +110,10 @@ def params_of(name: str, stage: dict) -> list[str]:
     section = params.Params.model_fields[name].annotation
     if not items:
         return ["base", name]
+    maps = {key for key, field in section.model_fields.items() if is_map(field.annotation)}
+    assert maps <= items.keys(), (
+        f"{name}: DVC would not see {maps - items.keys()}, which the stage is not repeated over"
+    )
     # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change
     # nothing.
     shared = [f"{name}.{key}" for key in section.own_keys(Changes.NOTHING) if section.model_fields[key].is_required()]

@@ -5,6 +5,7 @@ bytes.
 import ast
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from dvc.repo import Repo
@@ -13,6 +14,10 @@ from ruamel.yaml import YAML
 from wwm.common import code
 from wwm.params import Params
 from wwm.params.fields import Changes
+from wwm.params.text import Source
+from wwm.params.training import Phase, Pretrain
+from wwm.text import sources
+from wwm.training import job
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Where each of these may be imported.
@@ -22,7 +27,6 @@ ONLY = {
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
     "dask": {"wwm.engine"},
-    "tensorflow": {"wwm.export"},
     "dvc": {"flows.stage", "flows.pipeline", "wwm.track.lineage"},  # the last asks it for hashes, where it is installed
 }
 # Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may
@@ -210,6 +214,29 @@ def test_key_that_dvc_cannot_name_since_it_may_be_absent_changes_nothing(stage):
 
 def test_params_have_a_section_for_every_stage_and_no_other():
     assert list(Params.model_fields) == ["base", "engine", *STAGES]
+
+
+def test_how_tasks_are_scored_fetches_no_data_anew():
+    assert "wwm.tasks.metrics" not in code.reached("wwm.fetch")
+
+
+def test_what_training_asks_of_settings_runs_no_fine_tuning_again():
+    assert "wwm.training.job" not in code.reached("wwm.finetune")
+
+
+@pytest.mark.parametrize(
+    ("asked", "section"),
+    [(job.Settings, Pretrain), (job.Phase, Phase), (sources.Source, Source)],
+    ids=["settings", "phase", "source"],
+)
+def test_what_a_room_asks_of_params_is_there(asked, section):
+    keys = {key for one in asked.__mro__ for key in getattr(one, "__annotations__", {}) if not key.startswith("_")}
+    assert keys and keys <= set(section.model_fields)
+
+
+def test_a_raw_format_has_one_list_of_names():
+    (given,) = [one for one in get_args(Source.model_fields["format"].annotation) if get_args(one)]
+    assert set(get_args(given)) == set(get_args(sources.Format))
 
 
 def test_dvc_reads_the_whole_graph():

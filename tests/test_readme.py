@@ -297,9 +297,8 @@ def test_the_example_of_a_task_reads_its_example_of_a_file(tmp_path):
     own = example["define"]
     for split in ("train", "dev"):
         (tmp_path / f"{split}.csv").write_text(rows, encoding="utf-8")
-    data = splits.load_task(
-        tmp_path, task.own_task("questions", own["kind"], tuple(own["labels"]), own["columns"], ()), False, None, None
-    )
+    described = task.own_task("questions", own["kind"], tuple(own["labels"]), own["columns"], (), "accuracy")
+    data = splits.load_task(tmp_path, described, False, None, None)
     assert [example.label for example in data.splits["train"].examples] == [1, 0]
 
 

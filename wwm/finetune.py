@@ -22,7 +22,7 @@ from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
 from wwm.tasks import classifier, reader, seeds, spans, tuning
-from wwm.tasks.metrics import METRICS
+from wwm.tasks.metrics import METRICS, usual
 from wwm.tasks.rows import Example
 from wwm.tasks.splits import Data, load_task, texts
 from wwm.tasks.table import named_task
@@ -191,7 +191,9 @@ def described(name: str, own) -> Task:
     """The task `name` of the table, or as `define` in params.yaml has it."""
     if own is None:
         return named_task(name)
-    return own_task(name, own.kind, tuple(own.labels), own.columns, tuple(own.ignored_labels), own.metric)
+    labels = tuple(own.labels)
+    metric = own.metric or usual(own.kind, labels)
+    return own_task(name, own.kind, labels, own.columns, tuple(own.ignored_labels), metric)
 
 
 def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -> tuning.How:

@@ -63,9 +63,8 @@ def main(name: str) -> None:
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
-        with track.run(
-            "pretrain", name=name, params=settings | recipe(init, examples), outs=[out, *results], scratch=scratch
-        ) as run:
+        told = settings | recipe(init, examples) | {"loss_spike": pretrain.loss_spike}
+        with track.run("pretrain", name=name, params=told, outs=[out, *results], scratch=scratch) as run:
             trained = trainer.Trainer(
                 Job(
                     name=name,

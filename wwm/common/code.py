@@ -67,7 +67,10 @@ def imported(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{module}: imports of wwm are absolute"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.split(".")[0] == "wwm" and path_of(name).is_file() and does_something(name)}
+    ours = [name.split(".") for name in names if name.split(".")[0] == "wwm"]
+    # Python runs a package before what lies in it.
+    within = {".".join(parts[:count]) for parts in ours for count in range(1, len(parts) + 1)}
+    return {name for name in within if path_of(name).is_file() and does_something(name)}
 
 
 def does_something(module: str) -> bool:

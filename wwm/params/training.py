@@ -226,7 +226,7 @@ class Pretrain(Section):
     evaluate_every: Annotated[Positive, Changes.MEASURES] = Field(
         description="Steps between two held-out measurements."
     )
-    heldout_examples: Positive = Field(description="Held-out examples to measure on.")
+    heldout_examples: Annotated[Positive, Changes.MEASURES] = Field(description="Held-out examples to measure on.")
     checkpoint_every: Annotated[Positive, Changes.NOTHING] = Field(
         description="Steps between two checkpoints: what a kill can cost at most."
     )

@@ -102,7 +102,9 @@ def reference(tasks: list[Task]) -> Figures:
 
 
 def head(task: Task) -> str:
-    return task.title if task.last == "test" else f"{task.title} {task.last}"
+    """Task, split where it is not test, and measure where it is the only one and not what one expects."""
+    split = "" if task.last == "test" else f" {task.last}"
+    return f"{task.title}{split}{task.suffix(task.main) if len(task.measures) == 1 else ''}"
 
 
 def keys(task: Task) -> list[str]:

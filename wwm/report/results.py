@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wwm.common import files
+from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
 from wwm.report import authors
 from wwm.report.tables import Note
@@ -102,6 +103,11 @@ def same(one: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
 
 def task(name: str, rows: dict[str, Finetuned]) -> Task:
     first = next(iter(rows.values()))
+    if other := next((row["model"] for row in rows.values() if row.get("measures") != first.get("measures")), None):
+        raise UserError(
+            f"results/finetune/{name}: {first['model']}.json and {other}.json were scored by different metrics; "
+            "run `dvc repro finetune` for both"
+        )
     return Task(
         name,
         first["title"],

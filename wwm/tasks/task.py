@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wwm.tasks.metrics import usual
-
 Kind = Literal["single", "pair", "reading"]
 TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
 USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
@@ -72,10 +70,9 @@ def own_task(
     labels: tuple[str, ...],
     columns: dict[str, str],
     ignored_labels: tuple[str, ...],
-    metric: str | None = None,
+    metric: str,
 ) -> Task:
-    """A task that is described in params.yaml; its metric is the usual one of its kind where none is given."""
-    metric = metric or usual(kind, labels)
+    """A task that is described in params.yaml."""
     return Task(
         name,
         name,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from wwm.training import optim
 from wwm.training.device import Processes
 
 
@@ -22,13 +23,9 @@ class Phase(Protocol):
     train: str | None
 
 
-class Settings(Protocol):
+class Settings(optim.Settings, Protocol):
     """Of all models: the section `pretrain`."""
 
-    weight_decay: float
-    adam_betas: list[float]
-    adam_epsilon: float
-    correct_bias: bool
     max_grad_norm: float
     precision: str
     gradient_checkpointing: bool

@@ -2,12 +2,20 @@
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
-from wwm.training.job import Settings
-
 NORM = re.compile("LayerNorm|layer_norm")
+
+
+class Settings(Protocol):
+    """What optimizers read of the section `pretrain`."""
+
+    weight_decay: float
+    adam_betas: list[float]
+    adam_epsilon: float
+    correct_bias: bool
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
