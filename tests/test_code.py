@@ -9,7 +9,8 @@ from wwm.common import code
 TOY = {
     "__init__.py": '"""A docstring changes nothing."""',
     "stage.py": (
-        "import numpy\n\nfrom wwm import one\n\n\ndef main():\n    from wwm.room.two import name\n    from wwm.track import"
+        "import numpy\n\nfrom wwm import one"
+        "\n\n\ndef main():\n    from wwm.room.two import name\n    from wwm.track import"
         " run\n"
     ),
     "one.py": "import wwm.room.three\n\nTABLE = 'table.csv'\n",
