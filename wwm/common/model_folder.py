@@ -5,11 +5,8 @@ from pathlib import Path
 
 from wwm.common.files import read_json
 
-OWN = (
-    "config.json",
-    "model.safetensors",
-    "training.json",
-)  # what each model has of its own; all else is its tokenizer's
+# What each model has of its own; all else is its tokenizer's.
+OWN = ("config.json", "model.safetensors", "training.json")
 
 
 def training_history(model: str | Path) -> dict:
