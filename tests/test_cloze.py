@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import cloze
+from wwm.common.errors import UserError
 from wwm.text import tokenization
 
 ROOT = Path(__file__).parent.parent
@@ -162,5 +163,5 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path
 
 
 def test_a_model_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="models/nobody is not there or is no model"):
+    with pytest.raises(UserError, match="models/nobody is not there or is no model"):
         cloze.load(Path("models/nobody"))

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wwm import corpus
+from wwm.common.errors import UserError
 from wwm.text import cleaning, sources
 
 ROOT = str(Path.cwd())
@@ -92,20 +93,20 @@ def test_comments_and_scripts_go_where_they_are_closed_and_time_is_linear_where_
 
 def test_line_that_is_not_utf8_is_named_and_nothing_half_written_is_left(project):
     Path("text/news.txt").write_bytes("第一行没有问题。\n".encode() + "第二行是国标码。".encode("gb18030") + b"\n")
-    with pytest.raises(ValueError, match=r"text/news.txt, line 2: not UTF-8.*iconv"):
+    with pytest.raises(UserError, match=r"text/news.txt, line 2: not UTF-8.*iconv"):
         corpus.main()
     assert not Path("data/corpus").exists() and not list(Path("data").glob(".*"))
 
 
 def test_missing_source_is_named_by_its_key(project):
     Path("text/reviews.txt").unlink()
-    with pytest.raises(ValueError, match=r"corpus.sources.reviews: no file matches text/reviews.txt"):
+    with pytest.raises(UserError, match=r"corpus.sources.reviews: no file matches text/reviews.txt"):
         corpus.main()
 
 
 def test_empty_source_is_named(project):
     Path("text/reviews.txt").write_text("\n \n")
-    with pytest.raises(ValueError, match=r"text/reviews.txt: no text in it"):
+    with pytest.raises(UserError, match=r"text/reviews.txt: no text in it"):
         corpus.main()
 
 
@@ -189,7 +190,7 @@ def test_cut_off_file_is_named(project, ending):
     whole = COMPRESS[ending](Path("text/news.txt").read_bytes())
     Path(f"text/news.txt.{ending}").write_bytes(whole + whole[:-20])
     set_sources(f"news: news.txt.{ending}")
-    with pytest.raises(ValueError, match=f"text/news.txt.{ending} cannot be read, .*cut off"):
+    with pytest.raises(UserError, match=f"text/news.txt.{ending} cannot be read, .*cut off"):
         corpus.main()
     assert not Path("data/corpus").exists()
 
@@ -199,7 +200,7 @@ def test_byte_that_is_not_utf8_in_the_middle_of_a_large_file_is_named_by_its_lin
     lines[70_000] = "坏".encode()[:2] + lines[70_000]
     Path("text/news.txt").write_bytes(b"".join(lines))
     assert Path("text/news.txt").stat().st_size > 9e6
-    with pytest.raises(ValueError, match=f"text/news.txt, line {70_000 * 2 + 1}: not UTF-8"):
+    with pytest.raises(UserError, match=f"text/news.txt, line {70_000 * 2 + 1}: not UTF-8"):
         corpus.main()
     assert not Path("data/corpus").exists()
 
@@ -249,7 +250,7 @@ def test_disk_that_fills_up_is_named_and_nothing_looks_whole(project):
 def test_line_of_json_that_is_wrong_is_named(project, line, message):
     Path("text/wiki_00").write_text('{"text": "第一条没有问题。"}\n' + line + "\n", encoding="utf-8")
     set_sources("wiki: {files: wiki_00, format: wiki2019zh}")
-    with pytest.raises(ValueError, match=f"text/wiki_00, {message}"):
+    with pytest.raises(UserError, match=f"text/wiki_00, {message}"):
         corpus.main()
 
 
@@ -328,13 +329,13 @@ def test_file_is_read_from_a_server(project, monkeypatch, tmp_path):
         corpus.main()
         assert counts()["documents_read"] == 20
         monkeypatch.setattr(sources, "size_at", lambda address: 10_000_000)
-        with pytest.raises(ValueError, match="news.txt cannot be read, EOFError: .* of 10,000,000 bytes came"):
+        with pytest.raises(UserError, match="news.txt cannot be read, EOFError: .* of 10,000,000 bytes came"):
             corpus.main()
         monkeypatch.undo()
         monkeypatch.setenv("RANK", "1")
         monkeypatch.chdir(tmp_path)
         set_sources(f"news: {{files: '{address}/nwes.txt'}}")
-        with pytest.raises(ValueError, match="nwes.txt cannot be read"):
+        with pytest.raises(UserError, match="nwes.txt cannot be read"):
             corpus.main()
         server.shutdown()
 

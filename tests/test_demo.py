@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wwm import demo
+from wwm.common.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -98,5 +99,5 @@ def test_articles_begin_at_the_first_heading_after_running_text():
 
 
 def test_task_larger_than_the_reviews_is_named():
-    with pytest.raises(ValueError, match="lower one"):
+    with pytest.raises(UserError, match="lower one"):
         demo.split([1, 2, 3], [2, 1, 1], np.random.default_rng(0))

@@ -15,6 +15,7 @@ import pytest
 
 from wwm import corpus, engine, mask, segment, segmenter
 from wwm.common import files
+from wwm.common.errors import UserError
 from wwm.text import vocabulary
 
 GOLD = [
@@ -151,7 +152,7 @@ def failing_shard(folder: Path, number: int, limit: int) -> dict:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_was_finished_before_an_error_is_kept_and_nothing_half_written_is_left(project, processes):
     set_engine(processes=processes)
-    with pytest.raises(ValueError, match="shard 3 is wrong"):
+    with pytest.raises(UserError, match="shard 3 is wrong"):
         list(engine.each("some", failing_shard, ((str(number), (number, 3)) for number in range(6))))
     assert {name("0"), name("1"), name("2")} == {path.name for path in Path("scratch/some").iterdir()}
     before = Path("scratch/some", name("2"), "done.json").stat().st_ino
@@ -190,16 +191,16 @@ def test_shards_of_the_outputs_are_the_files_of_the_cache_and_take_no_room_of_th
 
 
 def test_worker_with_other_code_or_without_the_folder_is_named(project):
-    with pytest.raises(ValueError, match="a worker does not see .* or runs other code"):
+    with pytest.raises(UserError, match="a worker does not see .* or runs other code"):
         engine.finish(str(project), "other code", str(project / "scratch/some/1"), failing_shard, 1, 2)
-    with pytest.raises(ValueError, match="a worker does not see /nowhere"):
+    with pytest.raises(UserError, match="a worker does not see /nowhere"):
         engine.finish("/nowhere", engine.SOURCE, "scratch/some/1", failing_shard, 1, 2)
 
 
 def test_scheduler_that_does_not_answer_is_named(project, monkeypatch):
     monkeypatch.setattr(engine, "PATIENCE", "1s")
     set_engine(scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(ValueError, match="engine.scheduler: no cluster with a worker answers at tcp://127.0.0.1:9"):
+    with pytest.raises(UserError, match="engine.scheduler: no cluster with a worker answers at tcp://127.0.0.1:9"):
         list(engine.each("some", failing_shard, [("0", (0, 1))]))
 
 
@@ -259,5 +260,5 @@ def fatal_shard(folder: Path) -> dict:
 
 def test_shard_that_kills_every_process_is_an_error_with_a_remedy(project):
     set_engine(processes=2)
-    with pytest.raises(ValueError, match="some: every process that worked on one of the shards was killed.*lower"):
+    with pytest.raises(UserError, match="some: every process that worked on one of the shards was killed.*lower"):
         list(engine.each("some", fatal_shard, [("0", ())]))

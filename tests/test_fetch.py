@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import fetch
+from wwm.common.errors import UserError
 from wwm.tasks import splits
 from wwm.tasks.table import TASKS
 
@@ -114,7 +115,7 @@ def test_a_task_that_may_not_be_downloaded_says_where_to_ask(project):
 
 def test_a_data_set_without_the_expected_files_is_named_and_nothing_is_left(project):
     write("hub/xnli/zh/train-00000-of-00001.parquet", premise=["甲"], hypothesis=["乙"], label=[0])
-    with pytest.raises(ValueError, match="fetch.tasks.xnli: hub/xnli has no zh/validation-.*where dev is expected"):
+    with pytest.raises(UserError, match="fetch.tasks.xnli: hub/xnli has no zh/validation-.*where dev is expected"):
         fetch.main("xnli")
     assert not Path("data/tasks/xnli").exists()
 

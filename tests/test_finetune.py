@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from wwm import finetune, scores
+from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned, Seed
 from wwm.tasks import classifier, tuning
 from wwm.tasks.rows import Example
@@ -473,7 +474,7 @@ def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys)
 
 def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):
     change(task={"learning_rate": 1e30})
-    with pytest.raises(ValueError, match=r"seed 20190619: the loss of epoch \d is (nan|inf); lower the learning rate"):
+    with pytest.raises(UserError, match=r"seed 20190619: the loss of epoch \d is (nan|inf); lower the learning rate"):
         finetune.main("bert", "reviews")
 
 
@@ -554,17 +555,17 @@ def test_a_model_with_another_models_vocabulary_or_without_weights_is_named(proj
 
 
 def test_bad_input_is_named(project):
-    with pytest.raises(ValueError, match="models/random is not there or is no model"):
+    with pytest.raises(UserError, match="models/random is not there or is no model"):
         finetune.main("random", "reviews")
-    with pytest.raises(ValueError, match="finetune MODEL: 'nobody' is none of bert, "):
+    with pytest.raises(UserError, match="finetune MODEL: 'nobody' is none of bert, "):
         finetune.main("nobody", "reviews")
-    with pytest.raises(ValueError, match="finetune TASK: 'cmrc' is none of reviews"):
+    with pytest.raises(UserError, match="finetune TASK: 'cmrc' is none of reviews"):
         finetune.main("bert", "cmrc")
     Path("data/tasks/reviews/dev.jsonl").write_bytes('{"text": "好"'.encode("gbk"))
-    with pytest.raises(ValueError, match="data/tasks/reviews/dev.jsonl, line 1: not UTF-8"):
+    with pytest.raises(UserError, match="data/tasks/reviews/dev.jsonl, line 1: not UTF-8"):
         finetune.main("bert", "reviews")
     Path("data/tasks/reviews/dev.jsonl").unlink()
-    with pytest.raises(ValueError, match="data/tasks/reviews has no dev file"):
+    with pytest.raises(UserError, match="data/tasks/reviews has no dev file"):
         finetune.main("bert", "reviews")
     values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     values["finetune"]["tasks"]["reviews"]["max_seq_length"] = 64

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from wwm.common import hub
+from wwm.common.errors import UserError
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -38,7 +39,7 @@ def test_a_name_without_a_commit_says_which_one_it_is(source, capsys):
 
 
 def test_a_commit_that_the_hub_does_not_have_is_named_with_its_key():
-    with pytest.raises(ValueError, match="vocab.source: org/bert@v9 is not here, and the hub does not give it"):
+    with pytest.raises(UserError, match="vocab.source: org/bert@v9 is not here, and the hub does not give it"):
         found("org/bert@v9")
 
 

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import init
+from wwm.common.errors import UserError
 from wwm.tasks import classifier
 from wwm.text import tokenization
 
@@ -128,7 +129,7 @@ def test_a_model_to_compare_without_a_pooler_says_so_and_classification_refuses_
     change(lambda name, tensor: None if "pooler" in name else tensor)
     init.main("other")
     assert "has no pooler (pooler.dense.bias, pooler.dense.weight)" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="models/other lacks 2 tensors of its model, first .*pooler.dense.bias"):
+    with pytest.raises(UserError, match="models/other lacks 2 tensors of its model, first .*pooler.dense.bias"):
         classifier.Classification(Path("models/other"), None, {}, ("a", "b"), 8, "accuracy").model()
 
 
@@ -136,5 +137,5 @@ def test_no_model_is_trained_on_from_one_that_is_only_compared(project):
     compared_only(project)
     text = Path("params.yaml").read_text(encoding="utf-8").replace("init: random", "init: other")
     Path("params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="pretrain.models.[a-z-]+.init: 'other' is none of"):
+    with pytest.raises(UserError, match="pretrain.models.[a-z-]+.init: 'other' is none of"):
         init.main("other")

@@ -6,6 +6,7 @@ import pytest
 import torch
 import toy
 
+from wwm.common.errors import UserError
 from wwm.training.loader import IGNORED, Examples, first_fit, in_rows, shares
 from wwm.training.model import Pretraining, on_device
 
@@ -183,12 +184,12 @@ def test_losses_are_those_of_transformers_own_model(tmp_path):
 
 
 def test_example_that_is_longer_than_a_row_is_named(examples):
-    with pytest.raises(ValueError, match="longer than rows of 8"):
+    with pytest.raises(UserError, match="longer than rows of 8"):
         examples.batches(examples.numbers(0, 16), 8, rows=4)
 
 
 def test_folder_without_shards_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no \\*.arrow shard"):
+    with pytest.raises(UserError, match="no \\*.arrow shard"):
         Examples(tmp_path, tmp_path / "vocab.txt", 1)
 
 
@@ -231,7 +232,7 @@ def test_static_masks_are_the_same_in_every_epoch(examples):
 
 def test_file_that_is_no_shard_is_named(tmp_path):
     (tmp_path / "00000.arrow").write_bytes(b"half of a shard")
-    with pytest.raises(ValueError, match="00000.arrow is no whole Arrow file"):
+    with pytest.raises(UserError, match="00000.arrow is no whole Arrow file"):
         Examples(tmp_path, tmp_path / "vocab.txt", 1)
 
 
@@ -241,5 +242,5 @@ def test_shard_of_an_older_version_is_named(tmp_path):
         pa.ipc.new_file(sink, pa.schema([("input_ids", pa.int64())])),
     ):
         pass
-    with pytest.raises(ValueError, match="00000.arrow does not say how it was made"):
+    with pytest.raises(UserError, match="00000.arrow does not say how it was made"):
         Examples(tmp_path, tmp_path / "vocab.txt", 1)

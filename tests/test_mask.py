@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wwm import mask
 from wwm.common import files
+from wwm.common.errors import UserError
 from wwm.masks import align
 from wwm.text import boundaries, tokenization, vocabulary
 from wwm.training import loader
@@ -89,7 +90,7 @@ def test_english_without_a_segmenter_is_masked_by_whole_words_that_continuation_
 
 def test_pieces_that_fit_no_word_stop_the_stage_above_the_limit(project):
     write_segments(ENGLISH * 10, "a1b2")  # every letter a word of its own
-    with pytest.raises(ValueError, match="mask.joined_share_limit is"):
+    with pytest.raises(UserError, match="mask.joined_share_limit is"):
         mask.main("whole-word")
     assert not Path("data/mask/whole-word").exists()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wwm import params
+from wwm.common.errors import UserError
 
 TINY = Path("presets/tiny.yaml").read_text(encoding="utf-8")
 
@@ -16,7 +17,7 @@ def problem(tmp_path, pattern: str, replacement: str) -> str:
     assert n == 1
     path = tmp_path / "params.yaml"
     path.write_text(changed, encoding="utf-8")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         params.read(path)
     return str(error.value)
 
@@ -135,19 +136,19 @@ def test_beta_that_is_no_share_is_named(tmp_path):
 def test_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_bytes("base: # 随机种子\n".encode("gb18030") + TINY.encode())
-    with pytest.raises(ValueError, match="params.yaml, line 1: not UTF-8"):
+    with pytest.raises(UserError, match="params.yaml, line 1: not UTF-8"):
         params.read(path)
 
 
 def test_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("base: [1, 2\nseed: 3", encoding="utf-8")
-    with pytest.raises(ValueError, match="(?s)params.yaml is not YAML.*line 2"):
+    with pytest.raises(UserError, match="(?s)params.yaml is not YAML.*line 2"):
         params.read(path)
 
 
 def test_missing_file_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(ValueError, match="wwm preset demo"):
+    with pytest.raises(UserError, match="wwm preset demo"):
         params.read(tmp_path / "params.yaml")
 
 

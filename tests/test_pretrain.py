@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
 from wwm import pretrain, truncate
+from wwm.common.errors import UserError
 from wwm.training import checkpoint, micro_batch
 
 
@@ -192,7 +193,7 @@ def test_batch_that_the_processes_cannot_share_is_named(project, capsys):
 
 def test_missing_accelerate_config_is_named(project):
     set_params(accelerate="nowhere.yaml")
-    with pytest.raises(ValueError, match="pretrain.accelerate: nowhere.yaml does not exist"):
+    with pytest.raises(UserError, match="pretrain.accelerate: nowhere.yaml does not exist"):
         pretrain.main("bert")
 
 
@@ -216,7 +217,7 @@ def test_largest_that_fits_is_the_first_without_an_error_of_memory():
             raise torch.OutOfMemoryError("too much")
 
     assert micro_batch.largest_that_fits([12, 6, 3, 1], attempt) == 3 and tried == [12, 6, 3]
-    with pytest.raises(ValueError, match="not even one row fits"):
+    with pytest.raises(UserError, match="not even one row fits"):
         micro_batch.largest_that_fits([12, 6], attempt)
 
 
@@ -258,7 +259,7 @@ def test_training_that_was_stopped_by_its_loss_goes_on_from_its_checkpoint_when_
 ):
     monkeypatch.setattr("wwm.training.step.SPIKE_WINDOW", 3)
     set_params(loss_spike=1.0001, learning_rate=0.03, checkpoint_every=1)
-    with pytest.raises(ValueError, match="raise pretrain.loss_spike"):
+    with pytest.raises(UserError, match="raise pretrain.loss_spike"):
         pretrain.main("bert")
     set_params(loss_spike="null", log_every=2)
     pretrain.main("bert")
@@ -346,7 +347,7 @@ def test_phase_longer_than_the_models_positions_is_named(project):
 
     key = "bert.embeddings.position_embeddings.weight"
     save_file(weights | {key: weights[key][:16].clone()}, "models/random/model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="max_seq_length 32 is more than the 16 positions"):
+    with pytest.raises(UserError, match="max_seq_length 32 is more than the 16 positions"):
         pretrain.main("bert")
 
 
@@ -381,5 +382,5 @@ def test_layer_that_the_source_lacks_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")
     toy.model(Path("models/roberta-wwm-ext"), layers=2)
-    with pytest.raises(ValueError, match="truncate.models.rbt3-init.layers: roberta-wwm-ext has no layer 2; it has 2"):
+    with pytest.raises(UserError, match="truncate.models.rbt3-init.layers: roberta-wwm-ext has no layer 2; it has 2"):
         truncate.main("rbt3-init")

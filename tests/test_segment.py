@@ -11,6 +11,7 @@ from ltp_core.models.utils import instantiate
 from ruamel.yaml import YAML
 
 from wwm import segment, segmenter
+from wwm.common.errors import UserError
 from wwm.text import boundaries, simplify, vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -112,9 +113,9 @@ def test_word_that_stands_twice_in_a_dictionary_is_one_word(trained, tmp_path):
 def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("语言模型\n语言 模型\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="words.txt, line 2: '语言 模型' is more than a word"):
+    with pytest.raises(UserError, match="words.txt, line 2: '语言 模型' is more than a word"):
         segment.read_dictionary(str(path))
-    with pytest.raises(ValueError, match="segment.dictionary: .*nowhere.txt does not exist"):
+    with pytest.raises(UserError, match="segment.dictionary: .*nowhere.txt does not exist"):
         segment.read_dictionary(str(tmp_path / "nowhere.txt"))
 
 
@@ -196,12 +197,12 @@ def test_text_that_the_segmenter_drops_or_changes_is_a_word_of_its_own():
 
 def test_ltp_folder_without_its_model_file_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"nerual": False, "tasks": {"cws": "cws_model.bin"}}))
-    with pytest.raises(ValueError, match="lacks the word model cws_model.bin"):
+    with pytest.raises(UserError, match="lacks the word model cws_model.bin"):
         segmenter.perceptron_file(tmp_path, "my-ltp")
 
 
 def test_folder_that_is_no_ltp_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match="my-ltp is no LTP model"):
+    with pytest.raises(UserError, match="my-ltp is no LTP model"):
         segmenter.perceptron_file(tmp_path, "my-ltp")
 
 
@@ -240,7 +241,7 @@ def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_
 @pytest.mark.parametrize("config", ["[1]", "{}", '{"nerual": "no"}', '{"nerual": false, "tasks": ["cws"]}', "{"])
 def test_config_that_is_none_of_ltps_is_named(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(ValueError, match="segmenter.source: my-ltp (is no LTP model|lacks the word model)"):
+    with pytest.raises(UserError, match="segmenter.source: my-ltp (is no LTP model|lacks the word model)"):
         segmenter.perceptron_file(tmp_path, "my-ltp")
 
 
@@ -309,7 +310,7 @@ def test_neural_ltp_folder_that_lacks_weights_is_named(neural):
     torch.save(
         {name: tensor for name, tensor in weights.items() if "task_heads" not in name}, neural / "pytorch_model.bin"
     )
-    with pytest.raises(ValueError, match="pytorch_model.bin lacks 2 tensors of its config.json, first task_heads.cws"):
+    with pytest.raises(UserError, match="pytorch_model.bin lacks 2 tensors of its config.json, first task_heads.cws"):
         segment.load_ltp(str(neural), [])
 
 
@@ -317,16 +318,16 @@ def test_ltp_config_that_names_other_code_than_ltps_is_refused(neural):
     config = json.loads((neural / "config.json").read_text())
     config["model"]["backbone"]["_ltp_target_"] = "ltp_core.models.utils.instantiate.importlib.import_module"
     (neural / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="config.json: _ltp_target_ .* is not a part of LTP's models"):
+    with pytest.raises(UserError, match="config.json: _ltp_target_ .* is not a part of LTP's models"):
         segment.load_ltp(str(neural), [])
 
 
 def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):
-    with pytest.raises(ValueError, match="segmenter.gold.*does not exist"):
+    with pytest.raises(UserError, match="segmenter.gold.*does not exist"):
         segmenter.read_gold(tmp_path / "words.txt")
     Path(tmp_path / "words.txt").write_bytes(b"\n")
-    with pytest.raises(ValueError, match="no sentence in it"):
+    with pytest.raises(UserError, match="no sentence in it"):
         segmenter.read_gold(tmp_path / "words.txt")
     Path(tmp_path / "words.txt").write_bytes("我们 去\n".encode() + "公园".encode("gb18030"))
-    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
         segmenter.read_gold(tmp_path / "words.txt")

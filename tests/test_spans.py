@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wwm.common.errors import UserError
 from wwm.tasks import questions, spans
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.questions import COUNTED, Answer, Question
@@ -166,7 +167,7 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
     ],
 )
 def test_bad_file_is_named_with_the_place_in_it(text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         questions.parse(text, "dev.json")
 
 

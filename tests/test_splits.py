@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wwm.common.errors import UserError
 from wwm.tasks import splits
 from wwm.tasks.rows import Example
 from wwm.tasks.table import TASKS
@@ -187,7 +188,7 @@ def test_a_test_file_without_labels_is_missing_with_its_reason(tmp_path):
     write(tmp_path, test__tsv="id\ttext_a\ttext_b\n1\t甲\t乙\n")
     assert "its file has no labels" in load(tmp_path, OWN).missing["test"]
     write(tmp_path, train__tsv="甲\t乙\n")
-    with pytest.raises(ValueError, match="train.tsv:1: there is no label beside text_a, text_b"):
+    with pytest.raises(UserError, match="train.tsv:1: there is no label beside text_a, text_b"):
         load(tmp_path, OWN)
 
 
@@ -198,7 +199,7 @@ def test_a_tab_in_a_text_among_other_columns_is_an_error_and_never_cuts_it(tmp_p
         dev__tsv="label\ttext_a\tid\n1\t好\t吃\t1\n",
         test__tsv="label\ttext_a\n0\t差\n",
     )
-    with pytest.raises(ValueError, match="dev.tsv:2: 4 columns where 3 are expected, label, text, .other."):
+    with pytest.raises(UserError, match="dev.tsv:2: 4 columns where 3 are expected, label, text, .other."):
         load(tmp_path, TASKS["chnsenticorp"])
     write(tmp_path, dev__tsv="label\ttext_a\n0\t差\n")
     assert examples(tmp_path, TASKS["chnsenticorp"]) == [Example(("好\t吃",), 1)]
@@ -309,7 +310,7 @@ def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tm
 def test_a_bad_row_is_named_with_file_line_and_remedy(tmp_path, name, text, message):
     (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "dev.tsv").write_text("甲\t乙\tyes\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         load(tmp_path, OWN)
 
 
@@ -320,19 +321,19 @@ def test_a_missing_folder_a_wrong_file_and_two_candidates_are_told_apart(tmp_pat
     ):
         load(tmp_path / "lcqmc", TASKS["lcqmc"])
     write(tmp_path, lcqmc__zip="PK")
-    with pytest.raises(ValueError, match="has no train, dev or test file .*but lcqmc.zip"):
+    with pytest.raises(UserError, match="has no train, dev or test file .*but lcqmc.zip"):
         load(tmp_path, TASKS["lcqmc"])
     write(tmp_path, big_train__txt="甲\t乙\t1\n", small_train__txt="甲\t乙\t1\n")
-    with pytest.raises(ValueError, match="has 2 files for train: big_train.txt, small_train.txt; leave one"):
+    with pytest.raises(UserError, match="has 2 files for train: big_train.txt, small_train.txt; leave one"):
         load(tmp_path, TASKS["lcqmc"])
 
 
 def test_text_in_another_encoding_is_named_with_the_remedy(tmp_path):
     (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("gbk"))
-    with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f GB18030"):
+    with pytest.raises(UserError, match="train.tsv, line 1: not UTF-8.*iconv -f GB18030"):
         load(tmp_path, OWN)
     (tmp_path / "train.tsv").write_bytes("甲\t乙\tyes\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="train.tsv, line 1: not UTF-8.*iconv -f UTF-16 "):
+    with pytest.raises(UserError, match="train.tsv, line 1: not UTF-8.*iconv -f UTF-16 "):
         load(tmp_path, OWN)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wwm import vocab
+from wwm.common.errors import UserError
 from wwm.text import tokenization, vocabulary
 
 TASKS = Path(__file__).parents[2] / "shared/data/tasks.tar.xz"
@@ -66,7 +67,7 @@ def test_literal_mask_in_text_is_text(folder):
 def test_vocabulary_without_mask_is_named(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n的\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"vocab.txt: \[MASK\] missing"):
+    with pytest.raises(UserError, match=r"vocab.txt: \[MASK\] missing"):
         vocabulary.read_vocab(path)
 
 
@@ -95,10 +96,10 @@ def test_line_separators_are_entries_and_do_not_shift_ids(tmp_path):
 def test_repeated_entry_is_named_by_its_lines(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("\n".join([*vocabulary.SPECIAL, "的", "的"]), encoding="utf-8")
-    with pytest.raises(ValueError, match="line 7: '的' stands in line 6 too"):
+    with pytest.raises(UserError, match="line 7: '的' stands in line 6 too"):
         vocabulary.read_vocab(path)
 
 
 def test_vocabulary_too_small_for_the_characters_is_named():
-    with pytest.raises(ValueError, match="vocab.size 20 is too small"):
+    with pytest.raises(UserError, match="vocab.size 20 is too small"):
         vocab.train(lambda: LINES, 20, 1)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from wwm.common.errors import UserError
 from wwm.text import sources, wikitext
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="zh">
@@ -70,5 +71,5 @@ def test_articles_of_a_dump_in_several_bzip2_streams_without_redirects_and_other
 def test_dump_that_is_cut_off_is_named(tmp_path):
     path = tmp_path / "zhwiki.xml"
     path.write_text((DUMP % (PAGE % ("数学", 0, "", "数学。")))[:-30], encoding="utf-8")
-    with pytest.raises(ValueError, match="zhwiki.xml: no whole MediaWiki dump"):
+    with pytest.raises(UserError, match="zhwiki.xml: no whole MediaWiki dump"):
         list(sources.documents(sources.Place(str(path), 0), SimpleNamespace(format="mediawiki", fields=None)))

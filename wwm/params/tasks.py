@@ -182,3 +182,9 @@ class Scores(Section):
         description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
     )
     pairs: list[Pairs] = Field(default=[], description="Experiments whose paired differences are tested; default none.")
+
+
+class TaskStages(Section):
+    fetch: Fetch = Fetch()
+    finetune: Finetune
+    scores: Scores

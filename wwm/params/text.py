@@ -171,3 +171,11 @@ class Vocab(Section):
     )
     min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
     unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
+
+
+class TextStages(Section):
+    demo: Demo
+    corpus: Corpus
+    segmenter: Segmenter
+    segment: Segment
+    vocab: Vocab

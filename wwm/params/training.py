@@ -264,3 +264,11 @@ class Cloze(Section):
     models: Annotated[list[Name], AfterValidator(distinct), Changes.NOTHING] = Field(description="Models to measure.")
     sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
+
+
+class ModelStages(Section):
+    mask: Mask
+    init: Init
+    pretrain: Pretrain
+    truncate: Truncate = Truncate()
+    cloze: Cloze

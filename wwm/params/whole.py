@@ -7,9 +7,9 @@ from pydantic import Field
 
 from wwm.common.errors import UserError
 from wwm.params.fields import Positive, Section, Seed, one_of
-from wwm.params.tasks import Fetch, Finetune, Scores
-from wwm.params.text import Corpus, Demo, Segment, Segmenter, Vocab
-from wwm.params.training import Cloze, Init, Mask, Pretrain, Truncate
+from wwm.params.tasks import TaskStages
+from wwm.params.text import TextStages
+from wwm.params.training import ModelStages
 from wwm.tasks.table import TASKS
 
 
@@ -37,24 +37,14 @@ class Engine(Section):
     )
 
 
-class Params(Section):
-    """A section that may be empty may be absent."""
-
+class Common(Section):
     base: Base
     engine: Engine = Engine()
-    demo: Demo
-    corpus: Corpus
-    segmenter: Segmenter
-    segment: Segment
-    vocab: Vocab
-    mask: Mask
-    init: Init
-    pretrain: Pretrain
-    truncate: Truncate = Truncate()
-    cloze: Cloze
-    fetch: Fetch = Fetch()
-    finetune: Finetune
-    scores: Scores
+
+
+# pydantic takes the fields of the last base first.
+class Params(TaskStages, ModelStages, TextStages, Common):
+    """A section that may be empty may be absent."""
 
 
 def check_names(values: Params) -> None:
