@@ -88,7 +88,7 @@ def main(
 
 def ours(job, how, seed: int, place, threads: int) -> tuple[float, float]:
     begin = time.perf_counter()
-    trained = tuning.train(job, how, seed, place, threads, lambda: None)
+    trained = tuning.train(job, how, seed, place, threads, lambda: None, lambda model: None)
     return time.perf_counter() - begin, trained["scores"]["dev"]["accuracy"]
 
 

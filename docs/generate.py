@@ -10,13 +10,12 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import get_args, get_origin
 
-from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from wwm import params
 from wwm.common import code
+from wwm.params.explain import places
 from wwm.params.fields import Changes, is_map
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.table import TASKS
@@ -125,19 +124,10 @@ def params_reference() -> str:
             "",
             "| key | meaning |",
             "|---|---|",
-            *rows(field.annotation, ""),
+            *(f"| `{place}` | {key.description} |" for place, key in places(field.annotation)),
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def rows(section: type[BaseModel], prefix: str):
-    for name, field in section.model_fields.items():
-        yield f"| `{prefix}{name}` | {field.description} |"
-        for inner in get_args(field.annotation):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                place = f"{prefix}{name}.*." if get_origin(field.annotation) in (dict, list) else f"{prefix}{name}."
-                yield from rows(inner, place)
 
 
 KINDS = {"single": "one text, one label", "pair": "two texts, one label", "reading": "questions on a text"}

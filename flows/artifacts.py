@@ -6,7 +6,9 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-SCORES, CURVES, REPORT = (Path("results/report", name) for name in ("scores.md", "curves.csv", "index.html"))
+SCORES, CURVES, REPORT, CHAMPIONS = (
+    Path("results/report", name) for name in ("scores.md", "curves.csv", "index.html", "champions.txt")
+)
 BARS, WIDTH = "▁▂▃▄▅▆▇█", 30
 
 

@@ -223,6 +223,8 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
             f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows:"
             " make ui"
         )
+        if artifacts.CHAMPIONS.is_file():
+            print(f"\n{artifacts.CHAMPIONS.read_text(encoding='utf-8')}", end="")
 
 
 if __name__ == "__main__":

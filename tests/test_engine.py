@@ -145,7 +145,7 @@ def test_work_completes_when_a_worker_is_killed_in_the_middle(project):
 def failing_shard(folder: Path, number: int, limit: int) -> dict:
     (folder / "half").touch()
     if number >= limit:
-        raise ValueError(f"shard {number} is wrong")
+        raise UserError(f"shard {number} is wrong")
     return {"number": number}
 
 

@@ -27,7 +27,8 @@ from transformers import (
 from wwm import finetune, scores
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned, Seed
-from wwm.tasks import classifier, tuning
+from wwm.release import predict
+from wwm.tasks import classifier, kept, tuning
 from wwm.tasks.rows import Example
 from wwm.text import tokenization
 from wwm.training import device
@@ -129,6 +130,66 @@ def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project
     assert 100 * sum(one == label for one, label in zip(said, ["positive", "negative"] * 6)) / 12 == pytest.approx(
         best, abs=1e-3
     )
+
+
+def keep_of(policy: str | None, **changes) -> Path:
+    """Fine-tunes `reviews` with `keep` as given; where its models are."""
+    values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    values["finetune"]["tasks"]["reviews"] |= {"epochs": 1} | changes
+    values["finetune"]["models"]["bert"] = {"keep": policy} if policy else {}
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    finetune.main("bert", "reviews")
+    return kept.home("reviews", "bert")
+
+
+def said_by(folder: Path, file: str) -> list[str]:
+    predict.main(folder, file, Path("said.jsonl"), None, {})
+    return [json.loads(line)["label"] for line in Path("said.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_kept_model_scores_what_its_seed_scored(project):
+    folder = keep_of("all", learning_rate=3e-4)
+    gold, rows = ["positive", "negative"] * 6, result()["seeds"]
+    best = max(rows, key=lambda row: row["scores"]["dev"]["accuracy"])
+    for row in rows:
+        place = folder if row is best else folder / "seeds" / str(row["seed"])
+        said = said_by(place, "data/tasks/reviews/dev.jsonl")
+        right = sum(one == label for one, label in zip(said, gold))
+        assert 100 * right / 12 == pytest.approx(row["scores"]["dev"]["accuracy"], abs=1e-3)
+        assert f"| dev | accuracy | {row['scores']['dev']['accuracy']:.2f} |" in (place / "README.md").read_text()
+        assert AutoModelForSequenceClassification.from_pretrained(place).config.id2label == {
+            0: "negative",
+            1: "positive",
+        }
+    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
+    assert sorted(path.name for path in (folder / "seeds").iterdir()) == sorted(
+        str(row["seed"]) for row in rows if row is not best
+    )
+
+
+def test_the_best_seeds_model_alone_is_kept_by_default_and_none_if_so_said(project):
+    folder = keep_of(None)
+    assert (folder / "model.safetensors").is_file() and not (folder / "seeds").exists()
+    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
+    assert [path.name for path in keep_of("none").iterdir()] == ["README.md"]
+
+
+def test_a_disk_without_room_for_what_is_kept_is_named_before_the_training(project, monkeypatch):
+    full = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(UserError, match="this disk has 0 MB left; make room, or set finetune.models.bert.keep"):
+        keep_of("all")
+    assert not list(Path("scratch").glob("finetune-*/*.json"))
+
+
+def test_a_test_file_without_labels_is_predicted(project):
+    file = Path("data/tasks/reviews/test.jsonl")
+    texts = [{"text": json.loads(line)["text"]} for line in file.read_text(encoding="utf-8").splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    folder = keep_of("best")
+    assert predictions("reviews", "test.json") == said_by(folder, str(file)) and "test" in result()["missing"]
+    assert set(result()["seeds"][0]["scores"]) == {"dev"}
 
 
 CHARACTERS = "春夏秋冬天气很热冷多雨雪风大什么时候在了的开花结果山上河里鱼鸟飞游是吗不会？。"
@@ -238,13 +299,14 @@ def test_a_kill_costs_only_the_seed_it_hits(project):
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not Path("results/finetune/reviews/bert.json").exists()
-    [kept] = Path("scratch").glob("finetune-*/*.json")
-    marked = {**json.loads(kept.read_text(encoding="utf-8")), "loss": -1.0}
-    kept.write_text(json.dumps(marked), encoding="utf-8")
+    [first] = Path("scratch").glob("finetune-*/*.json")
+    marked = {**json.loads(first.read_text(encoding="utf-8")), "loss": -1.0}
+    first.write_text(json.dumps(marked), encoding="utf-8")
 
     finetune.main("bert", "reviews")
     resumed = result()["seeds"]
     del marked["predictions"]
+    assert said_by(kept.home("reviews", "bert"), "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
     assert resumed[0] == {"seed": 20190619, **marked}  # taken, not trained again
     finetune.main("bert", "reviews")
     assert result()["seeds"][1:] == resumed[1:]
@@ -366,7 +428,7 @@ def test_a_batch_has_the_same_gradient_in_one_pass_and_in_many(tmp_path, monkeyp
     losses = []
     for positions in (10_000, 1):
         monkeypatch.setitem(tuning.POSITIONS, "cpu", positions)
-        losses.append(tuning.train(job, how, 1, torch.device("cpu"), 1, lambda: None)["loss"])
+        losses.append(tuning.train(job, how, 1, torch.device("cpu"), 1, lambda: None, lambda model: None)["loss"])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 

@@ -40,6 +40,9 @@ def test_misspelt_key_deep_in_a_model_is_named_too(tmp_path):
 
 
 def test_unknown_section_is_named(tmp_path):
+    assert "unknown key finetune.keep; there is finetune.models.*.keep" in problem(
+        tmp_path, "  seeds: \\d+", "  seeds: 2\n  keep: best"
+    )
     assert "unknown key pretain; did you mean pretrain?" in problem(tmp_path, "\npretrain:", "\npretain:")
 
 

@@ -37,7 +37,18 @@ def project(tmp_path_factory) -> Path:
     folder = checkout(tmp_path_factory.mktemp("pipeline"))
     printed = run(folder, "-m", "flows.pipeline")
     assert "random" in printed and "make ui" in printed
+    assert (folder / "results/report/champions.txt").read_text(encoding="utf-8") in printed
     return folder
+
+
+def test_the_best_model_is_used_as_the_run_says_at_its_end(project):
+    champions = (project / "results/report/champions.txt").read_text(encoding="utf-8")
+    commands = [line.split() for line in champions.splitlines() if line.startswith("  wwm ")]
+    assert [command[1] for command in commands] == ["predict"]
+    for command in commands:
+        run(project, "-c", "from wwm.cli import app; app()", *command[1:])
+    header, *rows = (project / "said.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "text,label,probability" and {row.rsplit(",", 2)[1] for row in rows} <= {"negative", "positive"}
 
 
 def test_again_there_is_nothing_to_do_and_it_says_so_within_30_seconds(project):
@@ -124,6 +135,7 @@ STAGE = """
     foreach: ${export.models}
     do:
       desc: A made-up stage
+      meta: {zh: 虚构的阶段}
       cmd: python -m wwm.export ${key}
       deps: ["models/${key}"]
       params: [base]
@@ -142,9 +154,10 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
     """A section with its stage, a key of an item, and a key of a stage whose keys dvc.yaml names one by one."""
     folder = tmp_path / "later"
     shutil.copytree(project, folder, symlinks=True)
-    whole, training = folder / "wwm/params/whole.py", folder / "wwm/params/training.py"
-    add(whole, "class Params(", 'class Export(Section):\n    models: dict[str, str] = Field({}, description="")\n\n\n')
-    add(whole, "    scores: Scores", "    export: Export = Export()\n")
+    tasks, training = folder / "wwm/params/tasks.py", folder / "wwm/params/training.py"
+    export = 'class Export(Section):\n    models: dict[str, str] = Field({}, description="")\n\n\n'
+    add(tasks, "class TaskStages(", export)
+    add(tasks, "    scores: Scores", "    export: Export = Export()\n")
     add(training, "    init: Name = ", '    milestones: Positive | None = Field(None, description="")\n')
     add(
         training,
@@ -153,7 +166,6 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
     )
     (folder / "wwm/export.py").write_text('"""Made up."""\n', encoding="utf-8")
     (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text(encoding="utf-8") + STAGE, encoding="utf-8")
-    add(folder / "docs/generate.py", '    "init": ', '    "export": "",\n')
     run(folder, "docs/generate.py")
 
     graph = (folder / "dvc.yaml").read_text(encoding="utf-8")

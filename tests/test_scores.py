@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import scores
-from wwm.report import averages, comparison, conditions, results, task_tables
+from wwm.report import averages, champions, comparison, conditions, results, task_tables
 
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]
@@ -469,3 +469,18 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     )
     assert "| model | parameters | steps | tokens | reviews test | cloze |" in summary
     assert "A truncated model that is trained on" in summary
+
+
+def test_the_best_kept_model_by_dev_is_named_with_a_command_that_uses_it(folder):
+    models = {
+        "bert": {"dev": [80.0, 82.0], "test": [90.0, 90.0]},
+        "rbt3": {"dev": [83.0, 82.0], "test": [70.0, 70.0]},
+        "random": {"dev": [99.0, 99.0], "test": [99.0, 99.0]},
+    }
+    for model, given in models.items():
+        finetuned.save(finetuned.result(model, "lcqmc", given, kept="none" if model == "random" else "best"))
+    [best] = champions.champions(found(models, ["lcqmc"]))
+    assert str(best).splitlines() == [
+        "Best on LCQMC, accuracy 82.5 % on dev (mean over seeds): rbt3. To use it:",
+        "  wwm predict models/finetuned/lcqmc/rbt3 data/tasks/lcqmc/test.tsv --output said.csv",
+    ]

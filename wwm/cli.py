@@ -1,4 +1,4 @@
-"""`wwm masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
 import shutil
@@ -152,6 +152,32 @@ def f1(
                 ]
                 scores.append(word_scores(part, found)["f1"])
             print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")
+
+
+@commands.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A fine-tuned model, models/finetuned/TASK/MODEL.")],
+    file: Annotated[
+        str, typer.Argument(help="Texts, pairs or questions: .txt, .csv, .tsv, .jsonl, .json, .parquet; - for stdin.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="A .jsonl or .csv file; by default JSON lines on standard output.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="text, csv, tsv, json, jsonl, parquet or squad; by default the ending's."),
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="FIELD=NAME: what FILE calls a column, as text=review; may be repeated.")
+    ] = None,
+) -> None:
+    """Print the label or the answer that a fine-tuned MODEL gives to each row of FILE, with probabilities."""
+    named = dict(pair.partition("=")[::2] for pair in column or [])
+    if empty := next((field for field, name in named.items() if not name), None):
+        raise UserError(f"--column {empty}: give the name too, as --column text=review")
+    from wwm.release import predict as said
+
+    said.main(model, file, output, form, named)
 
 
 @commands.command()

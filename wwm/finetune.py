@@ -3,7 +3,8 @@
 Reads   models/MODEL, data/tasks/TASK/
 Writes  results/finetune/TASK/MODEL.json: the scores of each seed, in percent, and what they were measured with;
         results/predictions/TASK/MODEL/: what the seed with the best dev score predicts, in the form that official
-        scripts take
+        scripts take, test files without labels included; models/finetuned/TASK/MODEL/: that seed's model, and with
+        `keep: all` the others' in seeds/SEED/
 By hand python -m wwm.finetune MODEL TASK
 
 Seeds that are finished survive a kill. Where there are several GPUs each takes seeds.
@@ -21,12 +22,12 @@ from transformers import AutoConfig
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
-from wwm.tasks import classifier, reader, seeds, spans, tuning
+from wwm.tasks import classifier, kept, reader, seeds, spans, tuning
 from wwm.tasks.metrics import METRICS, usual
-from wwm.tasks.rows import Example
+from wwm.tasks.rows import Split, converted
 from wwm.tasks.splits import Data, load_task, texts
 from wwm.tasks.table import named_task
-from wwm.tasks.task import USUAL_RATES, Task, own_task
+from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task, own_task
 from wwm.text import simplify, tokenization
 
 
@@ -38,6 +39,7 @@ class Cell(NamedTuple):
     tokenizer: Tokenizer
     how: tuning.How
     job: tuning.Job
+    simplify: bool
 
 
 def main(model: str, task: str) -> None:
@@ -50,6 +52,7 @@ def main(model: str, task: str) -> None:
     begin = time.perf_counter()
     folder, place = Path("models", model), Path("data/tasks", task)
     out, predictions = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
+    home, keep = kept.home(task, model), options.keep or KEEP
     cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {
@@ -57,23 +60,27 @@ def main(model: str, task: str) -> None:
         "task": given.model_dump(),
         "how": cell.how._asdict(),
         "simplify": options.simplify,
+        "keep": keep,
     }
     with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
-        with track.run("finetune", name=f"{model}-{task}", params=known, outs=[out, predictions], scratch=work) as run:
+        check_room(cell, keep, finetune.seeds, home)
+        outs = [out, predictions, home]
+        with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
-                swept = sweep(cell, given.sweep, numbers[0], work, base.threads, f"sweep {model} {task}")
+                swept = sweep(cell, given.sweep, numbers[0], work, base.threads, f"sweep {model} {task}", keep)
                 how = how._replace(learning_rate=max(swept, key=swept.get))
-            rows = seeds.run(
-                cell.job, [(how, number) for number in numbers], work, base.threads, f"finetune {model} {task}"
-            )
-            best = max(rows, key=lambda row: tuning.main_measure(row["scores"]["dev"]))
+            runs = [(how, number) for number in numbers]
+            finished = seeds.run(cell.job, runs, work, base.threads, f"finetune {model} {task}", keep)
+            rows = [one.trained for one in finished]
+            best = seeds.best(rows)
             with files.new_folder(predictions) as written:
-                for name, content in best["predictions"].items():
+                for name, content in rows[best]["predictions"].items():
                     files.write_json(written / name, content)
+            kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
                 measured = {"loss": row["loss"]} | by_split(row["scores"])
@@ -85,6 +92,7 @@ def main(model: str, task: str) -> None:
                 "model": model,
                 "task": task,
                 **conditions(cell),
+                "kept": keep,
                 "how": how._asdict() | {"simplify": options.simplify},
                 "swept": {f"{rate:g}": score for rate, score in swept.items()},
                 "seeds": [{"seed": number, **row} for number, row in zip(numbers, rows)],
@@ -100,7 +108,9 @@ def by_split(scores: dict[str, dict[str, float]]) -> dict[str, float]:
     return {f"{split}_{name}": value for split, measures in scores.items() for name, value in measures.items()}
 
 
-def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, title: str) -> dict[float, float]:
+def sweep(
+    cell: Cell, rates: list[float], seed: int, work: Path, threads: int, title: str, keep: Keep
+) -> dict[float, float]:
     """The dev score of each learning rate, without those whose loss is not finite. Raises tuning.Diverged if all are
     so.
     """
@@ -108,13 +118,13 @@ def sweep(cell: Cell, rates: list[float], seed: int, work: Path, threads: int, t
     for rate in rates:
         try:
             [found] = seeds.run(
-                cell.job, [(cell.how._replace(learning_rate=rate), seed)], work, threads, f"{title} {rate:g}"
+                cell.job, [(cell.how._replace(learning_rate=rate), seed)], work, threads, f"{title} {rate:g}", keep
             )
         except tuning.Diverged as error:
             print(f"{title}: {error}", flush=True)
             last = error
             continue
-        scores[rate] = tuning.main_measure(found["scores"]["dev"])
+        scores[rate] = tuning.main_measure(found.trained["scores"]["dev"])
     if not scores:
         raise last
     return scores
@@ -142,14 +152,10 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples)
     if simplified:
-        data = data._replace(
-            splits={
-                split: found._replace(examples=[simple(e) for e in found.examples])
-                for split, found in data.splits.items()
-            }
-        )
-    how = how._replace(splits=tuple(split for split in table.splits if split in data.splits))
-    examples = {split: found.examples for split, found in data.splits.items()}
+        data = data._replace(splits=simple(data.splits), unlabelled=simple(data.unlabelled))
+    scored = tuple(split for split in table.splits if split in data.splits)
+    how = how._replace(splits=scored, unlabelled=tuple(data.unlabelled))
+    examples = {split: found.examples for split, found in {**data.splits, **data.unlabelled}.items()}
     match table.kind:
         case "reading":
             job = reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how)
@@ -157,7 +163,42 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
             job = classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric)
         case _:
             raise AssertionError(table.kind)
-    return Cell(table, data, tokenizer, how, job)
+    return Cell(table, data, tokenizer, how, job, simplified)
+
+
+def simple(splits: dict[str, Split]) -> dict[str, Split]:
+    return {
+        split: found._replace(examples=[converted(example, simplify.simplified) for example in found.examples])
+        for split, found in splits.items()
+    }
+
+
+def check_room(cell: Cell, keep: Keep, seeds: int, home: Path) -> None:
+    """Says what the kept models take. Raises UserError where the disk has not so much."""
+    size = 4 * cell.job.parameters() * {"none": 0, "best": 1, "all": seeds}[keep]
+    if not size:
+        return
+    told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep}), and as much again in DVC's cache"
+    if (free := shutil.disk_usage(".").free) < 2 * size:
+        raise UserError(
+            f"{told}: this disk has {free / 1e6:,.0f} MB left; make room, or set finetune.models.{home.name}.keep to"
+            " `none`"
+        )
+    print(told, flush=True)
+
+
+def description(cell: Cell, model: str, task: str) -> kept.Kept:
+    lengths = ("max_seq_length", "stride", "max_query_length", "max_answer_length")
+    return {
+        "model": model,
+        "task": task,
+        "kind": cell.table.kind,
+        "labels": list(cell.data.labels),
+        "spellings": {other: label for other, label in cell.data.spellings.items() if other != label},
+        "columns": cell.table.columns,
+        "simplify": cell.simplify,
+        **{name: getattr(cell.how, name) for name in lengths},
+    }
 
 
 def conditions(cell: Cell) -> dict:
@@ -179,6 +220,7 @@ def conditions(cell: Cell) -> dict:
         "missing": data.missing,
         "reduced": data.reduced,
         "examples": {split: len(found.examples) for split, found in splits.items()},
+        "files": {split: found.file.partition(",")[0] for split, found in splits.items()},
         "dropped": {split: found.counts for split, found in splits.items() if found.counts},
         "duplicates": data.duplicates,
         "unreachable": cell.job.unreachable() if table.kind == "reading" else {},
@@ -224,17 +266,8 @@ def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -
         "max_query_length": given.max_query_length or spans.MAX_QUERY_LENGTH,
         "max_answer_length": given.max_answer_length or spans.MAX_ANSWER_LENGTH,
     }
-    return tuning.How(**values, **windows, precision=finetune.precision, select=finetune.select, splits=())
-
-
-def simple(example):
-    """An example or question in simplified characters; each stays where it was, and so do answers."""
-    if isinstance(example, Example):
-        return example._replace(texts=tuple(map(simplify.simplified, example.texts)))
-    answers = tuple(answer._replace(text=simplify.simplified(answer.text)) for answer in example.answers)
-    context = simplify.simplified(example.context)
-    answers = tuple(a._replace(text=context[a.start : a.start + len(a.text)]) if a.start >= 0 else a for a in answers)
-    return example._replace(question=simplify.simplified(example.question), context=context, answers=answers)
+    settings = {"precision": finetune.precision, "select": finetune.select}
+    return tuning.How(**values, **windows, **settings, splits=())
 
 
 def unknown_share(tokenizer: Tokenizer, texts: list[str]) -> float:

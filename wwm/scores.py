@@ -1,8 +1,8 @@
 """Tables, plots and one page that compare the models.
 
 Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json
-Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline);
-        results/scores.json
+Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
+        champions.txt (the best models, and how to use them); results/scores.json
 By hand python -m wwm.scores
 
 What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wwm.common import files
 from wwm.report import authors, averages, comparison, conditions, page, task_tables
+from wwm.report.champions import champions
 from wwm.report.results import CLOZE, Results, mean, parameters, read, training
 from wwm.report.tables import Table, amount
 
@@ -27,11 +28,11 @@ def main() -> None:
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
         results = read(Path("results"), scores.models, scores.tasks)
-        statements, tables = (
-            [scale(results), *comparison.claims(results)],
-            all_tables(results, scores.baseline, scores.pairs),
-        )
+        best = [str(champion) for champion in champions(results)]
+        statements = [scale(results), *comparison.claims(results), *best]
+        tables = all_tables(results, scores.baseline, scores.pairs)
         with files.new_folder(out) as folder:
+            files.write_text(folder / "champions.txt", "\n".join([*best, ""]))
             files.write_text(folder / "scores.md", page.markdown(statements, tables))
             files.write_text(
                 folder / "scores.csv",

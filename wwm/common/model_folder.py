@@ -5,8 +5,9 @@ from pathlib import Path
 
 from wwm.common.files import read_json
 
+CARD = "README.md"  # what the model is, in the form of the hub
 # What each model has of its own; all else is its tokenizer's.
-OWN = ("config.json", "model.safetensors", "training.json")
+OWN = ("config.json", "model.safetensors", "training.json", CARD)
 
 
 def training_history(model: str | Path) -> dict:

@@ -43,6 +43,8 @@ class Finetuned(TypedDict):
     parameters: int
     unknown_share: float  # of [UNK] among the pieces of the scored texts, 0 to 1
     how: dict[str, Any]  # learning rate and the like, as they were
+    files: dict[str, str]  # of each split, the first one
+    kept: str  # whose models stay: of the best seed, of all, of none
     swept: dict[str, float]  # learning rate -> dev score of the first seed
     seeds: list[Seed]
     training: Training

@@ -1,11 +1,12 @@
 """What is wrong with params.yaml, said with its key, its value and the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from wwm.common.errors import UserError
 
@@ -18,12 +19,14 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
-            known = known_keys(problem["loc"][:-1], root)
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            lines.append(
-                f"{path}: unknown key {key}; "
-                + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
-            )
+            known, name = known_keys(problem["loc"][:-1], root), str(problem["loc"][-1])
+            if same := [place for place, _ in places(root) if place.rpartition(".")[2] == name]:
+                remedy = f"there is {' and '.join(same)}"
+            elif near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+                remedy = f"did you mean {near[0]}?"
+            else:
+                remedy = f"known here: {', '.join(known)}"
+            lines.append(f"{path}: unknown key {key}; {remedy}")
         elif problem["type"] == "missing":
             lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
         elif problem["type"] == "value_error":
@@ -50,3 +53,13 @@ def known_keys(location: Iterable[str | int], section: type[BaseModel]) -> list[
         assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
         section = annotation
     return list(section.model_fields)
+
+
+def places(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """All keys of a section and of those in it, with `*` for a name or a place in a list, and their fields."""
+    for name, field in section.model_fields.items():
+        yield f"{prefix}{name}", field
+        for inner in get_args(field.annotation) or [field.annotation]:
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                star = "*." if get_origin(field.annotation) in (dict, list) else ""
+                yield from places(inner, f"{prefix}{name}.{star}")

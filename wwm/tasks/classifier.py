@@ -17,12 +17,13 @@ from wwm.tasks.tuning import passes
 
 class Encoded(NamedTuple):
     """One split as pieces: per example `ids` and `types` (segment 0 or 1), int64 arrays of one length; `labels`
-    (examples,).
+    (examples,), -1 in a split without them; how many examples were cut.
     """
 
     ids: list[np.ndarray]
     types: list[np.ndarray]
     labels: np.ndarray
+    cut: int = 0
 
 
 class Classification:
@@ -44,7 +45,11 @@ class Classification:
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
 
     def model(self) -> PreTrainedModel:
-        config = AutoConfig.from_pretrained(self.folder, num_labels=len(self.labels))
+        config = AutoConfig.from_pretrained(
+            self.folder,
+            id2label=dict(enumerate(self.labels)),
+            label2id={label: number for number, label in enumerate(self.labels)},
+        )
         model, info = AutoModelForSequenceClassification.from_pretrained(
             self.folder, config=config, dtype=torch.float32, output_loading_info=True
         )
@@ -66,11 +71,25 @@ class Classification:
         for rows in passes(self.lengths[split], positions):
             inputs, _ = collate(data, rows, place)
             found[rows] = model(**taken(model, inputs)).logits.argmax(-1).cpu().numpy()
-        scores = METRICS[self.metric].score(data.labels, found)
+        scores = METRICS[self.metric].score(data.labels, found) if min(data.labels) >= 0 else {}
         return rounded(scores), {f"{split}.json": [self.labels[label] for label in found]}
+
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        model.save_pretrained(folder)
 
     def parameters(self) -> int:
         return count_parameters(self.folder, len(self.labels))
+
+
+def load(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
+    """A kept classifier. Raises UserError that names what its weights lack, or labels that are not its own."""
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
+    check_loaded(folder, list(info["missing_keys"]))
+    if (own := tuple(model.config.id2label[number] for number in range(model.config.num_labels))) != labels:
+        raise UserError(f"{folder}/config.json has the labels {own} in id2label and {labels} in wwm; copy it anew")
+    return model.eval()
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:
@@ -106,6 +125,7 @@ def encode(tokenizer: Tokenizer, examples: list, max_seq_length: int) -> Encoded
         [np.array(e.ids) for e in encodings],
         [np.array(e.type_ids) for e in encodings],
         np.array([example.label for example in examples]),
+        sum(bool(encoding.overflowing) for encoding in encodings),
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from wwm.common import files
@@ -21,13 +21,23 @@ csv.field_size_limit(sys.maxsize)
 
 
 def cells(
-    path: Path, known: dict[str, tuple[str, ...]], spelling: dict[str, str], counts: Counter
+    path: Path,
+    ending: str,
+    known: dict[str, tuple[str, ...]],
+    spelling: dict[str, str],
+    counts: Counter,
+    optional: Collection[str],
+    told: Collection[str] = (),
 ) -> Iterator[tuple[str, dict]]:
-    """Rows of a file of columns. A tab too many is put back into a single text where that is the only place for it."""
-    ending = "csv" if path.suffix.lower() == ".csv" else "tabs"
+    """Rows of a file of columns, read by its `ending`; of the fields in `known` some are `optional`, some must be
+    `told` by a line of names.
+
+    A tab too many is put back into a single text where that is the only place for it.
+    """
+    separated = "csv" if ending == ".csv" else "tabs"
     table = (
         csv_rows(path)
-        if ending == "csv"
+        if ending == ".csv"
         else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
     )
     fields = None
@@ -37,22 +47,29 @@ def cells(
             continue
         if fields is None:
             fields, is_header = layout(row, known, spelling)
+            if not is_header and told:
+                names = ", ".join(known[field][0] for field in told)
+                raise UserError(f"{path}:{number} has the columns {', '.join(row)}; looked for {names}")
             if is_header:
-                # `language` alone may be absent.
-                absent = [field for field in known if field not in fields and field != "language"]
+                absent = [field for field in known if field not in fields and field not in optional]
                 if absent:
-                    told = (
+                    lacking = (
                         f"{path}:{number} has the columns {', '.join(row)}, and no {absent[0]} (looked for:"
                         f" {', '.join(dict.fromkeys(known[absent[0]]))})"
                     )
                     raise (
-                        Unlabelled(told)
+                        Unlabelled(lacking)
                         if absent == ["label"]
-                        else UserError(f"{told}; name it by finetune.tasks.NAME.define.columns")
+                        else UserError(
+                            f"{lacking}; name it by finetune.tasks.NAME.define.columns, or for `wwm predict` by"
+                            f" --column {absent[0]}=..."
+                        )
                     )
                 continue
             extra = len(unquoted(row, len(fields))) - len(fields)
-            if extra == -1:
+            if extra == -1 and "label" in optional:
+                fields.remove("label")
+            elif extra == -1:
                 raise Unlabelled(
                     f"{path}:{number}: there is no label beside"
                     f" {', '.join(field for field in fields if field and field.startswith('text'))}"
@@ -60,20 +77,22 @@ def cells(
             if extra > 0:
                 raise UserError(
                     f"{path}:{number}: {len(row)} columns where {len(fields)} are expected,"
-                    f" {', '.join(filter(None, fields))}; put a line of names first, or {REMEDY[ending]}"
+                    f" {', '.join(filter(None, fields))}; put a line of names first, or {REMEDY[separated]}"
                 )
         row = fitted(row, fields)
         if len(row) != len(fields):
             shown = [field or "(other)" for field in fields]
             raise UserError(
                 f"{path}:{number}: {len(row)} columns where {len(shown)} are expected, {', '.join(shown)};"
-                f" {REMEDY[ending]}"
+                f" {REMEDY[separated]}"
             )
         yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO("\n".join(files.lines(path)), newline=""), strict=True)
+    # A carriage return alone ends a row too.
+    lines = (part for line in files.lines(path) for part in io.StringIO(f"{line}\n", newline=""))
+    reader = csv.reader(lines, strict=True)
     while True:
         line = reader.line_num + 1
         try:

@@ -1,6 +1,7 @@
 """Questions on texts out of SQuAD-style JSON (CMRC 2018, DRCD, CJRC), with the quirks of its files. Plain values."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from wwm.common.errors import UserError
@@ -52,44 +53,37 @@ def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[
             f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object"
         ) from None
     questions: dict[str, Question] = {}
-    counts, unusable, bare, answered = dict.fromkeys(COUNTED, 0), [], [], False
-    for i, entry in enumerate(field(file, "data", list, f"{path}")):
-        for j, paragraph in enumerate(field(entry, "paragraphs", list, f"{path}: data[{i}]")):
-            where = f"{path}: data[{i}].paragraphs[{j}]"
-            context = field(paragraph, "context", str, where)
-            for k, asked in enumerate(field(paragraph, "qas", list, where)):
-                name = field(asked, "id", str, f"{where}.qas[{k}]")
-                told = f"{path}: question {name}"
-                if name in questions:
-                    raise UserError(f"{told} comes twice; ids must differ, for predictions are kept by them")
-                answers = []
-                if asked.get("answers") is None:
-                    bare.append(name)
-                    asked = asked | {"answers": []}
-                for given in field(asked, "answers", list, told):
-                    answer, quirk = placed(
-                        field(given, "text", str, told), field(given, "answer_start", int, told), context, choices
-                    )
-                    answers.append(answer)
-                    if quirk:
-                        counts[quirk] += 1
-                answered = answered or bool(answers)
-                if not answers and "" in choices:
-                    answers.append(Answer("", -1))
-                question = Question(
-                    name, field(asked, "question", str, told), context, tuple(answers), entry.get("domain")
-                )
-                if taught(question, choices) is None:
-                    counts["lost" if answers else "dropped"] += 1
-                    unusable.append(name)
-                questions[name] = question
+    counts, unusable, bare = dict.fromkeys(COUNTED, 0), [], []
+    any_answer = False
+    for told, asked, question in walk(field(file, "data", list, f"{path}"), path):
+        if question.id in questions:
+            raise UserError(f"{told} comes twice; ids must differ, for predictions are kept by them")
+        answers = []
+        if asked.get("answers") is None:
+            bare.append(question.id)
+            asked = asked | {"answers": []}
+        for given in field(asked, "answers", list, told):
+            answer, quirk = placed(
+                field(given, "text", str, told), field(given, "answer_start", int, told), question.context, choices
+            )
+            answers.append(answer)
+            if quirk:
+                counts[quirk] += 1
+        any_answer = any_answer or bool(answers)
+        if not answers and "" in choices:
+            answers.append(Answer("", -1))
+        question = question._replace(answers=tuple(answers))
+        if taught(question, choices) is None:
+            counts["lost" if answers else "dropped"] += 1
+            unusable.append(question.id)
+        questions[question.id] = question
     if not questions:
         raise UserError(f"{path} has no questions")
     if 0 < len(bare) < len(questions):
         raise UserError(
             f"{path}: question {bare[0]}: answers is missing, which other questions have; [] stands for none"
         )
-    if not answered:
+    if not any_answer:
         raise Unlabelled(f"{path}: none of its {len(questions):,} questions has an answer")
     if len(unusable) > len(questions) / 2:
         raise UserError(
@@ -97,6 +91,21 @@ def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[
             f" first is {unusable[0]}; is it another file's?"
         )
     return [question for question in questions.values() if question.answers], counts
+
+
+def walk(entries: Iterable[object], path: object) -> Iterator[tuple[str, dict, Question]]:
+    """Of each question of a SQuAD-style file's `data`: what messages call it, its object, and itself without answers.
+    Raises UserError that names what lacks a field.
+    """
+    for i, entry in enumerate(entries):
+        for j, paragraph in enumerate(field(entry, "paragraphs", list, f"{path}: data[{i}]")):
+            where = f"{path}: data[{i}].paragraphs[{j}]"
+            context = field(paragraph, "context", str, where)
+            for k, asked in enumerate(field(paragraph, "qas", list, where)):
+                name = field(asked, "id", str, f"{where}.qas[{k}]")
+                told = f"{path}: question {name}"
+                domain = entry.get("domain") if isinstance(entry, dict) else None
+                yield told, asked, Question(name, field(asked, "question", str, told), context, (), domain)
 
 
 def field(values: object, key: str, kind: type[T], where: str) -> T:

@@ -1,21 +1,25 @@
 """Questions on texts: BERT and one linear layer on every position, which says where an answer begins and ends."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
-from transformers import AutoModel, PreTrainedModel
+from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, AutoModel, PreTrainedModel
 
 from wwm.common.errors import UserError
-from wwm.tasks import spans
+from wwm.tasks import kept, spans
 from wwm.tasks.classifier import check_loaded, count_parameters, padded, rounded, taken
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.questions import Question, taught
 from wwm.tasks.tuning import How, passes
 
 N_BEST = 20
+# What weights are called in a kept model: transformers has two outputs of a position, the choices are ours.
+SPANS, CHOICES = "qa_outputs", "choice_outputs"
 
 
 class Reader(torch.nn.Module):
@@ -100,24 +104,12 @@ class Answering:
         """EM and F1 in percent; predictions in the form of the official scripts, and the n best of each question with
         their scores.
         """
-        windows, questions = self.windows[split], self.questions[split]
-        starts, ends, said_at_cls = ([np.empty(0, np.float32)] * len(windows) for _ in range(3))
-        for rows in passes(self.lengths[split], positions):
-            said = model(self.inputs(split, rows, place)).cpu().numpy()
-            length = max(self.lengths[split][rows])
-            for row, logits in zip(rows, said):
-                starts[row], ends[row] = logits[0, :length], logits[1, :length]
-                said_at_cls[row] = np.array(
-                    [
-                        logits[:, length + self.spoken.index(choice)] if choice else logits[:, 0]
-                        for choice in self.choices
-                    ]
-                )
-        n_best = spans.answers(
-            windows, starts, ends, questions, N_BEST, self.how.max_answer_length, self.choices, said_at_cls
+        questions = self.questions[split]
+        n_best = answered(
+            model, self.windows[split], questions, self.choices, self.how.max_answer_length, place, positions
         )
         best = {question.id: found[0][0] for question, found in zip(questions, n_best)}
-        scores = rounded(METRICS[self.metric].score(questions, best))
+        scores = rounded(METRICS[self.metric].score(questions, best)) if any(q.answers for q in questions) else {}
         official = [{"id": number, "answer": text} for number, text in best.items()] if self.metric == "cjrc" else best
         told = {
             question.id: [[text, round(score, 4)] for text, score in found]
@@ -125,12 +117,70 @@ class Answering:
         }
         return scores, {f"{split}.json": official, f"{split}_nbest.json": told}
 
+    def save(self, model: Reader, folder: Path) -> None:
+        """As transformers' model for questions; what tells the choices from each other, which that has not, stands
+        beside.
+        """
+        encoder = model.encoder
+        architecture: Any = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(encoder.config)]
+        with torch.device("meta"):
+            known = architecture(encoder.config).state_dict()
+        tensors = {f"{encoder.base_model_prefix}.{name}": tensor for name, tensor in encoder.state_dict().items()}
+        for name, tensor in model.outputs.named_parameters():
+            tensors |= {f"{SPANS}.{name}": tensor[:2], f"{CHOICES}.{name}": tensor[2:]}
+        kept.save(
+            folder,
+            encoder.config,
+            architecture.__name__,
+            {name: tensor for name, tensor in tensors.items() if name in known or len(tensor) and CHOICES in name},
+        )
+
     def unreachable(self) -> dict[str, int]:
-        """By split, the questions that cannot be answered to the letter."""
+        """By split that has answers, the questions that cannot be answered to the letter."""
         return {
             split: spans.unreachable(self.windows[split], questions, self.how.max_answer_length, self.choices)
             for split, questions in self.questions.items()
+            if split not in self.how.unlabelled
         }
 
     def parameters(self) -> int:
         return count_parameters(self.folder, 2)
+
+
+def answered(
+    reader: torch.nn.Module,
+    windows: list[spans.Window],
+    questions: list[Question],
+    choices: tuple[str, ...],
+    max_answer_length: int,
+    place: torch.device,
+    positions: int,
+) -> list[list[tuple[str, float]]]:
+    """For each question its best answers and their scores, as spans.answers has them."""
+    lengths = np.array([len(window.ids) for window in windows])
+    spoken = [choice for choice in choices if choice]
+    starts, ends, said_at_cls = ([np.empty(0, np.float32)] * len(windows) for _ in range(3))
+    for rows in passes(lengths, positions):
+        parts = [windows[row] for row in rows]
+        inputs = padded([window.ids for window in parts], [window.types for window in parts], place)
+        said = reader(inputs).cpu().numpy()
+        length = max(lengths[rows])
+        for row, logits in zip(rows, said):
+            starts[row], ends[row] = logits[0, :length], logits[1, :length]
+            said_at_cls[row] = np.array(
+                [logits[:, length + spoken.index(choice)] if choice else logits[:, 0] for choice in choices]
+            )
+    return spans.answers(windows, starts, ends, questions, N_BEST, max_answer_length, choices, said_at_cls)
+
+
+def load(folder: Path, choices: tuple[str, ...]) -> Reader:
+    """A kept reader. Raises UserError that names what its weights lack."""
+    encoder, info = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    check_loaded(folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
+    reader = Reader(encoder, sum(map(bool, choices)))
+    with safe_open(folder / kept.WEIGHTS, "pt") as weights:
+        for name, tensor in reader.outputs.named_parameters():
+            wanted = [f"{SPANS}.{name}", *([f"{CHOICES}.{name}"] if len(tensor) > 2 else [])]
+            check_loaded(folder, sorted(set(wanted) - set(weights.keys())))
+            tensor.data = torch.cat([weights.get_tensor(part) for part in wanted])
+    return reader.eval()

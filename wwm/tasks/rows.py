@@ -5,10 +5,12 @@ columns. Columns are found by their names in a first line or in the objects, els
 or last.
 """
 
+import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.tasks import columns
-from wwm.tasks.questions import Unlabelled, parse
+from wwm.tasks.questions import Question, Unlabelled, parse, walk
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
@@ -25,7 +27,7 @@ BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 
 
 class Example(NamedTuple):
-    """One labelled text, or pair of texts; `label` indexes the task's labels."""
+    """One text, or pair of texts; `label` indexes the task's labels, -1 where there is none."""
 
     texts: tuple[str, ...]
     label: int
@@ -48,15 +50,10 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     Unlabelled where the first row has no label, or all rows have ignored ones.
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
-    numbered = {str(number): name for number, name in enumerate(names)} if by_number else {}
-    spelling = (
-        numbered
-        | {name: name for name in names}
-        | {other: name for other, name in task.label_names.items() if name in names}
-    )
+    spelling = spellings(task, names, by_number)
     examples: list[Example] = []
     for path in paths:
-        for where, values in rows(path, task, spelling, counts):
+        for where, values in rows(path, path.suffix.lower(), named(task), spelling, counts, {"language"}):
             if task.language and values.get("language", task.language) != task.language:
                 continue
             label = "" if values.get("label") is None else str(values["label"]).strip()
@@ -75,15 +72,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
                     f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task"
                     f" {task.name}{names_row}"
                 )
-            texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
-            for field, text in zip(TEXTS[task.kind], texts):
-                if not text:
-                    raise UserError(
-                        f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}"
-                    )
-            if task.segmented:
-                texts = tuple(BETWEEN_HAN.sub("", text) for text in texts)
-            examples.append(Example(texts, names.index(spelling[label])))
+            examples.append(Example(texts_of(where, values, task), names.index(spelling[label])))
     if counts["ignored_labels"] and not examples:
         raise Unlabelled(f"{paths[0]}: all its labels are among those left out, {', '.join(task.ignored_labels)}")
     if not examples:
@@ -93,9 +82,50 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     )
 
 
-def read_questions(paths: list[Path], task: Task) -> Split:
+def read_unlabelled(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool) -> Split:
+    """As `read`, of a split whose labels are missing or none: every row is an example."""
+    counts: Counter = Counter(empty_lines=0)
+    spelling, optional = spellings(task, names, by_number), {"language", "label"}
+    examples = [
+        Example(texts_of(where, values, task), -1)
+        for path in paths
+        for where, values in rows(path, path.suffix.lower(), named(task), spelling, counts, optional)
+        if not task.language or values.get("language", task.language) == task.language
+    ]
+    return Split(examples, ", ".join(path.name for path in paths), {})
+
+
+def spellings(task: Task, names: tuple[str, ...], by_number: bool) -> dict[str, str]:
+    """How files may spell a label -> the label; by_number: also by its place among them."""
+    numbered = {str(number): name for number, name in enumerate(names)} if by_number else {}
+    own = {name: name for name in names}
+    return numbered | own | {other: name for other, name in task.label_names.items() if name in names}
+
+
+def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
+    """The text or texts of a row. Raises UserError that names the one that is missing or empty."""
+    texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
+    for field, text in zip(TEXTS[task.kind], texts):
+        if not text:
+            raise UserError(
+                f"{where}: {field} is missing or empty; a row has {', '.join((*TEXTS[task.kind], 'label'))}"
+            )
+    return tuple(BETWEEN_HAN.sub("", text) for text in texts) if task.segmented else texts
+
+
+def converted(example: Example | Question, convert: Callable[[str], str]) -> Example | Question:
+    """With texts converted by a function that leaves each character where it was, and so do answers stay."""
+    if isinstance(example, Example):
+        return example._replace(texts=tuple(map(convert, example.texts)))
+    answers = tuple(answer._replace(text=convert(answer.text)) for answer in example.answers)
+    context = convert(example.context)
+    answers = tuple(a._replace(text=context[a.start : a.start + len(a.text)]) if a.start >= 0 else a for a in answers)
+    return example._replace(question=convert(example.question), context=context, answers=answers)
+
+
+def read_questions(paths: list[Path], task: Task, answered: bool = True) -> Split:
     """All questions of one split, from SQuAD-style JSON or the Parquet files of a data set on the hub. Raises UserError
-    as questions.parse does.
+    as questions.parse does, which has found that there are no answers if they are not `answered`.
     """
     if paths[0].suffix.lower() == ".parquet":
         text = json.dumps(squad(row for path in paths for row in parquet(path)), ensure_ascii=False)
@@ -103,6 +133,9 @@ def read_questions(paths: list[Path], task: Task) -> Split:
         raise UserError(f"{paths[0]}: a reading task has one SQuAD-style .json file for each split, or .parquet")
     else:
         text = "\n".join(files.lines(paths[0]))
+    if not answered:
+        bare = [question for _, _, question in walk(json.loads(text)["data"], paths[0])]
+        return Split(bare, ", ".join(path.name for path in paths), {})
     questions, counts = parse(text, paths[0], task.labels)
     if counts["misaligned"]:
         first = next(
@@ -134,27 +167,40 @@ def squad(rows: Iterable[dict]) -> dict:
     return {"data": articles}
 
 
-def rows(path: Path, task: Task, spelling: dict[str, str], counts: Counter) -> Iterator[tuple[str, dict]]:
-    """(place for messages, {"text" or "text_a" and "text_b", "label"}) of each row of one file."""
-    known = {
+def named(task: Task) -> dict[str, tuple[str, ...]]:
+    """Fields of a row -> what files may call them."""
+    fields = {
         field: (*((task.columns[field],) if field in task.columns else ()), *COLUMNS[field])
         for field in (*TEXTS[task.kind], "label")
     }
-    known |= {"language": ("language",)} if task.language else {}
-    ending = path.suffix.lower()
+    return fields | ({"language": ("language",)} if task.language else {})
+
+
+def rows(
+    path: Path,
+    ending: str,
+    known: dict[str, tuple[str, ...]],
+    spelling: dict[str, str],
+    counts: Counter,
+    optional: Collection[str],
+    told: Collection[str] = (),
+) -> Iterator[tuple[str, dict]]:
+    """(place for messages, value by field) of each row of one file, which is read by `ending`; of the fields in `known`
+    those that are `optional` may be absent, and those that are `told` are found by their names alone.
+    """
     objects: Iterator[tuple[str, object]]
     if ending == ".parquet":
         objects = ((f"{path}, row {number}", row) for number, row in enumerate(parquet(path)))
     elif ending in (".json", ".jsonl"):
         objects = json_objects(path, counts)
     else:
-        yield from columns.cells(path, known, spelling, counts)
+        yield from columns.cells(path, ending, known, spelling, counts, optional, told)
         return
     for where, values in objects:
         if not isinstance(values, dict):
             raise UserError(
                 f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with"
-                f" {', '.join((*TEXTS[task.kind], 'label'))}"
+                f" {', '.join(field for field in known if field != 'language')}"
             )
         values = {name.lower(): value for name, value in values.items()}
         yield (
@@ -179,16 +225,32 @@ def parquet(path: Path) -> Iterator[dict]:
 
 def json_objects(path: Path, counts: Counter) -> Iterator[tuple[str, object]]:
     """The objects of a file that has one a line, or of one list."""
-    lines = list(files.lines(path))
-    if next((line for line in lines if line.strip()), "").lstrip().startswith("["):
-        for number, value in enumerate(parsed("\n".join(lines), path, 1)):
-            yield f"{path}, object {number}", value
-        return
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            counts["empty_lines"] += 1
-            continue
-        yield f"{path}:{number}", parsed(line, path, number)
+    with open(path, "rb") as stream:
+        if stream.peek().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            for number, value in enumerate(streamed(stream, "item", path)):
+                yield f"{path}, object {number}", value
+            return
+        for number, line in enumerate(files.decoded(stream, path), 1):
+            if not line.strip():
+                counts["empty_lines"] += 1
+                continue
+            yield f"{path}:{number}", parsed(line, path, number)
+
+
+def streamed(stream: BufferedReader, prefix: str, path: Path) -> Iterator[Any]:
+    """What stands under `prefix`, in ijson's terms, one after the other, so that a file of any size can be read. Raises
+    UserError that names `path`, and line and column where it can be read again.
+    """
+    import ijson  # which a rented GPU host lacks
+
+    if stream.peek().startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
+    try:
+        yield from ijson.items(stream, prefix, use_float=True)
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        if path.is_file():
+            parsed("\n".join(files.lines(path)), path, 1)
+        raise UserError(f"{path} is not JSON ({error}); one object a line, or one list") from None
 
 
 def parsed(text: str, path: Path, line: int) -> Any:

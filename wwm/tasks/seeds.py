@@ -3,12 +3,14 @@
 import multiprocessing
 import pickle
 import queue
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -16,15 +18,26 @@ from transformers.utils import logging
 
 from wwm.common import files
 from wwm.tasks import tuning
+from wwm.tasks.task import Keep
 from wwm.training import device
 
 LOOK_SECONDS = 0.5
-theirs: dict = {}  # what a process that takes seeds over was given: job, place, threads, steps
+theirs: dict = {}  # what a process that takes seeds over was given
 
 
-def run(job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads: int, title: str) -> list[dict]:
-    """What tuning.train returns for each (how, seed); it is kept in `work` as soon as it is there, and taken from there
-    the next time.
+class Finished(NamedTuple):
+    """One run: what came of it, and the folder of its weights, where they are kept."""
+
+    trained: tuning.Trained
+    folder: Path
+
+
+def run(
+    job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads: int, title: str, keep: Keep
+) -> list[Finished]:
+    """What comes of each (how, seed); it is kept in `work` as soon as it is there, and taken from there the next time.
+
+    Of `runs` the weights of none, of the one with the best dev score, or of all of them are there in the end.
     """
     kept = [work / f"{sha256(repr(one).encode()).hexdigest()[:16]}.json" for one in runs]
     left = [(how, seed, path) for (how, seed), path in zip(runs, kept) if not path.exists()]
@@ -33,11 +46,16 @@ def run(job: tuning.Job, runs: list[tuple[tuning.How, int]], work: Path, threads
     places = device.places()
     with tqdm(total=sum(steps), initial=begun, desc=title, unit=" steps", mininterval=1) as bar:
         if min(len(places), len(left)) > 1:
-            side_by_side(job, left, places, threads, bar)
+            side_by_side(job, left, places, threads, bar, kept, keep)
         else:
             for how, seed, path in left:
-                one(job, how, seed, path, places[0], threads, bar.update)
-    return [files.read_json(path) for path in kept]
+                one(job, how, seed, path, places[0], threads, bar.update, kept, keep)
+    return [Finished(files.read_json(path), path.with_suffix("")) for path in kept]
+
+
+def best(trained: Sequence[tuning.Trained]) -> int:
+    """The place of the one with the best dev score, the first of equals."""
+    return max(range(len(trained)), key=lambda i: tuning.main_measure(trained[i]["scores"]["dev"]))
 
 
 def one(
@@ -48,10 +66,24 @@ def one(
     place: torch.device,
     threads: int,
     done: Callable[[], object],
+    kept: list[Path],
+    keep: Keep,
 ) -> None:
+    """kept: where this run and those that it is compared with are written."""
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else each seed prints a table of the heads that are left out
-    files.write_json(path, tuning.train(job, how, seed, place, threads, done))
+
+    def save(model: torch.nn.Module) -> None:
+        if keep != "none":
+            with files.new_folder(path.with_suffix("")) as folder:
+                job.save(model, folder)
+
+    files.write_json(path, tuning.train(job, how, seed, place, threads, done, save))
+    if keep == "best":
+        there = [path for path in kept if path.exists()]
+        first = best([files.read_json(path) for path in there])
+        for path in there[:first] + there[first + 1 :]:
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
 
 
 def side_by_side(
@@ -60,6 +92,8 @@ def side_by_side(
     places: list[torch.device],
     threads: int,
     bar: tqdm,
+    kept: list[Path],
+    keep: Keep,
 ) -> None:
     """One process for each place, which takes one seed after the other. Raises what a seed raised, once the others are
     through.
@@ -72,7 +106,7 @@ def side_by_side(
     # Through a file: a pipe would hold up one process after the other until each has imported what it needs.
     with files.new_file(packed) as written:
         written.write_bytes(pickle.dumps(job))
-    with ProcessPoolExecutor(len(places), context, begin, (packed, threads, steps, free)) as pool:
+    with ProcessPoolExecutor(len(places), context, begin, (packed, threads, steps, free, kept, keep)) as pool:
         futures = [pool.submit(in_other_process, *how_seed_path) for how_seed_path in left]
         try:
             while not all(future.done() for future in futures):
@@ -87,12 +121,15 @@ def side_by_side(
             raise
 
 
-def begin(packed: Path, threads: int, steps: Queue, free: Queue) -> None:
+def begin(packed: Path, threads: int, steps: Queue, free: Queue, kept: list[Path], keep: Keep) -> None:
     device.end_with_parent()
     # Nobody may be left to read when a stage is told to stop.
     steps.cancel_join_thread()
-    theirs.update(job=pickle.loads(packed.read_bytes()), threads=threads, steps=steps, place=free.get())
+    theirs.update(
+        job=pickle.loads(packed.read_bytes()), threads=threads, steps=steps, place=free.get(), kept=kept, keep=keep
+    )
 
 
 def in_other_process(how: tuning.How, seed: int, path: Path) -> None:
-    one(theirs["job"], how, seed, path, theirs["place"], theirs["threads"], lambda: theirs["steps"].put(1))
+    given = {name: theirs[name] for name in ("job", "place", "threads", "kept", "keep")}
+    one(how=how, seed=seed, path=path, done=lambda: theirs["steps"].put(1), **given)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.tasks.questions import Question
-from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions
+from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions, read_unlabelled, spellings
 from wwm.tasks.task import Task
 
 WORDS = {
@@ -30,7 +30,7 @@ BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a f
 class Data(NamedTuple):
     """A task as it lies in its folder. `missing`: reason, of each scored split that is not there; `reduced`: in what
     these are not the official data; `duplicates`: different texts of one split that stand in another, as `dev in
-    train`.
+    train`; `unlabelled`: splits that are there without labels, to be predicted.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +38,8 @@ class Data(NamedTuple):
     missing: dict[str, str]
     reduced: list[str]
     duplicates: dict[str, int]
+    unlabelled: dict[str, Split]
+    spellings: dict[str, str]  # of labels in the files -> the label
 
 
 def load_task(
@@ -52,6 +54,7 @@ def load_task(
     own_labels = task.kind != "reading" and (folder / CLASSES).is_file()
     names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
     missing: dict[str, str] = {}
+    unlabelled: dict[str, Split] = {}
     if task.kind != "reading" and folder.is_dir() and any((folder / name).is_dir() for name in names):
         splits, reduced = read_folders(folder, names), ["splits drawn by hash"]
     else:
@@ -67,7 +70,12 @@ def load_task(
                 if split in ("train", "dev"):
                     raise
                 missing[split] = f"its file has no labels ({error})"
-                print(f"task {task.name}: {split} is not scored, {missing[split]}", flush=True)
+                print(f"task {task.name}: {split} is predicted and not scored, {missing[split]}", flush=True)
+                unlabelled[split] = (
+                    read_questions(paths[split], task, answered=False)
+                    if task.kind == "reading"
+                    else read_unlabelled(paths[split], task, names, own_labels)
+                )
         reduced = unlike_official(task, splits, paths)
     reduced += [f"the labels of {CLASSES}"] if own_labels and names != task.labels else []
     if split_dev and "dev" in splits and "train" not in splits:
@@ -104,7 +112,7 @@ def load_task(
         for split in task.splits
         if split not in {**splits, **missing}
     }
-    return Data(names, splits, missing, reduced, duplicates)
+    return Data(names, splits, missing, reduced, duplicates, unlabelled, spellings(task, names, own_labels))
 
 
 def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[Path]]) -> list[str]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["single", "pair", "reading"]
+Keep = Literal["none", "best", "all"]  # which fine-tuned models stay,
+KEEP: Keep = "best"  # where params.yaml does not say
 TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
 USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
 # What others call the columns.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
@@ -41,8 +42,11 @@ class Job(Protocol):
         """Measures of a split, in percent, of which the first one decides between epochs; and its predictions, by file
         name.
 
-        A forward pass has at most so many `positions`, or one row.
+        A forward pass has at most so many `positions`, or one row. A split without labels has no measures.
         """
+
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        """Weights and config.json, as transformers has them."""
 
 
 class How(NamedTuple):
@@ -57,7 +61,8 @@ class How(NamedTuple):
     max_answer_length: int  # pieces of an answer
     precision: str
     select: str
-    splits: tuple[str, ...]  # that are scored
+    splits: tuple[str, ...]  # that are scored,
+    unlabelled: tuple[str, ...] = ()  # and those that are only predicted
 
 
 class Trained(TypedDict):
@@ -82,8 +87,16 @@ def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:
     return parts
 
 
-def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done: Callable[[], object]) -> Trained:
-    """`done` is called after each step.
+def train(
+    job: Job,
+    how: How,
+    seed: int,
+    place: torch.device,
+    threads: int,
+    done: Callable[[], object],
+    keep: Callable[[torch.nn.Module], object],
+) -> Trained:
+    """`done` is called after each step, `keep` with the model of each epoch that is the best one so far.
 
     A batch is the same whatever passes it is cut into: gradients are summed over its rows.
     """
@@ -134,10 +147,13 @@ def train(job: Job, how: How, seed: int, place: torch.device, threads: int, done
             dev, predictions = scored(job, model, "dev", place, 2 * positions)
             if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
                 best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
-                for split in how.splits:
+                for split in (*how.splits, *how.unlabelled):
                     if split != "dev":
-                        best["scores"][split], predictions = scored(job, model, split, place, 2 * positions)
+                        scores, predictions = scored(job, model, split, place, 2 * positions)
                         best["predictions"] |= predictions
+                        if scores:
+                            best["scores"][split] = scores
+                keep(model)
     assert best is not None  # the last epoch is always scored
     return best
 

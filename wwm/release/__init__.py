@@ -1,0 +1,1 @@
+"""What one does with a model once it is there."""

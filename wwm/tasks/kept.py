@@ -1,0 +1,106 @@
+"""A fine-tuned model that is kept: an ordinary Hugging Face folder, which transformers loads without this project.
+
+Its config.json has one key more, `wwm`: what a text must go through on its way into the model, and what comes out.
+"""
+
+from pathlib import Path
+from typing import TypedDict, cast
+
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedConfig
+
+from wwm.common import files, model_folder
+from wwm.common.errors import UserError
+from wwm.tasks.seeds import Finished
+from wwm.tasks.task import Keep, Kind
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+KEY = "wwm"
+
+
+class Kept(TypedDict):
+    """What config.json says under `wwm`."""
+
+    model: str  # what was fine-tuned, and on which task
+    task: str
+    kind: Kind
+    labels: list[str]  # in order; of a reading task the answers that are no span of the text, "" for none
+    spellings: dict[str, str]  # in files -> label
+    columns: dict[str, str]  # `text`, `text_a`, `text_b`, `label` -> a name in the files besides the usual ones
+    simplify: bool  # whether texts are converted to simplified characters
+    max_seq_length: int
+    stride: int  # of windows over the text of a reading task,
+    max_query_length: int  # pieces of its question,
+    max_answer_length: int  # and of its answer
+
+
+def save(folder: Path, config: PreTrainedConfig, architecture: str, tensors: dict[str, Tensor]) -> None:
+    """Weights and config.json of a model that transformers calls `architecture`."""
+    config.architectures = [architecture]
+    config.save_pretrained(folder)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+
+
+def home(task: str, model: str) -> Path:
+    return Path("models", "finetuned", task, model)
+
+
+def write(home: Path, keep: Keep, runs: list[Finished], seeds: list[int], best: int, kept: Kept, source: Path) -> None:
+    """Makes `home` out of the folders of `runs`: that of the best one, and others in seeds/SEED.
+
+    source: the model that was fine-tuned.
+    """
+    wanted = {"none": [], "best": [best], "all": range(len(runs))}[keep]
+    with files.new_folder(home) as written:
+        for i in wanted:
+            place = written if i == best else written / "seeds" / str(seeds[i])
+            for file in runs[i].folder.iterdir():
+                files.link(file, place / file.name)
+            files.write_json(place / CONFIG, files.read_json(place / CONFIG) | {KEY: kept})
+            model_folder.copy_tokenizer(source, place)
+            files.write_json(place / "training.json", model_folder.training_history(source))
+            files.write_text(place / model_folder.CARD, card(kept, seeds[i], runs[i].trained["scores"]))
+        if not wanted:
+            # DVC warns of an empty folder.
+            files.write_text(written / model_folder.CARD, f"finetune.models.{kept['model']}.keep is `none`.\n")
+
+
+def card(kept: Kept, seed: int, scores: dict[str, dict[str, float]]) -> str:
+    """README.md of a kept model, with what the hub reads at its head."""
+    tag = "question-answering" if kept["kind"] == "reading" else "text-classification"
+    rows = [
+        f"| {split} | {measure} | {value:.2f} |" for split, found in scores.items() for measure, value in found.items()
+    ]
+    lines = [
+        *("---", "language: zh", "library_name: transformers", f"pipeline_tag: {tag}", "---"),
+        f"# {kept['model']} on {kept['task']}",
+        "",
+        f"Seed {seed}. Scores of this very model, in percent:",
+        "",
+        *("| split | measure | score |", "|---|---|---|", *rows),
+        "",
+        f"`wwm predict models/finetuned/{kept['task']}/{kept['model']} FILE`, or transformers; texts are cut at"
+        f" {kept['max_seq_length']} pieces.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def read(folder: Path) -> Kept:
+    """What the config.json of a kept model says. Raises UserError that says what `folder` is instead."""
+    if not (folder / CONFIG).is_file():
+        if (folder / model_folder.CARD).is_file():
+            raise UserError(
+                f"{folder} has no weights, for finetune.models.{folder.name}.keep is `none`; set it to `best` and run"
+                " `dvc repro`"
+            )
+        raise UserError(f"{folder} is not there or is no model; finetune keeps models in models/finetuned/TASK/MODEL")
+    config = files.read_json(folder / CONFIG)
+    if KEY not in config:
+        raise UserError(
+            f"{folder} is no fine-tuned model of this project ({', '.join(config.get('architectures') or ['?'])});"
+            " fine-tune it, and name models/finetuned/TASK/MODEL"
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder} has a {CONFIG} and no {WEIGHTS}; copy the whole folder")
+    return cast(Kept, config[KEY])
