@@ -111,6 +111,11 @@ def test_two_stages_that_would_write_one_model_are_named(tmp_path):
     )
 
 
+def test_a_model_that_would_take_the_place_of_the_fine_tuned_ones_is_named(tmp_path):
+    said = problem(tmp_path, "  models:\n    bert:", "  models:\n    finetuned:")
+    assert "pretrain.models.finetuned: models/finetuned is for fine-tuned models; rename it" in said
+
+
 def test_two_entries_of_one_length_are_named(tmp_path):
     said = problem(tmp_path, r"(      lengths:\n)(        - \{max_seq_length: 32.*\n)", r"\1\2\2")
     assert "mask.sets.wordpiece-nsp: 32 stands twice; remove one" in said

@@ -61,12 +61,13 @@ def test_again_there_is_nothing_to_do_and_it_says_so_within_30_seconds(project):
 def test_models_load_with_transformers_and_have_their_trained_heads(project):
     from transformers import BertForPreTraining, BertModel, BertTokenizer
 
-    for folder in (project / "models").iterdir():
+    folders = [folder for folder in (project / "models").iterdir() if folder.name != "finetuned"]
+    for folder in folders:
         _, loading = BertForPreTraining.from_pretrained(folder, output_loading_info=True)
         assert not loading["missing_keys"] and not loading["unexpected_keys"]
         pieces = BertTokenizer.from_pretrained(folder)("我们喜欢这本书。", return_tensors="pt")
         assert BertModel.from_pretrained(folder)(**pieces).last_hidden_state.shape[1] == len(pieces["input_ids"][0])
-    assert {folder.name for folder in (project / "models").iterdir()} == {
+    assert {folder.name for folder in folders} == {
         "random",
         "bert",
         "roberta-wwm-ext",

@@ -219,6 +219,18 @@ def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores(
     assert compared.data.params == {"steps": "5"}
 
 
+def test_a_fine_tuned_model_is_registered_by_its_own_and_its_tasks_name(capsys):
+    folder = Path("models/finetuned/reviews/small")
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("tuned")
+    with track.run("finetune", name="small-reviews", outs=[folder]):
+        pass
+    client, [run] = recorded("finetune")
+    [version] = client.search_model_versions("name = 'small.reviews'")
+    assert version.tags["dvc"] == lineage.of(folder) and version.run_id == run.info.run_id
+    assert "not recorded" not in capsys.readouterr().out
+
+
 def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with track.parent("pipeline") as run:

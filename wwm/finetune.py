@@ -67,7 +67,7 @@ def main(model: str, task: str) -> None:
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
         check_room(cell, keep, finetune.seeds, home)
-        outs = [out, predictions, home]
+        outs = [out, predictions, *([] if keep == "none" else [home])]
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:

@@ -52,6 +52,8 @@ def check_names(values: Params) -> None:
     seen: dict[str, str] = {}
     for stage in ("init", "pretrain", "truncate"):
         for name in getattr(values, stage).models:
+            if name == "finetuned":
+                raise UserError(f"{stage}.models.{name}: models/finetuned is for fine-tuned models; rename it")
             if name in seen:
                 raise UserError(
                     f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one"

@@ -186,20 +186,33 @@ def register(client: "MlflowClient", run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
     tags = client.get_run(run_id).data.tags
-    for path, value in tags.items():
-        name = path.removeprefix("dvc.models/")
-        if name == path or client.search_model_versions(f"name = '{name}' and tags.dvc = '{value}'"):
+    for tag, value in tags.items():
+        path = tag.removeprefix("dvc.")
+        name = registered_name(path)
+        if path == tag or not name or client.search_model_versions(f"name = '{name}' and tags.dvc = '{value}'"):
             continue
         with suppress(MlflowException):  # it has versions already
             client.create_registered_model(name)
         known = {"dvc": value, "stage": tags["stage"], "git_commit": tags.get("mlflow.source.git.commit", "unknown")}
         client.create_model_version(
             name,
-            f"runs:/{run_id}/models/{name}",
+            f"runs:/{run_id}/{path}",
             run_id,
             known,
-            description=f"The weights are models/{name} with DVC's hash {value}.",
+            description=f"The weights are {path} with DVC's hash {value}.",
         )
+
+
+def registered_name(path: str) -> str | None:
+    """What the registry calls a model by the path of its folder: `bert`, or `bert.reviews` fine-tuned on a task. It
+    takes no slash.
+    """
+    match path.split("/"):
+        case ["models", model]:
+            return model
+        case ["models", "finetuned", task, model]:
+            return f"{model}.{task}"
+    return None
 
 
 def experiment(client: "MlflowClient", run_id: str) -> str:
