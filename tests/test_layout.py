@@ -43,7 +43,7 @@ ROOMS = {
     "release": {"common", "masks", "text", "params", "training", "tasks"},
 }
 TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release"}
-TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
+TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "fetch", "scores"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {
     "torch",
