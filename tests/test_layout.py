@@ -40,8 +40,9 @@ ROOMS = {
     "training": {"common", "masks"},
     "tasks": {"common", "training"},
     "params": {"common", "tasks"},
+    "use": {"common", "text", "training"},
 }
-TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks"}
+TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "use"}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "scores"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {

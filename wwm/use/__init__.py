@@ -1,0 +1,1 @@
+"""What a model is used for once it is there."""
