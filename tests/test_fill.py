@@ -100,7 +100,7 @@ def test_a_beam_of_all_fillings_is_the_enumeration_and_adds_up_to_one(folder):
     assert sum(ours.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_over_a_beam_of_all_fillings_every_place_has_what_the_model_says_of_it_in_the_gap(folder):
+def test_over_a_beam_of_all_fillings_the_last_place_has_what_the_model_says_of_it_in_the_gap(folder):
     one = filler(folder, 2000, silence=True)
     ours = filled(one, "使[MASK][MASK][MASK]来", 2000)
     assert len(ours) == len(CHARACTERS) ** 3

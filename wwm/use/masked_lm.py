@@ -42,7 +42,8 @@ class MaskedLM:
             attention = torch.arange(length, device=self.device) < used[part, None]
 
             def gather(module: Any, given: Any, output: Any, at: Tensor = asked[part]) -> Any:
-                output.last_hidden_state = output.last_hidden_state[torch.arange(len(at))[:, None], at]
+                rows = torch.arange(len(at), device=at.device)[:, None]
+                output.last_hidden_state = output.last_hidden_state[rows, at]
                 return output
 
             with self.network.base_model.register_forward_hook(gather):
