@@ -40,6 +40,9 @@ def model(kind: str, labels: tuple[str, ...], simplify: bool = False, **changes)
         "labels": list(labels),
         "spellings": {},
         "columns": {},
+        "ignored_labels": [],
+        "language": "",
+        "segmented": False,
         "simplify": simplify,
         **{name: getattr(HOW, name) for name in ("max_seq_length", "stride", "max_query_length", "max_answer_length")},
     } | changes

@@ -190,6 +190,13 @@ def test_a_test_file_without_labels_is_predicted(project):
     folder = keep_of("best")
     assert predictions("reviews", "test.json") == said_by(folder, str(file)) and "test" in result()["missing"]
     assert set(result()["seeds"][0]["scores"]) == {"dev"}
+    file.with_suffix(".csv").write_text("text\n", encoding="utf-8")
+    file.unlink()
+    (project / "models/bert/onnx").mkdir()
+    (project / "models/bert/pytorch_model.bin").touch()
+    keep_of("best")
+    assert not Path("results/predictions/reviews/bert/test.json").exists()
+    assert not {"onnx", "pytorch_model.bin"} & {path.name for path in folder.iterdir()}
 
 
 CHARACTERS = "春夏秋冬天气很热冷多雨雪风大什么时候在了的开花结果山上河里鱼鸟飞游是吗不会？。"

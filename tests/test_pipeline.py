@@ -5,6 +5,7 @@ run.
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,8 +44,8 @@ def project(tmp_path_factory) -> Path:
 
 def test_the_best_model_is_used_as_the_run_says_at_its_end(project):
     champions = (project / "results/report/champions.txt").read_text(encoding="utf-8")
-    commands = [line.split() for line in champions.splitlines() if line.startswith("  wwm ")]
-    assert [command[1] for command in commands] == ["predict"]
+    commands = [shlex.split(line) for line in champions.splitlines() if line.startswith("  wwm ")]
+    assert commands[0][1] == "predict" and all(command[1] == "fill" for command in commands[1:])
     for command in commands:
         run(project, "-c", "from wwm.cli import app; app()", *command[1:])
     header, *rows = (project / "said.csv").read_text(encoding="utf-8").splitlines()

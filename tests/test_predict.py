@@ -111,6 +111,20 @@ def test_labels_in_the_file_are_compared_with(capsys):
     assert "accuracy 80.00 % of 5 rows that have a label" in capsys.readouterr().err
 
 
+def test_rows_that_training_leaves_without_label_or_out_are_so_here():
+    folder = keeping.model("single", LABELS, ignored_labels=["-"], language="zh")
+    rows = "text,label,language\n很热,-,zh\n冬天,-1,zh\nhot,热,en\n"
+    assert [one["text"] for one in said(folder, write("a.csv", rows))] == ["很热", "冬天"]
+
+
+def test_the_file_that_is_read_is_not_written_over():
+    folder = keeping.model("single", LABELS)
+    write("a.csv", "text\n很热\n")
+    with pytest.raises(UserError, match="--output a.csv is the file that is read; name another"):
+        predict.main(folder, "a.csv", Path("a.csv"), None, {})
+    assert Path("a.csv").read_text(encoding="utf-8") == "text\n很热\n"
+
+
 def test_texts_are_simplified_for_a_model_that_was_trained_so():
     folder = keeping.model("single", LABELS, simplify=True)
     traditional, simplified = said(folder, write("texts.txt", "鳥會飛嗎\n鸟会飞吗\n"))
@@ -152,6 +166,12 @@ BAD = {
     "not JSON": (("a.jsonl", '{"text": "热"}\n{"text\n'), "a.jsonl:2 is not JSON"),
     "half a list": (("a.json", '[{"text": "热"},\n {"text'), "a.json:2 is not JSON"),
     "labels beside texts": (("a.txt", "很热\t热\n"), "a.txt:1 has a label beside its text; read it by --format tsv"),
+    "labels further down": (("a.txt", "很热\n冬天\t冷\n"), "a.txt:2 has a label beside its text"),
+    "names of columns": (("a.txt", "text\tlabel\n很热\t热\n"), "a.txt:1 has a label beside its text"),
+    "names as a row": (
+        ("a.csv", "编号,说法\n1,很热\n"),
+        "a.csv:1: label '说法' .* if this is a line of names, tell them by",
+    ),
     "an ending that says nothing": (("a.dat", "很热\n"), "a.dat: its ending says nothing; tell its form by --format"),
     "not UTF-8": (("a.txt", "gb"), "a.txt, line 1: not UTF-8"),
 }

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import toy
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 from test_layout import ROOMS
@@ -322,9 +323,11 @@ WWM = {line: name for name in ENGLISH for line in commands(name) if line.startsw
 
 
 def run(line: str, folder: Path) -> str:
+    line, _, given = line.partition(" < ")
     command = [sys.executable, "-c", "from wwm.cli import app; app()", *shlex.split(line)[1:]]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    content = (folder / given).read_text(encoding="utf-8") if given else None
+    done = subprocess.run(command, cwd=folder, env=env, input=content, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -403,6 +406,22 @@ def test_presets_are_written_as_the_pages_say_and_own_params_are_kept(project):
     assert not (project / "params.yaml.bak3").exists()
 
 
+def test_gaps_are_filled_as_their_page_shows(project):
+    lines = [line for line in WWM if line.startswith("wwm fill ")]
+    shown = [block.splitlines() for name in ENGLISH for block in blocks(name, "text") if "rank  probability" in block]
+    (project / "texts.txt").write_text("使用语言[MASK][MASK]。\n预测[WORD]。\n", encoding="utf-8")
+    for line in lines:
+        if not (folder := project / line.split()[2]).exists():
+            toy.model(folder, SENTENCE)
+        said = run(line, project).splitlines()
+        if " < " in line:
+            assert [json.loads(row)["text"] for row in said] == ["使用语言[MASK][MASK]。", "预测[WORD]。"]
+        elif WWM[line] != "README.md":
+            (same,) = [block for block in shown if block[0] == said[0]]
+            assert said[1].split() == same[1].split() and len(said) == len(same)
+    assert len(lines) == len(shown) + 2
+
+
 @pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
 def test_doctor_tells_of_this_machine_and_folder(line, project):
     said = {row.split()[0] for row in run(line, project).splitlines() if row[:1].strip()}
@@ -429,4 +448,4 @@ def test_models_are_used_as_the_pages_say(tmp_path, monkeypatch):
 
 
 def test_every_wwm_command_of_the_pages_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "preset", "doctor", "predict"}
+    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "fill", "preset", "doctor", "predict"}

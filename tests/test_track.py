@@ -222,13 +222,18 @@ def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores(
 def test_a_fine_tuned_model_is_registered_by_its_own_and_its_tasks_name(capsys):
     folder = Path("models/finetuned/reviews/small")
     folder.mkdir(parents=True)
-    (folder / "weights").write_text("tuned")
+    (folder / "config.json").write_text("{}")
     with track.run("finetune", name="small-reviews", outs=[folder]):
         pass
     client, [run] = recorded("finetune")
     [version] = client.search_model_versions("name = 'small.reviews'")
     assert version.tags["dvc"] == lineage.of(folder) and version.run_id == run.info.run_id
     assert "not recorded" not in capsys.readouterr().out
+    (folder / "config.json").rename(folder / "README.md")  # none is kept
+    with track.parent("pipeline") as run:
+        run.cached({"finetune@small-other": {str(folder): lineage.of(folder)}})
+    assert [each.name for each in client.search_registered_models()] == ["small.reviews"]
+    assert len(client.search_model_versions("name = 'small.reviews'")) == 1
 
 
 def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeypatch, capsys):

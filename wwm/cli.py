@@ -1,7 +1,9 @@
-"""`wwm predict | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | fill | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
+import json
 import shutil
+import sys
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -178,6 +180,54 @@ def predict(
     from wwm.release import predict as said
 
     said.main(model, file, output, form, named)
+
+
+@commands.command()
+def fill(
+    model: Annotated[Path, typer.Argument(help="A model's folder, with its MLM head.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="[MASK] for each piece of a word, [WORD] for a word of unknown length; - reads a text a line."
+        ),
+    ],
+    top_k: Annotated[int, typer.Option(min=1, help="How many fillings are printed.")] = 5,
+    beam: Annotated[
+        int, typer.Option(min=1, help="Fillings kept at every step: more find more, and take longer.")
+    ] = 32,
+    longest: Annotated[int, typer.Option(min=1, help="Pieces of a [WORD] at most.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each text.")] = False,
+) -> None:
+    """Print the best words for the gaps of TEXT, all gaps together, and their probability.
+
+    A word of several pieces is one gap: [MASK][MASK]. It has the probability of the word given its number of pieces;
+    with a [WORD] that of the number of pieces comes in.
+    """
+    if beam < top_k:
+        raise UserError(f"--beam {beam} keeps fewer fillings than --top-k {top_k} prints; give --beam {top_k} or more")
+    from wwm.common import files
+    from wwm.release import masked_lm
+    from wwm.release.fill import Filler, all_filled, table
+    from wwm.release.gaps import read
+    from wwm.training import device
+
+    if text == "-":
+        lines = enumerate(files.decoded(sys.stdin.buffer, "standard input"), 1)
+        texts = (read(line, longest, f"standard input, line {number}") for number, line in lines if line.strip())
+    else:
+        texts = iter([read(text, longest, repr(text))])
+    number = 0
+    for number, (gapped, fillings) in enumerate(
+        all_filled(Filler(masked_lm.load(model, device.pick()), beam), texts, top_k), 1
+    ):
+        if as_json:
+            print(
+                json.dumps({"text": gapped.text, "fillings": [one._asdict() for one in fillings]}, ensure_ascii=False)
+            )
+        else:
+            print("\n" * (number > 1) + "\n".join(table(gapped, fillings)))
+    if not number:
+        raise UserError("standard input is empty; give it a text a line, with [MASK] or [WORD] in each")
 
 
 @commands.command()

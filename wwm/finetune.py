@@ -67,7 +67,7 @@ def main(model: str, task: str) -> None:
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
         check_room(cell, keep, finetune.seeds, home)
-        outs = [out, predictions, *([] if keep == "none" else [home])]
+        outs = [out, predictions, home]
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
@@ -196,6 +196,9 @@ def description(cell: Cell, model: str, task: str) -> kept.Kept:
         "labels": list(cell.data.labels),
         "spellings": {other: label for other, label in cell.data.spellings.items() if other != label},
         "columns": cell.table.columns,
+        "ignored_labels": list(cell.table.ignored_labels),
+        "language": cell.table.language,
+        "segmented": cell.table.segmented,
         "simplify": cell.simplify,
         **{name: getattr(cell.how, name) for name in lengths},
     }

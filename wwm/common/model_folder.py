@@ -9,6 +9,8 @@ CARD = "README.md"  # what the model is, in the form of the hub
 # What each model has of its own; all else is its tokenizer's.
 OWN = ("config.json", "model.safetensors", "training.json", CARD)
 
+WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".pt", ".ckpt"}
+
 
 def training_history(model: str | Path) -> dict:
     """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does
@@ -21,5 +23,6 @@ def training_history(model: str | Path) -> dict:
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Everything in `source`, a folder of a tokenizer or of a model, that a model made from it shares."""
     for file in source.iterdir():
-        if file.name not in OWN:
+        # A folder from elsewhere may have weights in other forms, and folders of them.
+        if file.is_file() and file.name[0] != "." and file.name not in OWN and not WEIGHTS & {*file.suffixes}:
             shutil.copy(file, folder)

@@ -5,6 +5,7 @@ Their labels, where they have some, are for comparison.
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from wwm.params import one_of
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
 from wwm.tasks.rows import Example, named, rows, streamed, texts_of
-from wwm.tasks.task import TEXTS, own_task
+from wwm.tasks.task import COLUMNS, TEXTS, own_task
 
 STDIN = Path("/dev/stdin")
 FORMS = ("text", "csv", "tsv", "json", "jsonl", "parquet", "squad")
@@ -89,24 +90,36 @@ def looked_for(names: dict[str, tuple[str, ...]], columns: dict[str, str]) -> di
 
 def texts(path: Path, kept: Kept) -> Iterator[Given]:
     """A text a line. Raises UserError where the lines have labels beside the texts."""
+    labels, names = {*kept["labels"], *kept["spellings"]}, {*COLUMNS["text"], *COLUMNS["label"]}
     for number, line in enumerate(files.lines(path), 1):
         if text := line.strip():
-            cells = text.split("\t")
-            if number == 1 and len(cells) > 1 and {cells[0], cells[-1]} & {*kept["labels"], *kept["spellings"]}:
-                raise UserError(f"{path}:1 has a label beside its text; read it by --format tsv")
+            cells = [cell.strip() for cell in line.split("\t")]
+            outer = {cells[0], cells[-1]}
+            if len(cells) > 1 and (outer & labels or number == 1 and {*map(str.lower, outer)} & names):
+                raise UserError(f"{path}:{number} has a label beside its text; read it by --format tsv")
             yield Given(Example((text,), -1), {"text": text}, None)
 
 
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
-    task = own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], (), "")
+    task = replace(
+        own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], (), ""),
+        language=kept["language"],
+        segmented=kept["segmented"],
+    )
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
-    fields = looked_for(named(task), columns)
-    for where, values in rows(path, f".{form}", fields, spelling, Counter(), {"label"} - set(columns), columns):
+    fields, optional = looked_for(named(task), columns), {"label", "language"}
+    for where, values in rows(path, f".{form}", fields, spelling, Counter(), optional - set(columns), columns):
+        if task.language and values.get("language", task.language) != task.language:
+            continue
         label = "" if values.get("label") is None else str(values["label"]).strip()
+        # -1 stands for a label that is kept in data sets of the hub.
+        if label in kept["ignored_labels"] or (label == "-1" and label not in spelling):
+            label = ""
         if label and label not in spelling:
+            hint = "if this is a line of names, tell them by --column; else " if where.endswith(":1") else ""
             raise UserError(
-                f"{where}: label {label!r} is none of the model's, {', '.join(spelling)}; take that column out, or name"
-                " another one by --column label=NAME"
+                f"{where}: label {label!r} is none of the model's, {', '.join(spelling)}; {hint}take that column out,"
+                " or name another one by --column label=NAME"
             )
         content = texts_of(where, values, task)
         yield Given(Example(content, -1), dict(zip(TEXTS[task.kind], content)), spelling[label] if label else None)
@@ -119,7 +132,7 @@ def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Ite
         for field in ("question", "context"):
             if not str(values.get(field) or "").strip():
                 raise UserError(f"{where}: {field} is missing or empty; a row has question and context")
-        name = str(values.get("id") or number)
+        name = str(number if values.get("id") is None else values["id"])
         yield asked(Question(name, str(values["question"]), str(values["context"]), (), None))
 
 

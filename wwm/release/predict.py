@@ -100,6 +100,8 @@ def main(folder: Path, file: str, output: Path | None, form: str | None, columns
     """Predictions of `file` go to `output` (.jsonl or .csv), or as JSON lines to standard output."""
     if output and output.suffix not in (".jsonl", ".csv"):
         raise UserError(f"--output {output}: its ending says its form; name it .jsonl or .csv")
+    if output and output.exists() and Path(file).exists() and output.samefile(file):
+        raise UserError(f"--output {output} is the file that is read; name another")
     described, model = load(folder)
     given, total = inputs.read(file, form, described, columns)
     right: Counter = Counter()
@@ -127,7 +129,8 @@ def predicted(
         if described["simplify"]:
             simple = [row._replace(content=converted(row.content, simplify.simplified)) for row in chunk]
         with torch.inference_mode():
-            yield chunk, model(simple)
+            said = model(simple)
+        yield chunk, said
 
 
 @contextmanager

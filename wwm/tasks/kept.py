@@ -28,6 +28,9 @@ class Kept(TypedDict):
     labels: list[str]  # in order; of a reading task the answers that are no span of the text, "" for none
     spellings: dict[str, str]  # in files -> label
     columns: dict[str, str]  # `text`, `text_a`, `text_b`, `label` -> a name in the files besides the usual ones
+    ignored_labels: list[str]  # of rows that have none
+    language: str  # of the rows that are read, where a file has several
+    segmented: bool  # whether spaces between words are taken out
     simplify: bool  # whether texts are converted to simplified characters
     max_seq_length: int
     stride: int  # of windows over the text of a reading task,

@@ -70,12 +70,15 @@ def load_task(
                 if split in ("train", "dev"):
                     raise
                 missing[split] = f"its file has no labels ({error})"
-                print(f"task {task.name}: {split} is predicted and not scored, {missing[split]}", flush=True)
-                unlabelled[split] = (
+                bare = (
                     read_questions(paths[split], task, answered=False)
                     if task.kind == "reading"
                     else read_unlabelled(paths[split], task, names, own_labels)
                 )
+                if bare.examples:
+                    unlabelled[split] = bare
+                told = "predicted and not scored" if bare.examples else "not scored"
+                print(f"task {task.name}: {split} is {told}, {missing[split]}", flush=True)
         reduced = unlike_official(task, splits, paths)
     reduced += [f"the labels of {CLASSES}"] if own_labels and names != task.labels else []
     if split_dev and "dev" in splits and "train" not in splits:

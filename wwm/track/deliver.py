@@ -205,12 +205,13 @@ def register(client: "MlflowClient", run_id: str) -> None:
 
 def registered_name(path: str) -> str | None:
     """What the registry calls a model by the path of its folder: `bert`, or `bert.reviews` fine-tuned on a task. It
-    takes no slash.
+    takes no slash. None for what is no model.
     """
     match path.split("/"):
         case ["models", model]:
             return model
-        case ["models", "finetuned", task, model]:
+        # Where none is kept, the folder says just that.
+        case ["models", "finetuned", task, model] if Path(path, "config.json").is_file():
             return f"{model}.{task}"
     return None
 
