@@ -232,7 +232,6 @@ def test_a_fine_tuned_model_is_registered_by_its_own_and_its_tasks_name(capsys):
     (folder / "config.json").rename(folder / "README.md")  # none is kept
     with track.parent("pipeline") as run:
         run.cached({"finetune@small-other": {str(folder): lineage.of(folder)}})
-    assert [each.name for each in client.search_registered_models()] == ["small.reviews"]
     assert len(client.search_model_versions("name = 'small.reviews'")) == 1
 
 
