@@ -28,7 +28,7 @@ def main() -> None:
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
         results = read(Path("results"), scores.models, scores.tasks)
-        best = [str(champion) for champion in champions(results)]
+        best = champions(results)
         statements = [scale(results), *comparison.claims(results), *best]
         tables = all_tables(results, scores.baseline, scores.pairs)
         with files.new_folder(out) as folder:

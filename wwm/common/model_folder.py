@@ -8,7 +8,7 @@ from wwm.common.files import read_json
 CARD = "README.md"  # what the model is, in the form of the hub
 # What each model has of its own; all else is its tokenizer's.
 OWN = ("config.json", "model.safetensors", "training.json", CARD)
-
+# Weights in other forms, which a folder from elsewhere may have.
 WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".pt", ".ckpt"}
 
 
@@ -23,6 +23,5 @@ def training_history(model: str | Path) -> dict:
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Everything in `source`, a folder of a tokenizer or of a model, that a model made from it shares."""
     for file in source.iterdir():
-        # A folder from elsewhere may have weights in other forms, and folders of them.
         if file.is_file() and file.name[0] != "." and file.name not in OWN and not WEIGHTS & {*file.suffixes}:
             shutil.copy(file, folder)

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params import one_of
+from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
-from wwm.tasks.rows import Example, named, rows, streamed, texts_of
+from wwm.tasks.rows import Example, labelled, named, rows, streamed, texts_of
 from wwm.tasks.task import COLUMNS, TEXTS, own_task
 
 STDIN = Path("/dev/stdin")
@@ -46,7 +47,7 @@ def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tu
     if not path.exists() or path.is_dir():
         raise UserError(f"{path} does not exist or is a folder; name a file, or - for standard input")
     form = one_of("--format", form, FORMS) if form else form_of(path, kept["kind"])
-    if (form == "squad") > (kept["kind"] == "reading") or (form == "text") > (kept["kind"] == "single"):
+    if (form == "squad" and kept["kind"] != "reading") or (form == "text" and kept["kind"] != "single"):
         takes = {"single": "texts", "pair": "pairs of texts", "reading": "questions on texts"}[kept["kind"]]
         raise UserError(f"{path} as {form}: this model takes {takes}; see docs/use.md for what their files look like")
     if columns and form in ("text", "squad"):
@@ -102,18 +103,15 @@ def texts(path: Path, kept: Kept) -> Iterator[Given]:
 
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     task = replace(
-        own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], (), ""),
+        own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], tuple(kept["ignored_labels"]), ""),
         language=kept["language"],
         segmented=kept["segmented"],
     )
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
-    fields, optional = looked_for(named(task), columns), {"label", "language"}
-    for where, values in rows(path, f".{form}", fields, spelling, Counter(), optional - set(columns), columns):
-        if task.language and values.get("language", task.language) != task.language:
-            continue
-        label = "" if values.get("label") is None else str(values["label"]).strip()
+    expected = Fields(looked_for(named(task), columns), spelling, {"label", "language"} - set(columns), columns)
+    for where, label, values in labelled(path, f".{form}", task, expected, Counter()):
         # -1 stands for a label that is kept in data sets of the hub.
-        if label in kept["ignored_labels"] or (label == "-1" and label not in spelling):
+        if label in task.ignored_labels or (label == "-1" and label not in spelling):
             label = ""
         if label and label not in spelling:
             hint = "if this is a line of names, tell them by --column; else " if where.endswith(":1") else ""
@@ -127,8 +125,8 @@ def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iter
 
 def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     """Rows with a question and a context each, and an id if they have one."""
-    found = rows(path, f".{form}", looked_for(QUESTION, columns), {}, Counter(), {"id"}, columns)
-    for number, (where, values) in enumerate(found, 1):
+    expected = Fields(looked_for(QUESTION, columns), {}, {"id"}, columns)
+    for number, (where, values) in enumerate(rows(path, f".{form}", expected, Counter()), 1):
         for field in ("question", "context"):
             if not str(values.get(field) or "").strip():
                 raise UserError(f"{where}: {field} is missing or empty; a row has question and context")

@@ -1,7 +1,6 @@
 """The models to use: the best one on each task, and the best one at filling in words."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from wwm.report.results import Results, Task, mean
 
@@ -13,29 +12,20 @@ FORMS = {
 SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
-class Champion(NamedTuple):
-    what: str
-    model: str
-    command: str  # that uses it
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.model}. To use it:\n  {self.command}"
-
-
-def champions(results: Results) -> list[Champion]:
-    """By the mean over seeds on dev, so that test scores choose nothing, of models that are kept; and by whole words in
-    cloze. The first of equals.
+def champions(results: Results) -> list[str]:
+    """What each is best at, and a command that uses it. By the mean over seeds on dev, so that test scores choose
+    nothing, of models that are kept; and by whole words in cloze. The first of equals.
     """
-    found = [champion for task in results.tasks if (champion := of_task(task))]
+    found = [best for task in results.tasks if (best := of_task(task))]
     words = {model: row["word_accuracy"] for model, row in results.cloze.items() if row["word_accuracy"]}
     if words:
         best = max(words, key=lambda model: words[model])
         what = f"Best at filling in words, {words[best]:.1f} % of whole words on held-out text"
-        found.append(Champion(what, best, f"wwm fill models/{best} '{SENTENCE}'"))
+        found.append(told(what, best, f"wwm fill models/{best} '{SENTENCE}'"))
     return found
 
 
-def of_task(task: Task) -> Champion | None:
+def of_task(task: Task) -> str | None:
     means = {
         model: mean(values)
         for model, row in task.rows.items()
@@ -49,5 +39,9 @@ def of_task(task: Task) -> Champion | None:
     file = task.rows[best]["files"].get(task.last, "")
     form = FORMS["reading" if task.kind == "reading" else "other"].get(Path(file).suffix)
     if form is None or "/" in file:
-        return Champion(what, best, f"wwm predict {folder} FILE")
-    return Champion(what, best, f"wwm predict {folder} data/tasks/{task.name}/{file}{form} --output said.csv")
+        return told(what, best, f"wwm predict {folder} FILE")
+    return told(what, best, f"wwm predict {folder} data/tasks/{task.name}/{file}{form} --output said.csv")
+
+
+def told(what: str, model: str, command: str) -> str:
+    return f"{what}: {model}. To use it:\n  {command}"

@@ -67,10 +67,7 @@ class Classification:
     ) -> tuple[dict[str, float], dict[str, object]]:
         """Percent by measure; the label of each row, in the file's order."""
         data = self.encoded[split]
-        found = np.zeros(len(data.labels), np.int64)
-        for rows in passes(self.lengths[split], positions):
-            inputs, _ = collate(data, rows, place)
-            found[rows] = model(**taken(model, inputs)).logits.argmax(-1).cpu().numpy()
+        found = logits(model, data, place, positions).argmax(-1)
         scores = METRICS[self.metric].score(data.labels, found) if min(data.labels) >= 0 else {}
         return rounded(scores), {f"{split}.json": [self.labels[label] for label in found]}
 
@@ -81,15 +78,11 @@ class Classification:
         return count_parameters(self.folder, len(self.labels))
 
 
-def load(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
-    """A kept classifier. Raises UserError that names what its weights lack, or labels that are not its own."""
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
-    )
-    check_loaded(folder, list(info["missing_keys"]))
-    if (own := tuple(model.config.id2label[number] for number in range(model.config.num_labels))) != labels:
-        raise UserError(f"{folder}/config.json has the labels {own} in id2label and {labels} in wwm; copy it anew")
-    return model.eval()
+def logits(model: torch.nn.Module, data: Encoded, place: torch.device, positions: int) -> np.ndarray:
+    """(examples, labels) float32; a forward pass has at most so many `positions`, or one example."""
+    parts = passes(np.array([len(ids) for ids in data.ids]), positions)
+    said = [model(**taken(model, collate(data, rows, place)[0])).logits.float().cpu().numpy() for rows in parts]
+    return np.concatenate(said)[np.argsort(np.concatenate(parts))]
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:

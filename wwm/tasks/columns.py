@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
@@ -20,20 +21,21 @@ REMEDY = {
 csv.field_size_limit(sys.maxsize)
 
 
-def cells(
-    path: Path,
-    ending: str,
-    known: dict[str, tuple[str, ...]],
-    spelling: dict[str, str],
-    counts: Counter,
-    optional: Collection[str],
-    told: Collection[str] = (),
-) -> Iterator[tuple[str, dict]]:
-    """Rows of a file of columns, read by its `ending`; of the fields in `known` some are `optional`, some must be
-    `told` by a line of names.
+class Fields(NamedTuple):
+    """What the rows of a file hold."""
+
+    names: dict[str, tuple[str, ...]]  # field -> what files may call it
+    spelling: dict[str, str]  # how files spell a label -> the label; it tells a label where no line of names does
+    optional: Collection[str]  # fields that may be absent
+    told: Collection[str] = ()  # fields that are found by their names alone, never by their place
+
+
+def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator[tuple[str, dict]]:
+    """Rows of a file of columns, read by its `ending`.
 
     A tab too many is put back into a single text where that is the only place for it.
     """
+    known, spelling, optional, told = expected
     separated = "csv" if ending == ".csv" else "tabs"
     table = (
         csv_rows(path)

@@ -4,14 +4,13 @@ Its config.json has one key more, `wwm`: what a text must go through on its way 
 """
 
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedConfig
 
 from wwm.common import files, model_folder
-from wwm.common.errors import UserError
 from wwm.tasks.seeds import Finished
 from wwm.tasks.task import Keep, Kind
 
@@ -87,23 +86,3 @@ def card(kept: Kept, seed: int, scores: dict[str, dict[str, float]]) -> str:
         f" {kept['max_seq_length']} pieces.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def read(folder: Path) -> Kept:
-    """What the config.json of a kept model says. Raises UserError that says what `folder` is instead."""
-    if not (folder / CONFIG).is_file():
-        if (folder / model_folder.CARD).is_file():
-            raise UserError(
-                f"{folder} has no weights, for finetune.models.{folder.name}.keep is `none`; set it to `best` and run"
-                " `dvc repro`"
-            )
-        raise UserError(f"{folder} is not there or is no model; finetune keeps models in models/finetuned/TASK/MODEL")
-    config = files.read_json(folder / CONFIG)
-    if KEY not in config:
-        raise UserError(
-            f"{folder} is no fine-tuned model of this project ({', '.join(config.get('architectures') or ['?'])});"
-            " fine-tune it, and name models/finetuned/TASK/MODEL"
-        )
-    if not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} has a {CONFIG} and no {WEIGHTS}; copy the whole folder")
-    return cast(Kept, config[KEY])

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, AutoModel, PreTrainedModel
@@ -84,19 +83,13 @@ class Answering:
         return choice, choice
 
     def model(self) -> Reader:
-        encoder, info = AutoModel.from_pretrained(self.folder, dtype=torch.float32, output_loading_info=True)
-        check_loaded(self.folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
-        return Reader(encoder, len(self.spoken))
+        return Reader(load_encoder(self.folder), len(self.spoken))
 
     def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
-        said = model(self.inputs("train", rows, place))
+        said = model(collate([self.windows["train"][row] for row in rows], place))
         targets, length = self.targets[rows], max(self.lengths["train"][rows])
         wanted = torch.from_numpy(np.where(targets < 0, length - 1 - targets, targets)).to(place)
         return cross_entropy(said.flatten(0, 1), wanted.flatten(), reduction="sum") / 2
-
-    def inputs(self, split: str, rows: np.ndarray, place: torch.device) -> dict[str, torch.Tensor]:
-        windows = [self.windows[split][row] for row in rows]
-        return padded([window.ids for window in windows], [window.types for window in windows], place)
 
     def score(
         self, model: torch.nn.Module, split: str, place: torch.device, positions: int
@@ -161,9 +154,7 @@ def answered(
     spoken = [choice for choice in choices if choice]
     starts, ends, said_at_cls = ([np.empty(0, np.float32)] * len(windows) for _ in range(3))
     for rows in passes(lengths, positions):
-        parts = [windows[row] for row in rows]
-        inputs = padded([window.ids for window in parts], [window.types for window in parts], place)
-        said = reader(inputs).cpu().numpy()
+        said = reader(collate([windows[row] for row in rows], place)).cpu().numpy()
         length = max(lengths[rows])
         for row, logits in zip(rows, said):
             starts[row], ends[row] = logits[0, :length], logits[1, :length]
@@ -173,14 +164,12 @@ def answered(
     return spans.answers(windows, starts, ends, questions, N_BEST, max_answer_length, choices, said_at_cls)
 
 
-def load(folder: Path, choices: tuple[str, ...]) -> Reader:
-    """A kept reader. Raises UserError that names what its weights lack."""
+def collate(windows: list[spans.Window], place: torch.device) -> dict[str, torch.Tensor]:
+    return padded([window.ids for window in windows], [window.types for window in windows], place)
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """Raises UserError that names what its weights lack."""
     encoder, info = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     check_loaded(folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
-    reader = Reader(encoder, sum(map(bool, choices)))
-    with safe_open(folder / kept.WEIGHTS, "pt") as weights:
-        for name, tensor in reader.outputs.named_parameters():
-            wanted = [f"{SPANS}.{name}", *([f"{CHOICES}.{name}"] if len(tensor) > 2 else [])]
-            check_loaded(folder, sorted(set(wanted) - set(weights.keys())))
-            tensor.data = torch.cat([weights.get_tensor(part) for part in wanted])
-    return reader.eval()
+    return encoder

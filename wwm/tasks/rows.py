@@ -9,7 +9,7 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.tasks import columns
+from wwm.tasks.columns import Fields
 from wwm.tasks.questions import Question, Unlabelled, parse, walk
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
@@ -51,12 +52,10 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
     spelling = spellings(task, names, by_number)
+    expected = Fields(named(task), spelling, {"language"})
     examples: list[Example] = []
     for path in paths:
-        for where, values in rows(path, path.suffix.lower(), named(task), spelling, counts, {"language"}):
-            if task.language and values.get("language", task.language) != task.language:
-                continue
-            label = "" if values.get("label") is None else str(values["label"]).strip()
+        for where, label, values in labelled(path, path.suffix.lower(), task, expected, counts):
             if label in task.ignored_labels:
                 counts["ignored_labels"] += 1
                 continue
@@ -85,12 +84,11 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
 def read_unlabelled(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool) -> Split:
     """As `read`, of a split whose labels are missing or none: every row is an example."""
     counts: Counter = Counter(empty_lines=0)
-    spelling, optional = spellings(task, names, by_number), {"language", "label"}
+    expected = Fields(named(task), spellings(task, names, by_number), {"language", "label"})
     examples = [
         Example(texts_of(where, values, task), -1)
         for path in paths
-        for where, values in rows(path, path.suffix.lower(), named(task), spelling, counts, optional)
-        if not task.language or values.get("language", task.language) == task.language
+        for where, _, values in labelled(path, path.suffix.lower(), task, expected, counts)
     ]
     return Split(examples, ", ".join(path.name for path in paths), {})
 
@@ -176,38 +174,35 @@ def named(task: Task) -> dict[str, tuple[str, ...]]:
     return fields | ({"language": ("language",)} if task.language else {})
 
 
-def rows(
-    path: Path,
-    ending: str,
-    known: dict[str, tuple[str, ...]],
-    spelling: dict[str, str],
-    counts: Counter,
-    optional: Collection[str],
-    told: Collection[str] = (),
-) -> Iterator[tuple[str, dict]]:
-    """(place for messages, value by field) of each row of one file, which is read by `ending`; of the fields in `known`
-    those that are `optional` may be absent, and those that are `told` are found by their names alone.
-    """
+def labelled(path: Path, ending: str, task: Task, expected: Fields, counts: Counter) -> Iterator[tuple[str, str, dict]]:
+    """(place for messages, label as it is spelt there or "", value by field) of the rows in the task's language."""
+    for where, values in rows(path, ending, expected, counts):
+        if not task.language or values.get("language", task.language) == task.language:
+            yield where, "" if values.get("label") is None else str(values["label"]).strip(), values
+
+
+def rows(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator[tuple[str, dict]]:
+    """(place for messages, value by field) of each row of one file, which is read by `ending`."""
     objects: Iterator[tuple[str, object]]
     if ending == ".parquet":
         objects = ((f"{path}, row {number}", row) for number, row in enumerate(parquet(path)))
     elif ending in (".json", ".jsonl"):
         objects = json_objects(path, counts)
     else:
-        yield from columns.cells(path, ending, known, spelling, counts, optional, told)
+        yield from columns.cells(path, ending, expected, counts)
         return
     for where, values in objects:
         if not isinstance(values, dict):
             raise UserError(
                 f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with"
-                f" {', '.join(field for field in known if field != 'language')}"
+                f" {', '.join(field for field in expected.names if field != 'language')}"
             )
         values = {name.lower(): value for name, value in values.items()}
         yield (
             where,
             {
                 field: values[name.lower()]
-                for field, names in known.items()
+                for field, names in expected.names.items()
                 for name in names[::-1]
                 if name.lower() in values
             },
