@@ -109,7 +109,16 @@ def test_a_character_that_the_vocabulary_lacks_is_never_right(folder):
 
 def test_a_word_is_right_when_all_of_its_pieces_are():
     question = cloze.Question("news", "早餐豐富", 0, 2)
-    answers = [cloze.Answer(question, [True, False], [True, True]), cloze.Answer(question, [True, True], [True, True])]
+    asked, said = ["早", "餐"], [["早", "饭"], ["早", "餐"]]
+    answers = [
+        cloze.Answer(question, right, [True, True], asked, guesses)
+        for right, guesses in zip(([True, False], [True, True]), said)
+    ]
+    assert cloze.table(answers).splitlines() == [
+        "sentence,word,guess,right,source",
+        "【早餐】豐富,早餐,早 饭,no,news",
+        "【早餐】豐富,早餐,早 餐,yes,news",
+    ]
     assert cloze.figures(answers) == {
         "words": 2,
         "pieces": 4,
@@ -165,3 +174,11 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path
 def test_a_model_that_is_not_there_is_named():
     with pytest.raises(UserError, match="models/nobody is not there or is no model"):
         cloze.load(Path("models/nobody"))
+
+
+def test_who_always_says_the_most_frequent_piece_is_right_where_it_is_the_whole_word():
+    def asked(*pieces):
+        return cloze.Answer(cloze.Question("news", "", 0, 0), [False], [False], list(pieces), [])
+
+    answers = [asked("的"), asked("我", "的"), asked("我", "们"), asked("的")]
+    assert cloze.most_frequent(answers) == {"piece": "的", "piece_accuracy": 50.0, "word_accuracy": 50.0}

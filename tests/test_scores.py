@@ -13,6 +13,7 @@ from wwm.report import averages, champions, comparison, conditions, results, tas
 ROOT = Path(__file__).parent.parent
 MODELS = ["random", "bert", "roberta-wwm-ext", "rbt3-init", "rbt3"]
 STEPS = {"random": 0, "bert": 2000, "roberta-wwm-ext": 3000, "rbt3-init": 3000, "rbt3": 4000}
+STARTS = {"bert": "random", "roberta-wwm-ext": "bert", "rbt3": "rbt3-init"}
 TEST = {
     "random": [50, 52, 51],
     "bert": [70, 66, 68],
@@ -50,6 +51,8 @@ def project(folder):
         training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | (
             {"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {}
         )
+        if model in STARTS:
+            training["own_steps"] = STEPS[model] - STEPS[STARTS[model]]
         given = {
             "parameters": 1_100_000 if "rbt3" in model else 2_200_000,
             "training": training,
@@ -68,12 +71,13 @@ def project(folder):
             "word_accuracy": WORDS[model],
         }
         nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
-        common = {"model": model, "training": training, "seconds": 1.5}
+        common = {"model": model, "training": training, "seconds": 1.5, "head_trained": model != "random"}
+        common |= {"rows": "0", "most_frequent": {"piece": "的", "piece_accuracy": 3.0, "word_accuracy": 2.5}}
         finetuned.write(
             f"results/cloze/{model}.json",
             {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}},
         )
-    for model, init in (("bert", "random"), ("roberta-wwm-ext", "bert"), ("rbt3", "rbt3-init")):
+    for model, init in STARTS.items():
         finetuned.write(
             f"results/pretrain/{model}.json",
             {"mlm_loss": 5.5, "init": init, "steps": STEPS[model], "tokens": STEPS[model] * 1000},

@@ -40,7 +40,7 @@ def pipeline_run(tmp_path_factory):
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
         patch.setattr(sender, "start", start_in_a_thread)
-        with track.parent("pipeline") as run:
+        with track.parent("pipeline", {"targets": "all"}) as run:
             yield Path.cwd(), run
 
 
@@ -56,7 +56,8 @@ def recorded(stage: str):
     """(client, runs of `stage`, newest first)."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")  # absolute: mlflow keeps one store per name of it
+    uri = f"sqlite:///{Path.cwd()}/mlflow.db"  # absolute: mlflow keeps one store per name of it
+    client = MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name("wwm")
     return client, client.search_runs(
         [experiment.experiment_id], f"tags.stage = '{stage}'", order_by=["attributes.start_time DESC"]
@@ -196,48 +197,97 @@ def test_a_stage_that_did_not_run_is_linked_to_the_run_that_made_its_outs(pipeli
     assert set(others) == {None, others[None]}  # what is recorded nowhere has its first link for an earlier run
 
 
-def test_a_finished_model_is_registered_once_with_its_hash_and_takes_its_scores():
+def test_the_run_that_made_a_model_takes_its_scores_and_verdict():
     Path("models/small").mkdir(parents=True)
     for weights in ("random", "random", "trained"):
         Path("models/small/weights").write_text(weights)
         with track.run("pretrain", name="small", params={"steps": 5}, outs=[Path("models/small")]) as run:
             run.log({"mlm_loss": 7}, step=1)
     with track.run("scores") as run:
-        run.annotate_model("small", {"cloze.word_accuracy": 12.5, "reviews.test_mean": 70})
-        run.annotate_model("not-here", {"cloze.word_accuracy": 0})
+        run.annotate_model("small", {"cloze.word_accuracy": 12.5, "reviews.test_mean": 70}, "failed: 12.5 %")
+        run.annotate_model("not-here", {"cloze.word_accuracy": 0}, "none")
     client, runs = recorded("pretrain")
-    versions = sorted(client.search_model_versions("name = 'small'"), key=lambda version: version.version)
-    assert [version.tags["dvc"] for version in versions] == [
-        runs[-1].data.tags["dvc.models/small"],
-        lineage.of("models/small"),
-    ]
-    assert [version.run_id for version in versions] == [runs[-1].info.run_id, runs[0].info.run_id]
-    assert versions[0].tags["stage"] == "pretrain" and versions[0].tags["git_commit"]
     [compared] = client.search_runs([runs[0].info.experiment_id], 'tags.model != ""')
-    assert compared.info.run_id == runs[0].info.run_id
+    assert compared.info.run_id == runs[0].info.run_id and compared.data.tags["gate"] == "failed: 12.5 %"
     assert compared.data.metrics == {"mlm_loss": 7, "cloze.word_accuracy": 12.5, "reviews.test_mean": 70}
     assert compared.data.params == {"steps": "5"}
+    assert not client.search_registered_models()  # the run and its hash are all there is of what passed nothing
 
 
-def test_a_fine_tuned_model_is_registered_by_its_own_and_its_tasks_name(capsys):
-    folder = Path("models/finetuned/reviews/small")
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    with track.run("finetune", name="small-reviews", outs=[folder]):
+def git(*arguments: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+
+def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv(track.SENDER)
+    monkeypatch.delenv(track.PARENT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    Path("presets").mkdir()
+    for name in ("params.yaml", "presets/tiny.yaml", "dvc.lock", "code.py"):
+        Path(name).write_text("x: 1\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    Path("dvc.lock").write_text("written by the run\n")
+    outs = ["curve.csv"]
+    for stage, code in (("clean", "x: 1\n"), ("dirty", "y = 2\n")):
+        Path("code.py").write_text(code)
+        Path("curve.csv").write_text("step,mlm_loss\n1,9.5\n2,8.0\n")
+        with track.run(stage, name="bert", outs=outs) as run:
+            run.text("examples.txt", "我们 | 【掩】码")
+            run.matrix("confusion_dev", ["差", "好"], [[3, 1], [0, 4]])
+    found = {}
+    for stage in ("clean", "dirty"):
+        client, [run] = recorded(stage)
+        found[stage] = run
+        folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+        told = {path.name: path for path in Path(folder).iterdir() if path.is_file()}
+        assert told["params.yaml"].read_text() == "x: 1\n" and "by the run" in told["dvc.lock"].read_text()
+        assert told["examples.txt"].read_text() == "我们 | 【掩】码"
+        assert told["confusion_dev.csv"].read_text().splitlines()[1:] == ["1,差,3,1", "2,好,0,4"]
+        assert all(told[f"{name}.png"].read_bytes()[:4] == b"\x89PNG" for name in ("curve", "confusion_dev"))
+    assert "+y = 2" in (tmp_path / "changes.diff").read_text()
+    short = lineage.params_hash()
+    assert found["clean"].info.run_name == f"clean bert · tiny-{short}"
+    assert found["dirty"].info.run_name == f"dirty bert · tiny-{short}-dirty"
+    assert [file.path for file in client.list_artifacts(found["clean"].info.run_id) if "diff" in file.path] == []
+
+
+def test_data_that_a_stage_reads_is_an_input_with_its_hash(tmp_path, monkeypatch):
+    monkeypatch.delenv(track.SENDER)
+    monkeypatch.delenv(track.PARENT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    dvc_repository(tmp_path, monkeypatch, mask="{cmd: x, deps: [data/segment, code.py], outs: [out]}")
+    Path("data/segment").mkdir(parents=True)
+    for path in ("data/segment/text", "code.py"):
+        Path(path).write_text("x")
+    with track.run("mask"):
         pass
-    client, [run] = recorded("finetune")
-    [version] = client.search_model_versions("name = 'small.reviews'")
-    assert version.tags["dvc"] == lineage.of(folder) and version.run_id == run.info.run_id
-    assert "not recorded" not in capsys.readouterr().out
-    (folder / "config.json").rename(folder / "README.md")  # none is kept
-    with track.parent("pipeline") as run:
-        run.cached({"finetune@small-other": {str(folder): lineage.of(folder)}})
-    assert len(client.search_model_versions("name = 'small.reviews'")) == 1
+    _, [run] = recorded("mask")
+    [given] = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("data/segment", lineage.of("data/segment"))
+
+
+def test_files_of_runs_are_found_where_the_folder_has_moved(tmp_path, monkeypatch):
+    monkeypatch.delenv(track.SENDER)
+    monkeypatch.delenv(track.PARENT)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    body = "with track.run('moving') as run: run.text('note.txt', 'found')"
+    assert program(body).communicate(timeout=60)[0] == ""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    client, [run] = recorded("moving")
+    assert Path(client.download_artifacts(run.info.run_id, "note.txt", str(tmp_path))).read_text() == "found"
 
 
 def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with track.parent("pipeline") as run:
+    with track.parent("pipeline", {}) as run:
         assert run.env == {}
         run.log({"loss": 1})
     assert (

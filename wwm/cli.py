@@ -1,4 +1,4 @@
-"""`wwm predict | fill | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | fill | lineage | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
 import json
@@ -272,6 +272,24 @@ def preset(
         else f", once the text is there: {', '.join(wanted)}"
     )
     print(f"{params_file} is now preset {name}; `dvc repro` runs it{missing}")
+
+
+@commands.command()
+def lineage(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "A model of MLflow's registry (reviews, demo.bert@passed), a run's id, a hash of DVC or its first 6"
+                " digits, or a path here (models/bert, data/corpus)."
+            )
+        ),
+    ],
+) -> None:
+    """Print what a model, run or file came from: commit, params, data, weights and scores; and what came of it."""
+    from wwm.track import trace
+
+    trace.main(what)
 
 
 @commands.command()

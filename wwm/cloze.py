@@ -8,8 +8,11 @@ One word of 1 to 4 Chinese characters of each sentence is masked whole; sentence
 model.
 """
 
+import csv
+import io
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +29,7 @@ from wwm.common import files, model_folder
 from wwm.common.errors import UserError
 from wwm.text import tokenization
 from wwm.training import device
+from wwm.training.head import untrained_head
 
 # What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as
 # characters.
@@ -46,11 +50,13 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How the pieces of one word came out: each best guess right, each among the five best."""
+    """How the pieces of one word came out: each best guess right, each among the five best, and what they were."""
 
     question: Question
     right: list[bool]
     in_top: list[bool]
+    asked: list[str]
+    guesses: list[str]
 
 
 def main(model: str) -> None:
@@ -101,6 +107,7 @@ def main(model: str) -> None:
             raise UserError(
                 "data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share"
             )
+        head_trained = not untrained_head(bert)
         answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
         result = {
             "model": model,
@@ -112,11 +119,15 @@ def main(model: str) -> None:
             "by_source": {source: figures([a for a in answers if a.question.source == source]) for source in sources},
             "left_out_share": left_out,
             "unknown_share": unknown,
+            "most_frequent": most_frequent(answers),
+            "head_trained": head_trained,
+            "rows": files.hash_of(questions),
             "training": model_folder.training_history(folder),
             "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)
         run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy")})
+        run.text("answers.csv", table(answers))
         print(
             f"{model}: {result['piece_accuracy']:.1f} % of pieces, {result['word_accuracy']:.1f} % of {len(answers)}"
             " words"
@@ -202,8 +213,10 @@ def ask(
         [i for i, (start, end) in enumerate(encoding.offsets) if start < question.end and end > question.start]
         for question, encoding in zip(questions, encodings)
     ]
+    # What a sentence that does not fit is left with.
     answers = [
-        Answer(question, [False] * len(pieces), [False] * len(pieces)) for question, pieces in zip(questions, asked)
+        Answer(question, *([False] * len(pieces) for _ in range(2)), [encoding.tokens[i] for i in pieces], [])
+        for question, encoding, pieces in zip(questions, encodings, asked)
     ]
     order = sorted(
         (i for i, encoding in enumerate(encodings) if len(encoding.ids) <= max_seq_length),
@@ -223,9 +236,11 @@ def ask(
         hidden = model.bert(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).last_hidden_state
         best = model.cls.predictions(hidden[masked.bool().to(model.device)]).topk(TOP).indices.cpu()
         hits = (best == labels[:, None]) & (labels != unknown)[:, None]
-        right, in_top = iter(hits[:, 0].tolist()), iter(hits.any(1).tolist())
+        told = (hits[:, 0].tolist(), hits.any(1).tolist(), map(tokenizer.id_to_token, best[:, 0].tolist()))
+        right, in_top, guesses = map(iter, told)
         for row in rows:
-            answers[row] = Answer(questions[row], [next(right) for _ in asked[row]], [next(in_top) for _ in asked[row]])
+            right_of, in_top_of, guesses_of = ([next(each) for _ in asked[row]] for each in (right, in_top, guesses))
+            answers[row] = answers[row]._replace(right=right_of, in_top=in_top_of, guesses=guesses_of)
     lacking = [encodings[i].ids[piece] == unknown for i, pieces in enumerate(asked) for piece in pieces]
     return answers, round(sum(lacking) / max(1, len(lacking)), 6)
 
@@ -244,6 +259,29 @@ def figures(answers: list[Answer]) -> dict:
         "piece_top5": percent(in_top),
         "word_accuracy": percent(words),
     }
+
+
+def most_frequent(answers: list[Answer]) -> dict:
+    """What a model would get that knows no context: always the piece that is asked for most, the first of equals."""
+    [(piece, _)] = Counter(piece for answer in answers for piece in answer.asked).most_common(1)
+    return {
+        "piece": piece,
+        "piece_accuracy": percent([asked == piece for answer in answers for asked in answer.asked]),
+        "word_accuracy": percent([set(answer.asked) == {piece} for answer in answers]),
+    }
+
+
+def table(answers: list[Answer]) -> str:
+    """A CSV of the questions: the word in its sentence, the guess, whether it is right."""
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow(["sentence", "word", "guess", "right", "source"])
+    for question, right, _, _, guesses in answers:
+        text, start, end = question.text, question.start, question.end
+        sentence = f"{text[:start]}【{text[start:end]}】{text[end:]}".strip()
+        guess = " ".join(guesses) if guesses else "(too long)"
+        rows.writerow([sentence, text[start:end], guess, "yes" if right and all(right) else "no", question.source])
+    return written.getvalue()
 
 
 def percent(outcomes: list[bool]) -> float | None:

@@ -90,6 +90,7 @@ def main() -> None:
         )
         files.write_json(outs[1], dict(sorted(total.items())))
         run.log(total)
+        run.artifact(outs[0] / "dropped.jsonl")
 
 
 def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:

@@ -14,7 +14,7 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 from transformers import AutoConfig
@@ -22,13 +22,14 @@ from transformers import AutoConfig
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
-from wwm.tasks import classifier, kept, reader, seeds, spans, tuning
+from wwm.tasks import classifier, kept, mistakes, reader, seeds, spans, tuning
 from wwm.tasks.metrics import METRICS, usual
 from wwm.tasks.rows import Split, converted
 from wwm.tasks.splits import Data, load_task, texts
 from wwm.tasks.table import named_task
 from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task, own_task
 from wwm.text import simplify, tokenization
+from wwm.track import Run
 
 
 class Cell(NamedTuple):
@@ -81,6 +82,7 @@ def main(model: str, task: str) -> None:
                 for name, content in rows[best]["predictions"].items():
                     files.write_json(written / name, content)
             kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
+            show_mistakes(run, cell, rows[best]["predictions"])
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"]
                 measured = {"loss": row["loss"]} | by_split(row["scores"])
@@ -101,6 +103,17 @@ def main(model: str, task: str) -> None:
             }
             files.write_json(out, result)
         shutil.rmtree(work)
+
+
+def show_mistakes(run: Run, cell: Cell, predictions: dict[str, Any]) -> None:
+    """What is wrong on dev: who looks at the errors of test tunes on them."""
+    examples, said, labels = cell.data.splits["dev"].examples, predictions["dev.json"], list(cell.data.labels)
+    if cell.table.kind == "reading":
+        answers = said if isinstance(said, dict) else {row["id"]: row["answer"] for row in said}
+        run.text("errors_dev.csv", mistakes.of_reader(examples, answers))
+        return
+    run.text("errors_dev.csv", mistakes.of_classifier(examples, predictions["dev_probabilities.json"], labels))
+    run.matrix("confusion_dev", labels, mistakes.confusion(examples, said, labels))
 
 
 def by_split(scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -224,6 +237,7 @@ def conditions(cell: Cell) -> dict:
         "reduced": data.reduced,
         "examples": {split: len(found.examples) for split, found in splits.items()},
         "files": {split: found.file.partition(",")[0] for split, found in splits.items()},
+        "hashes": {split: files.hash_of(splits[split].examples) for split in ("train", "dev")},
         "dropped": {split: found.counts for split, found in splits.items() if found.counts},
         "duplicates": data.duplicates,
         "unreachable": cell.job.unreachable() if table.kind == "reading" else {},

@@ -29,6 +29,7 @@ def main(name: str) -> None:
     from transformers.utils import logging
 
     from wwm import params, track
+    from wwm.training.head import untrained_head
 
     logging.disable_progress_bar()
     values = params.read()
@@ -144,23 +145,6 @@ def take_over(source: Path, named: str, out: Path) -> int:
                 " fast one"
             )
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def untrained_head(bert) -> list[str]:
-    """Tensors of the MLM head if all of them that begin as ones or zeros still are; [] for a head that was trained,
-    which moves each of them.
-    """
-    begins = {
-        name: float(name.endswith("LayerNorm.weight"))
-        for name, _ in bert.cls.predictions.named_parameters()
-        if "LayerNorm" in name or name.endswith("bias")
-    }
-    tensors = dict(bert.cls.predictions.named_parameters())
-    return (
-        sorted(f"cls.predictions.{name}" for name in begins)
-        if all(bool((tensors[name] == value).all()) for name, value in begins.items())
-        else []
-    )
 
 
 if __name__ == "__main__":

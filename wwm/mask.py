@@ -25,11 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from wwm import engine
+from wwm import engine, show
 from wwm.common import code, files
 from wwm.common.errors import UserError
 from wwm.masks import align, examples, masking
 from wwm.text import tokenization
+
+SHOWN = 20  # examples, as text in MLflow
 
 
 class Pieces(NamedTuple):
@@ -98,6 +100,10 @@ def main(name: str) -> None:
         for length in (str(length["max_seq_length"]) for length in lengths):
             logged |= {f"{length}.{name}": number for name, number in report[length].items()}
         run.log(logged)
+        longest = max(length["max_seq_length"] for length in lengths)
+        shard = next(iter(sorted((outs[0] / str(longest) / "train").glob("*.arrow"))))
+        vocabulary_file = Path("data/vocab/vocab.txt")
+        run.text("examples.txt", "\n".join(show.examples(shard, range(SHOWN), vocabulary_file, base.seed)))
         print(f"mask {name}: {json.dumps(report)}")
 
 

@@ -12,10 +12,10 @@ from names.
 from pathlib import Path
 
 from wwm.common import files
-from wwm.report import authors, averages, comparison, conditions, page, task_tables
-from wwm.report.champions import champions
+from wwm.report import authors, averages, champions, comparison, conditions, gate, page, task_tables
 from wwm.report.results import CLOZE, Results, mean, parameters, read, training
 from wwm.report.tables import Table, amount
+from wwm.track import Run
 
 # The authors' own scale, which no figure here is to be taken for (base models).
 AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
@@ -28,8 +28,8 @@ def main() -> None:
     out, metrics = Path("results/report"), Path("results/scores.json")
     with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
         results = read(Path("results"), scores.models, scores.tasks)
-        best = champions(results)
-        statements = [scale(results), *comparison.claims(results), *best]
+        best = champions.champions(results)
+        statements = [scale(results), *comparison.claims(results), gate.statement(results), *best]
         tables = all_tables(results, scores.baseline, scores.pairs)
         with files.new_folder(out) as folder:
             files.write_text(folder / "champions.txt", "\n".join([*best, ""]))
@@ -45,13 +45,23 @@ def main() -> None:
         files.write_json(metrics, flat)
         for task, rows in flat.items():
             run.log({f"{task}/{model}/{name}": value for model, row in rows.items() for name, value in row.items()})
-        for model in scores.models:
-            run.annotate_model(
-                model,
-                {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()},
-            )
+        release(run, results, flat)
         run.artifact(out)
+        run.describe((out / "scores.md").read_text(encoding="utf-8"))
         print((out / "scores.md").read_text(encoding="utf-8"))
+
+
+def release(run: Run, results: Results, flat: dict) -> None:
+    """Hands over to MLflow what may be used: models that pass the gate, and champions."""
+    for verdict in gate.verdicts(results):
+        model = verdict.model
+        own = {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()}
+        run.annotate_model(model, own, f"{verdict.outcome}: {verdict.reason}")
+        if verdict.outcome == "passed":
+            run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own)
+    for one in champions.best(results):
+        task = one.task.name if one.task else "fill-mask"
+        run.release(one.folder, "champion", f"{champions.title(one)}: {one.model}", one.scores, task, dict(one.contest))
 
 
 def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:

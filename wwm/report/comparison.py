@@ -6,7 +6,7 @@ from itertools import product
 from statistics import stdev
 from typing import NamedTuple, Protocol
 
-from wwm.report import paired
+from wwm.report import margins, paired
 from wwm.report.results import CLOZE, Results, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
 
@@ -41,13 +41,11 @@ def compare(results: Results, model: str, against: str) -> list[Comparison]:
     for task in results.tasks:
         ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
-            spread = max(max(values) - min(values) for values in (ours, theirs))
-            found.append(Comparison(task.name, model, against, mean(ours) - mean(theirs), spread))
+            found.append(Comparison(task.name, model, against, *margins.of_seeds(ours, theirs)))
     if model in results.cloze and against in results.cloze:
-        pair = [results.cloze[name] for name in (model, against)]
-        shares = [row["word_accuracy"] for row in pair]
-        variance = sum(share * (100 - share) / row["words"] for share, row in zip(shares, pair))
-        found.append(Comparison("cloze", model, against, shares[0] - shares[1], 2 * variance**0.5))
+        one, other = results.cloze[model], results.cloze[against]
+        margin = margins.of_shares(one["word_accuracy"], other["word_accuracy"], one["words"], other["words"])
+        found.append(Comparison("cloze", model, against, *margin))
     return found
 
 

@@ -1,7 +1,7 @@
 """What the stages measured, as `scores` compares it. All that it says of a task comes from the task's result files."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,12 +70,13 @@ class Results(NamedTuple):
     cloze: dict[str, dict]
     tasks: list[Task]
     unmeasured: list[str]  # tasks that no model was fine-tuned on
+    starts: dict[str, dict]  # cloze of those that pre-trained models began as, compared or not
 
 
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
     """The results of `models` under `folder`, of the tasks `names`."""
 
-    def found(stage: str) -> dict[str, Any]:
+    def found(stage: str, models: Iterable[str] = models) -> dict[str, Any]:
         return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
 
     curves = {}
@@ -93,7 +94,9 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     pretrain = {model: row for model, row in found("pretrain").items() if same(row, seen.get(model))}
     cloze = {model: row for model, row in found("cloze").items() if same(row["training"], seen.get(model))}
     curves = {model: points for model, points in curves.items() if model in pretrain}
-    return Results(models, pretrain, curves, cloze, tasks, [name for name, rows in finetuned.items() if not rows])
+    starts = found("cloze", {row["init"]: None for row in pretrain.values() if "init" in row})
+    empty = [name for name, rows in finetuned.items() if not rows]
+    return Results(models, pretrain, curves, cloze, tasks, empty, starts)
 
 
 def same(one: Mapping[str, object], other: Mapping[str, object] | None) -> bool:

@@ -65,11 +65,15 @@ class Classification:
     def score(
         self, model: torch.nn.Module, split: str, place: torch.device, positions: int
     ) -> tuple[dict[str, float], dict[str, object]]:
-        """Percent by measure; the label of each row, in the file's order."""
+        """Percent by measure; of each row, in the file's order, its label, and the probability of every label."""
         data = self.encoded[split]
-        found = logits(model, data, place, positions).argmax(-1)
+        said = logits(model, data, place, positions)
+        found = said.argmax(-1)
         scores = METRICS[self.metric].score(data.labels, found) if min(data.labels) >= 0 else {}
-        return rounded(scores), {f"{split}.json": [self.labels[label] for label in found]}
+        shares = torch.from_numpy(said).softmax(-1).tolist()
+        told = [{label: round(share, 6) for label, share in zip(self.labels, row)} for row in shares]
+        named = [self.labels[label] for label in found]
+        return rounded(scores), {f"{split}.json": named, f"{split}_probabilities.json": told}
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
         model.save_pretrained(folder)

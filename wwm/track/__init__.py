@@ -23,6 +23,7 @@ from wwm.track import lineage, sender
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
 INTERRUPTED_SECONDS = 5  # how long a stage that was told to stop waits for its numbers to arrive
+RELEASE_SECONDS, SLOWEST = 30, 1e6  # of one model: to begin with, and bytes in a second
 STOPPED = (75, 143)  # exit codes of a stage that obeyed SIGTERM: EX_TEMPFAIL (it saved a checkpoint), 128 + SIGTERM
 ID_FILE = "mlflow_run_id"
 
@@ -35,6 +36,7 @@ class Run:
     def __init__(self, end: socket.socket | None):
         self.end = end
         self.env: dict[str, str] = {}  # what puts the runs of other processes under this one; for `parent`
+        self.patience = 0.0  # seconds that models take to arrive
 
     def log(self, metrics: dict, step: int | None = None) -> None:
         """Numbers by name; `step` is the x axis of their curve."""
@@ -43,6 +45,18 @@ class Run:
     def artifact(self, path: str | Path) -> None:
         """A copy of a file or folder; it must stay until the run ends."""
         self._put(artifact=str(Path(path).resolve()))
+
+    def text(self, name: str, text: str) -> None:
+        """A file `name` with this text; MLflow shows .txt and .md as they are, .csv as a table."""
+        self._put(file=name, text=text)
+
+    def matrix(self, name: str, labels: Sequence[str], counts: list[list[int]]) -> None:
+        """A confusion matrix, as NAME.png and NAME.csv: `counts` by label, then by what was said."""
+        self._put(matrix=name, labels=list(labels), counts=counts)
+
+    def describe(self, text: str) -> None:
+        """What MLflow shows at the top of the run, in Markdown."""
+        self._put(note=text)
 
     def child(self, name: str, params: dict, metrics: dict) -> None:
         """A finished run under this one, such as one seed of several."""
@@ -53,17 +67,45 @@ class Run:
             time=sender.now(),
         )
 
-    def annotate_model(self, name: str, metrics: dict) -> None:
-        """Scores of models/NAME, written to the run that made it: so models are compared by recipe, curve and scores at
-        once.
+    def annotate_model(self, name: str, metrics: dict, gate: str) -> None:
+        """Scores of models/NAME and its verdict, written to the run that made it: so models are compared by recipe,
+        curve and scores at once.
         """
         folder = Path("models", name)
         if self.end and folder.is_dir():
+            scores = {key: float(value) for key, value in metrics.items()}
+            self._put(model=name, hash=lineage.of(folder), scores=scores, gate=gate)
+
+    def release(
+        self,
+        folder: str | Path,
+        alias: str,
+        title: str,
+        scores: dict,
+        task: str | None = None,
+        contest: dict | None = None,
+    ) -> None:
+        """A model with all its files, as a version in the model registry that has this alias.
+
+        It is called PRESET.MODEL, or by the `task` that it is the champion of; then `contest`, as wwm/report/gate.py
+        makes it, says how it is held against the one that is champion so far. title: what it is, in a sentence.
+        """
+        folder = Path(folder)
+        if self.end and folder.is_dir():
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            patience = RELEASE_SECONDS + size / SLOWEST
+            self.patience += patience
             self._put(
-                model=name,
+                release=str(folder),
+                patience=patience,
                 hash=lineage.of(folder),
-                scores={key: float(value) for key, value in metrics.items()},
-                time=sender.now(),
+                alias=alias,
+                title=title,
+                scores={key: float(value) for key, value in scores.items()},
+                task=task,
+                contest=contest,
+                state=lineage.state(),
+                home=str(Path.cwd()),
             )
 
     def cached(self, stages: dict[str, dict[str, str]]) -> None:
@@ -84,7 +126,7 @@ class Run:
             return
         with suppress(OSError), self.end:
             self.end.shutdown(socket.SHUT_WR)
-            self.end.settimeout(seconds)
+            self.end.settimeout(seconds + self.patience)
             self.end.recv(1)  # returns when the sender has sent everything and closes its end
 
 
@@ -99,10 +141,10 @@ def run(
 ) -> Iterator[Run]:
     """Yields a Run: one MLflow run called `stage name`, with `params` flattened to dotted keys.
 
-    When the block ends well each path of `outs` is tagged with its DVC hash, and a model among them gets an entry in
-    the model registry. With a `scratch` folder the id is kept there, and the next call goes on with the same MLflow
-    run. Nothing is tracked on a rank other than 0. Raises what the block raises. `listen` is for `parent`: the address
-    at which stages find this run's sender.
+    When the block ends well each path of `outs` is tagged with its DVC hash, and a CSV among them is drawn over its
+    steps. params.yaml, dvc.lock and what is not committed are kept with it. With a `scratch` folder the id is kept
+    there, and the next call goes on with the same MLflow run. Nothing is tracked on a rank other than 0. Raises what
+    the block raises. `listen` is for `parent`: the address at which stages find this run's sender.
     """
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
@@ -114,16 +156,19 @@ def run(
         "stage": stage,
         "name": name,
         "mlflow.source.name": f"wwm.{stage}",
-        "mlflow.source.git.commit": lineage.git_commit(),
         "mlflow.parentRunId": os.environ.get(PARENT),
     }
+    state = lineage.state()
+    tags |= state
     current._put(
-        run_name=f"{stage} {name}" if name else stage,
+        run_name=" · ".join(filter(None, [f"{stage} {name}" if name else stage, lineage.label(state)])),
         tags={key: value for key, value in tags.items() if value},
         params=sender.flatten(params or {}),
         scratch=str(Path(scratch).resolve()) if scratch else None,
         time=sender.now(),
     )
+    for file, text in lineage.explaining().items():
+        current.text(file, text)
     if not listen:
         current._put(deps=f"{stage}@{name}" if name else stage)
     try:
@@ -133,19 +178,22 @@ def run(
         stopped = error.code in STOPPED if isinstance(error, SystemExit) else not isinstance(error, Exception)
         current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else sender.GIVE_UP_SECONDS)
         raise
+    for path in outs:
+        if Path(path).suffix == ".csv":
+            current._put(curves=str(Path(path).resolve()))
     current._end(
         "FINISHED", {str(path): lineage.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS
     )
 
 
 @contextmanager
-def parent(name: str) -> Iterator[Run]:
+def parent(name: str, params: dict) -> Iterator[Run]:
     """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does
     not answer.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = f"{folder}/socket"
-        with run(name, scratch=folder, listen=address) as current:
+        with run(name, params=params, scratch=folder, listen=address) as current:
             written, deadline = Path(folder) / ID_FILE, time.monotonic() + sender.GIVE_UP_SECONDS
             while current.end and not written.exists() and time.monotonic() < deadline:
                 time.sleep(0.1)

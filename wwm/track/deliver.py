@@ -1,26 +1,28 @@
-"""The process beside a stage: what the stage reports goes to MLflow. The only importer of mlflow.
+"""The process beside a stage: what the stage reports goes to MLflow.
 
 What the server does not take is kept (wwm/track/untracked.py), and sent by a later run.
 """
 
 import fcntl
-import os
+import json
 import queue
+import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wwm.track import ID_FILE, lineage, sender, untracked
+from wwm.track import ID_FILE, lineage, pictures, registry, sender, server, untracked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 FLUSH_SECONDS = 2
 RETRY_SECONDS = 15
+ARTIFACTS = "mlartifacts"  # folder of the files of runs and models, beside a local mlflow.db
 
 
 def deliver(inbox: queue.SimpleQueue) -> None:
@@ -37,20 +39,20 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                 last = waiting[count - 1]
                 del waiting[:count]
                 if "status" in last:
-                    return untracked.send(target(), partial(send_late, run_id))
+                    return untracked.send(server.target(), partial(send_late, run_id))
         except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
                 print(
-                    f"tracking: not recorded in MLflow at {tracking_uri()}, the work goes on: {type(error).__name__}:"
-                    f" {reason}",
+                    f"tracking: not recorded in MLflow at {server.tracking_uri()}, the work goes on:"
+                    f" {type(error).__name__}: {reason}",
                     flush=True,
                 )
                 if opening.get("scratch"):
                     (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
             warned = True
             if any("status" in message for message in waiting):
-                return untracked.keep(target(), opening | {"run_id": run_id}, waiting)
+                return untracked.keep(server.target(), opening | {"run_id": run_id}, waiting)
             seconds = RETRY_SECONDS
 
 
@@ -63,40 +65,26 @@ def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) 
         save(opening | {"run_id": run_id}, messages)
 
 
-def target() -> list[str]:
-    """Server and experiment."""
-    return [tracking_uri(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "wwm")]
-
-
-def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-
-
 def open_run(opening: dict) -> "tuple[MlflowClient, str]":
     """(client, run id) of the run that the scratch folder names, else of a new one."""
-    # We try again ourselves; a URL would be printed for each stage.
-    quiet = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", **quiet, **os.environ})
+    server.be_quiet()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    uri, name = target()
-    file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    uri, name = server.target()
+    file = server.database()
     # two processes that create one SQLite database at once both fail half-way through its migrations
     with open(f"{file}.lock", "w") if file else nullcontext() as lock:
         if lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(name)
-        artifacts = Path("mlartifacts").resolve().as_uri() if file else None
-        experiment_id = (
-            experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
-        )
+        if experiment:
+            experiment_id = experiment.experiment_id
+        else:
+            experiment_id = client.create_experiment(name, artifact_location=ARTIFACTS if file else None)
+            if file:
+                stay_beside(file, experiment_id)
     kept = Path(opening["scratch"]) / ID_FILE if opening.get("scratch") else None
     run_id = opening.get("run_id") or (kept.read_text() if kept and kept.is_file() else "")
     if run_id:
@@ -116,6 +104,16 @@ def open_run(opening: dict) -> "tuple[MlflowClient, str]":
             kept.with_suffix(".tmp").replace(kept)
     log(client, run_id, params=opening["params"])
     return client, run_id
+
+
+def stay_beside(database: Path, experiment_id: str) -> None:
+    """MLflow makes the place of the files absolute, and loses them when the project's folder moves; relative, they are
+    found from wherever the database lies, for all that reads it is started there.
+    """
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (ARTIFACTS, int(experiment_id))
+        )
 
 
 def log(
@@ -155,8 +153,23 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
             client.log_artifacts(run_id, str(path), path.name)
         elif path.exists():
             client.log_artifact(run_id, str(path))
+    elif "text" in message:
+        client.log_text(run_id, message["text"], message["file"])
+    elif "matrix" in message:
+        client.log_text(run_id, pictures.table(message["labels"], message["counts"]), f"{message['matrix']}.csv")
+        client.log_figure(run_id, pictures.matrix(message["labels"], message["counts"]), f"{message['matrix']}.png")
+    elif "curves" in message:
+        path = Path(message["curves"])
+        if path.is_file():
+            client.log_figure(run_id, pictures.curves(path), f"{path.stem}.png")
+    elif "note" in message:
+        client.set_tag(run_id, "mlflow.note.content", message["note"])
+    elif "release" in message:
+        registry.release(client, run_id, message)
     elif "deps" in message:
-        log(client, run_id, tags=lineage.tags("dvc.dep", lineage.of_deps(message["deps"])))
+        found = lineage.of_deps(message["deps"])
+        log(client, run_id, tags=lineage.tags("dvc.dep", found))
+        client.log_inputs(run_id, [data_set(path, value) for path, value in found.items() if path.startswith("data/")])
     elif "child" in message:
         run = client.get_run(run_id)
         tags = {"mlflow.parentRunId": run_id, "stage": run.data.tags["stage"]}
@@ -168,63 +181,28 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
         if maker:
             log(client, linked, maker.data.metrics, maker.data.params)
         client.set_terminated(linked, "FINISHED", message["time"])
-        register(client, maker.info.run_id if maker else linked)
     elif "model" in message:
-        if maker := find(client, experiment(client, run_id), {f"dvc.models/{message['model']}": message["hash"]}):
-            log(client, maker.info.run_id, metrics=message["scores"], tags={"model": message["model"]})
+        if maker := registry.find(
+            client, experiment(client, run_id), {f"dvc.models/{message['model']}": message["hash"]}
+        ):
+            tags = {"model": message["model"], "gate": message["gate"]}
+            log(client, maker.info.run_id, metrics=message["scores"], tags=tags)
     else:
         log(client, run_id, tags=message["tags"])
         client.set_terminated(run_id, message["status"], message["time"])
-        register(client, run_id)
     return 1
 
 
-def register(client: "MlflowClient", run_id: str) -> None:
-    """A version in the model registry for each model that a run wrote, unless one has its hash. The weights stay with
-    DVC.
-    """
-    from mlflow.exceptions import MlflowException
+def data_set(path: str, value: str) -> "DatasetInput":
+    """`path` as MLflow's data set, with DVC's hash for its digest."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    tags = client.get_run(run_id).data.tags
-    for tag, value in tags.items():
-        path = tag.removeprefix("dvc.")
-        name = registered_name(path)
-        if path == tag or not name or client.search_model_versions(f"name = '{name}' and tags.dvc = '{value}'"):
-            continue
-        with suppress(MlflowException):  # it has versions already
-            client.create_registered_model(name)
-        known = {"dvc": value, "stage": tags["stage"], "git_commit": tags.get("mlflow.source.git.commit", "unknown")}
-        client.create_model_version(
-            name,
-            f"runs:/{run_id}/{path}",
-            run_id,
-            known,
-            description=f"The weights are {path} with DVC's hash {value}.",
-        )
-
-
-def registered_name(path: str) -> str | None:
-    """What the registry calls a model by the path of its folder: `bert`, or `bert.reviews` fine-tuned on a task. It
-    takes no slash. None for what is no model.
-    """
-    match path.split("/"):
-        case ["models", model]:
-            return model
-        # Where none is kept, the folder says just that.
-        case ["models", "finetuned", task, model] if Path(path, "config.json").is_file():
-            return f"{model}.{task}"
-    return None
+    source = json.dumps({"path": path, "md5": value})
+    return DatasetInput(Dataset(path, value, "dvc", source), [InputTag("mlflow.data.context", "input")])
 
 
 def experiment(client: "MlflowClient", run_id: str) -> str:
     return client.get_run(run_id).info.experiment_id
-
-
-def find(client: "MlflowClient", experiment_id: str, tags: dict[str, str]) -> "Run | None":
-    """The latest finished run with these tags."""
-    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
-    runs = client.search_runs([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
-    return runs[0] if runs else None
 
 
 def link(
@@ -238,7 +216,7 @@ def link(
     tags = {"stage": stage} | ({"name": name} if name else {})
     made = lineage.tags("dvc", outs)
     experiment_id = experiment(client, parent_id)
-    maker = find(client, experiment_id, tags | made)
+    maker = registry.find(client, experiment_id, tags | made)
     if maker:
         note = (
             f"Unchanged since [this run](#/experiments/{experiment_id}/runs/{maker.info.run_id}), which has the curves,"

@@ -1,5 +1,8 @@
-"""Git's commit, and DVC's hashes of what a stage reads and writes: they tie a run in MLflow to code and files."""
+"""Git's commit, params.yaml, and DVC's hashes of what a stage reads and writes: they tie a run in MLflow to code and
+files.
+"""
 
+import getpass
 import hashlib
 import json
 import logging
@@ -15,13 +18,60 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def git_commit() -> str | None:
+LONGEST_DIFF = 1_000_000  # characters
+
+
+def git(*arguments: str) -> str:
+    """What git says, "" where there is no git or no repository."""
     with suppress(OSError):
-        return (
-            subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip()
-            or None
-        )
-    return None
+        done = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True, errors="replace")
+        return done.stdout.strip()
+    return ""
+
+
+def git_commit() -> str | None:
+    return git("rev-parse", "HEAD") or None
+
+
+def changes() -> str:
+    """What is not committed, as a diff; dvc.lock, which every run writes, is kept whole."""
+    return git("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ".", ":(exclude)dvc.lock")[:LONGEST_DIFF]
+
+
+def params_hash() -> str | None:
+    """The first 8 digits of the sha256 of params.yaml."""
+    path = Path("params.yaml")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.is_file() else None
+
+
+def preset() -> str:
+    """The file of presets/ that params.yaml equals, or `own`."""
+    own = Path("params.yaml").read_bytes()
+    return next((path.stem for path in sorted(Path("presets").glob("*.yaml")) if path.read_bytes() == own), "own")
+
+
+def state() -> dict[str, str]:
+    """Tags that say who runs what: `mlflow.user`; `preset` and `params`, its hash; `dirty` where the commit is not all
+    there is to the code.
+    """
+    tags = {"mlflow.source.git.commit": git_commit() or "", "dirty": "yes" if changes() else ""}
+    if params := params_hash():
+        tags |= {"preset": preset(), "params": params}
+    with suppress(OSError, KeyError):
+        tags["mlflow.user"] = getpass.getuser()
+    return {key: value for key, value in tags.items() if value}
+
+
+def label(tags: dict[str, str]) -> str:
+    """`demo-1a2b3c4d` or `own-1a2b3c4d-dirty`: what tells runs and models of one name apart. "" where no tag says."""
+    return "-".join(filter(None, [tags.get("preset"), tags.get("params"), "dirty" if "dirty" in tags else ""]))
+
+
+def explaining() -> dict[str, str]:
+    """Text by file name: what a run was made with."""
+    found = {name: Path(name) for name in ("params.yaml", "dvc.lock")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.is_file()}
+    return texts | ({"changes.diff": diff} if (diff := changes()) else {})
 
 
 def of(path: str | Path) -> str:

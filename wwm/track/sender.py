@@ -95,17 +95,20 @@ def accept(server: socket.socket, workers: list[threading.Thread], deliver: Call
 def record(connection: socket.socket, deliver: Callable) -> None:
     """Hands on the messages of one run until the last one or the stage's death; then closes the connection."""
     inbox: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    patience: float = GIVE_UP_SECONDS
     worker = threading.Thread(target=deliver, args=(inbox,), daemon=True)
     worker.start()
     with connection, connection.makefile(encoding="utf-8") as lines:
         with suppress(OSError):  # a stage that dies may reset it
             for line in lines:
-                inbox.put(json.loads(line))
+                message = json.loads(line)
+                patience += message.get("patience", 0)
+                inbox.put(message)
         inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
-        worker.join(GIVE_UP_SECONDS)
+        worker.join(patience)
         if worker.is_alive():
             print(
-                f"tracking: MLflow did not take everything within {GIVE_UP_SECONDS} s; the rest is not recorded",
+                f"tracking: MLflow did not take everything within {patience:.0f} s; the rest is not recorded",
                 flush=True,
             )
 

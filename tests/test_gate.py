@@ -1,0 +1,78 @@
+"""Which models pass the gate, and who takes over from a champion."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_scores import MODELS, folder, found, project  # noqa: F401
+
+from wwm.report import gate
+
+
+def outcome(model: str) -> gate.Verdict:
+    return next(one for one in gate.verdicts(found()) if one.model == model)
+
+
+def change(path: str, **values) -> None:
+    file = Path(path)
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_model_passes_whose_cloze_is_above_its_starts_by_more_than_the_spread(project):  # noqa: F811
+    assert {one.model: one.outcome for one in gate.verdicts(found())} == {
+        "random": "none",
+        "bert": "passed",
+        "roberta-wwm-ext": "failed",  # 25 against 20 % of 400 words: two standard errors are 5.9 points
+        "rbt3-init": "none",
+        "rbt3": "passed",
+    }
+    assert outcome("roberta-wwm-ext").reason == "25.0 % of cloze words, bert 20.0 % (+5.0, spread 5.9)"
+
+
+@pytest.mark.parametrize(("words", "passes"), [(5.5, "passed"), (4.0, "failed")])
+def test_random_weights_are_held_against_the_most_frequent_piece(project, words, passes):  # noqa: F811
+    change("results/cloze/bert.json", word_accuracy=words)
+    assert outcome("bert").outcome == passes and "always 的 2.5 %" in outcome("bert").reason
+
+
+def test_a_start_whose_head_was_never_trained_is_no_start(project):  # noqa: F811
+    change("results/cloze/rbt3-init.json", head_trained=False)
+    assert "always 的 2.5 %" in outcome("rbt3").reason
+
+
+@pytest.mark.parametrize(("lacks", "command"), [("rbt3", "dvc repro cloze@rbt3"), ("rbt3-init", "cloze@rbt3-init")])
+def test_what_is_not_measured_has_not_passed_and_is_told_the_command(project, lacks, command):  # noqa: F811
+    Path(f"results/cloze/{lacks}.json").unlink()
+    assert outcome("rbt3").outcome == "unmeasured" and command in outcome("rbt3").reason
+    assert "Not measured, so not passed: rbt3" in gate.statement(found())
+
+
+def test_a_start_that_is_not_compared_counts_all_the_same(project):  # noqa: F811
+    models = [model for model in MODELS if model != "rbt3-init"]
+    assert {one.model: one.outcome for one in gate.verdicts(found(models))}["rbt3"] == "passed"
+
+
+def test_the_cloze_of_an_older_model_of_the_starts_name_does_not_count(project):  # noqa: F811
+    change("results/cloze/rbt3-init.json", training={"steps": 7, "tokens": 7000})
+    change("results/finetune/reviews/rbt3-init.json", training={"steps": 7, "tokens": 7000})
+    assert outcome("rbt3").outcome == "unmeasured"
+
+
+def contest(values, rows="1", count=None) -> gate.Contest:
+    return {"measure": "dev accuracy", "rows": rows, "values": values, "count": count}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "why"),
+    [
+        (contest([85.0, 86.0]), contest([80.0, 82.0]), None),
+        (contest([81.0, 83.0]), contest([80.0, 82.0]), "spread 2.0"),
+        (contest([85.0, 86.0], rows="2"), contest([80.0, 82.0]), "other rows"),
+        (contest([99.0]), contest([80.0, 82.0]), "2 seeds"),
+        (contest([14.0], count=2000), contest([11.0], count=2000), None),
+        (contest([12.0], count=2000), contest([11.0], count=2000), "spread 2.0"),
+    ],
+)
+def test_a_champion_is_beaten_by_more_than_the_spread_on_the_same_rows_alone(ours, theirs, why):
+    lost = gate.lost(ours, theirs)
+    assert lost is None if why is None else why in lost

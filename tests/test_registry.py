@@ -1,0 +1,188 @@
+"""Models in MLflow and what they came from, in a folder with an SQLite store."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keeping
+import pytest
+import toy
+
+from wwm import track
+from wwm.common.errors import UserError
+from wwm.track import lineage, trace
+
+CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0], "count": None}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A project in which a pipeline ran: a text, a pre-trained model that passes, a classifier and a reader."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "RANK", track.PARENT, track.SENDER):
+            patch.delenv(name, raising=False)
+        Path("presets").mkdir()
+        for name in ("params.yaml", "presets/tiny.yaml"):
+            Path(name).write_text("base: {seed: 1}\n")
+        Path(".dvc").mkdir()
+        Path(".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+        Path("dvc.yaml").write_text(
+            "stages:\n"
+            "  corpus: {cmd: x, deps: [news.txt], outs: [data/corpus]}\n"
+            "  pretrain: {foreach: [bert], do: {cmd: x, deps: [data/corpus], outs: ['models/${item}']}}\n"
+            "  finetune: {foreach: [bert-weather], do: {cmd: x, deps: [models/bert],"
+            " outs: [models/finetuned/weather/bert]}}\n"
+        )
+        Path("news.txt").write_text("春天的花开了。\n", encoding="utf-8")
+        with track.run("corpus", outs=["data/corpus"]):
+            Path("data/corpus").mkdir(parents=True)
+            Path("data/corpus/0.txt").write_text("春天的花开了。\n", encoding="utf-8")
+        kept = keeping.model("single", ("差", "好"))
+        with track.run("pretrain", name="bert", params={"steps": 5}, outs=["models/bert"]) as run:
+            for step, loss in ((1, 9.0), (5, 7.5)):
+                run.log({"mlm_loss": loss}, step=step)
+        with track.run("finetune", name="bert-weather", params={"seeds": 2}, outs=[kept]):
+            pass
+        with track.run("scores") as run:
+            run.annotate_model("bert", {"cloze.word_accuracy": 12.5}, "passed: 12.5 %")
+            run.release("models/bert", "passed", "bert, 12.5 %", {"cloze.word_accuracy": 12.5})
+            run.release(kept, "champion", "Best on weather: bert", {"weather.dev_mean": 81.0}, "weather", CONTEST)
+        yield Path.cwd()
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "RANK", track.PARENT, track.SENDER):
+        monkeypatch.delenv(name, raising=False)
+
+
+def client():
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
+
+
+@pytest.fixture
+def mlflow_here():
+    import mlflow
+    import mlflow.transformers
+
+    for choose in (mlflow.set_tracking_uri, mlflow.set_registry_uri):
+        choose(f"sqlite:///{Path.cwd()}/mlflow.db")
+    yield mlflow
+    for choose in (mlflow.set_tracking_uri, mlflow.set_registry_uri):
+        choose(None)
+
+
+def test_a_model_that_passed_is_loaded_from_mlflow_and_fills_a_mask(mlflow_here):
+    fill = mlflow_here.transformers.load_model("models:/tiny.bert@passed")
+    assert len(fill("春[MASK]的花开了。")) == 5
+    assert mlflow_here.pyfunc.load_model("models:/tiny.bert@passed")
+
+
+def test_it_has_all_files_of_its_folder_the_next_sentence_head_included(mlflow_here, folder, tmp_path):
+    from safetensors import safe_open
+
+    got = Path(mlflow_here.artifacts.download_artifacts("models:/tiny.bert@passed", dst_path=str(tmp_path)))
+    for file in Path("models/bert").iterdir():
+        assert (got / "model" / file.name).read_bytes() == file.read_bytes()
+    with safe_open(got / "model/model.safetensors", "np") as weights:
+        assert "cls.seq_relationship.weight" in weights.keys()
+    assert str(folder) not in (got / "requirements.txt").read_text() + (got / "conda.yaml").read_text()
+
+
+def test_the_page_of_models_has_recipe_curve_and_scores(folder):
+    [found] = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/bert"]
+    assert found.name.startswith("bert · tiny-") and found.params == {"steps": "5"}
+    assert {(m.key, m.step, m.value) for m in found.metrics} >= {("mlm_loss", 5, 7.5), ("cloze.word_accuracy", 0, 12.5)}
+
+
+def test_a_version_says_who_and_what_it_is(folder):
+    version = client().get_model_version_by_alias("weather", "champion")
+    expected = {"model": "bert", "task": "weather", "preset": "tiny", "params": lineage.params_hash()}
+    assert expected.items() <= version.tags.items()
+    assert version.tags["dvc"] == lineage.of("models/finetuned/weather/bert") and version.tags["user"]
+    assert "models:/weather@champion" in version.description
+
+
+def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder, capfd):
+    other = Path("models/finetuned/weather/rbt3")
+    toy.model(other, keeping.CHARACTERS)
+    for values, champion in (([82.0, 83.0], "bert"), ([90.0, 91.0], "rbt3")):
+        with track.run("scores") as run:
+            contest = CONTEST | {"values": values}
+            run.release(other, "champion", "Best on weather: rbt3", {"weather.dev_mean": 90.0}, "weather", contest)
+        assert client().get_model_version_by_alias("weather", "champion").tags["model"] == champion
+    assert "bert stays the champion of weather in MLflow" in capfd.readouterr().err
+    with track.run("scores") as run:
+        run.release(
+            "models/finetuned/weather/bert",
+            "champion",
+            "Best on weather: bert",
+            {},
+            "weather",
+            CONTEST | {"values": [98.0, 99.0]},
+        )
+    assert [one.tags["model"] for one in client().search_model_versions("name = 'weather'")] == ["bert", "rbt3", "bert"]
+    bert = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/finetuned/weather/bert"]
+    assert len(bert) == 1  # the same bytes are not uploaded again
+
+
+def lines(what: str) -> str:
+    with trace.answering() as asked:
+        return "\n".join(trace.told(trace.read(asked), what))
+
+
+def test_lineage_leads_from_a_registered_model_to_commit_params_data_and_weights(folder):
+    told = lines("models:/tiny.bert@passed")
+    assert "mlflow artifacts download -u models:/tiny.bert@passed" in told
+    assert f"models/bert  {lineage.of('models/bert')}" in told and f"tiny {lineage.params_hash()}" in told
+    assert f"data/corpus  {lineage.of('data/corpus')}, by corpus" in told
+    assert f"news.txt  {lineage.of('news.txt')}" in told and "cloze.word_accuracy 12.50" in told
+
+
+@pytest.mark.parametrize("digits", [6, 36])
+def test_lineage_leads_from_the_hash_of_data_to_the_models_made_of_it(folder, digits):
+    told = lines(lineage.of("data/corpus")[:digits]).split("what came of it")[1]
+    assert "models/bert" in told and "in the registry: tiny.bert/1" in told
+    assert "models/finetuned/weather/bert" in told
+
+
+def test_lineage_takes_a_run_and_a_path_too(folder):
+    run_id = client().get_model_version_by_alias("tiny.bert", "passed").run_id
+    assert "pretrain bert" in lines(run_id) and "by corpus" in lines(run_id)
+    assert "models/finetuned/weather/bert" in lines("models/bert")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("tiny.brt", "no registered model, run or hash in MLflow; it has the models tiny.bert, weather"),
+        ("tiny.bert@champion", "tiny.bert has no alias 'champion' in MLflow; it has passed"),
+        ("tiny.bert/7", "tiny.bert has no version 7 in MLflow; the latest is 1"),
+        ("params.yaml", "which no run in MLflow wrote or read"),
+        ("abcdef012345", "no registered model, run or hash"),
+    ],
+)
+def test_a_name_that_is_not_there_is_one_line_with_those_that_are(folder, what, message):
+    with pytest.raises(UserError) as raised:
+        lines(what)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_lineage_without_mlflow_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", "from wwm.cli import app; app()", "lineage", "bert"],
+            capture_output=True,
+            text=True,
+            env={**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parent.parent), **env},
+        )
+        for env in ({}, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    ]
+    assert [one.returncode for one in done] == [1, 1]
+    assert "mlflow.db is not here" in done[0].stderr and "does not answer" in done[1].stderr
+    assert all(one.stderr.count("\n") == 1 for one in done)

@@ -1,0 +1,83 @@
+"""Which models may be used for what they are: those that pass the gate, and the champions."""
+
+from typing import Literal, NamedTuple, TypedDict
+
+from wwm.report import margins
+from wwm.report.results import Results, same
+
+FEWEST_SEEDS = 2  # one tells nothing of what chance does
+
+
+class Verdict(NamedTuple):
+    """passed: its cloze is above its start's by more than the spread. none: it has nothing to pass, for no training
+    here made it. unmeasured: no cloze to judge by.
+    """
+
+    model: str
+    outcome: Literal["passed", "failed", "none", "unmeasured"]
+    reason: str
+
+
+class Contest(TypedDict):
+    """What a champion is held to: the same measure on the same rows."""
+
+    measure: str
+    rows: str  # their hash
+    values: list[float]  # percent, one for each seed; or one share
+    count: int | None  # of the questions that a share is of; None of seeds
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    return [Verdict(model, *judged(results, model)) for model in results.models]
+
+
+def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "none", "unmeasured"], str]:
+    trained = results.pretrain.get(model)
+    if trained is None:
+        return "none", "not trained here"
+    row = results.cloze.get(model)
+    if row is None:
+        return "unmeasured", f"no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models"
+    start = trained["init"]
+    own = row["training"].get("own_steps")
+    before = None if None in (own, trained["steps"]) else trained["steps"] - own
+    start_row = results.starts.get(start)
+    if before == 0 or start_row and not start_row["head_trained"]:
+        known = row["most_frequent"]
+        against, share, count = f"always {known['piece']}", known["word_accuracy"], row["words"]
+    elif start_row and same(start_row["training"], {"steps": before, "tokens": start_row["training"].get("tokens")}):
+        against, share, count = start, start_row["word_accuracy"], start_row["words"]
+    else:
+        return "unmeasured", f"no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
+    margin = margins.of_shares(row["word_accuracy"], share, row["words"], count)
+    said = f"{row['word_accuracy']:.1f} % of cloze words, {against} {share:.1f} % ({margin})"
+    return ("passed" if margin.holds else "failed"), said
+
+
+def statement(results: Results) -> str:
+    """What the gate says of each model, in a sentence."""
+    labels = {
+        "passed": "Passed the gate, whole words above its start's by more than the spread",
+        "failed": "Did NOT pass the gate",
+        "unmeasured": "Not measured, so not passed",
+        "none": "Without a gate",
+    }
+    found = verdicts(results)
+    parts = {
+        outcome: "; ".join(f"{one.model} ({one.reason})" for one in found if one.outcome == outcome)
+        for outcome in labels
+    }
+    return " ".join(f"{labels[outcome]}: {told}." for outcome, told in parts.items() if told)
+
+
+def lost(ours: Contest, theirs: Contest) -> str | None:
+    """Why a model does not take over from the champion; None where it does, being better by the rule of the tables."""
+    if (ours["rows"], ours["measure"]) != (theirs["rows"], theirs["measure"]):
+        return "which was measured on other rows or by another measure; remove its alias to begin anew"
+    if ours["count"] is None and min(len(ours["values"]), len(theirs["values"])) < FEWEST_SEEDS:
+        return f"for it takes {FEWEST_SEEDS} seeds at least to tell"
+    if ours["count"] is None or theirs["count"] is None:
+        margin = margins.of_seeds(ours["values"], theirs["values"])
+    else:
+        margin = margins.of_shares(ours["values"][0], theirs["values"][0], ours["count"], theirs["count"])
+    return None if margin.holds else f"for the other is not better by more than the spread ({margin})"

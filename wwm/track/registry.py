@@ -1,0 +1,204 @@
+"""Models in MLflow: whole, with an alias that says what they are good for."""
+
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wwm.common import files
+from wwm.common.model_folder import CARD
+from wwm.report import gate
+from wwm.track import lineage
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import Model
+
+CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+PIPELINES = {"single": "text-classification", "pair": "text-classification"}
+
+
+def find(client: "MlflowClient", experiment_id: str, tags: dict[str, str]) -> "Run | None":
+    """The latest finished run with these tags."""
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = client.search_runs([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
+    return runs[0] if runs else None
+
+
+def release(client: "MlflowClient", run_id: str, message: dict) -> None:
+    """What track.Run.release says; `run_id` stands in for the run that made the model, where that is not recorded."""
+    folder, state, task = Path(message["home"], message["release"]), message["state"], message["task"]
+    name = task or f"{owner(state)}.{folder.name}"
+    contest = message["contest"]
+    present = by_alias(client, name, message["alias"])
+    if present and present.tags.get("dvc") == message["hash"]:
+        return
+    if contest and present and (why := gate.lost(contest, json.loads(present.tags["contest"]))):
+        print(f"tracking: {present.tags['model']} stays the champion of {name} in MLflow, {why}", flush=True)
+        return
+    if not folder.is_dir() or lineage.of(folder) != message["hash"]:
+        print(f"tracking: {folder} is not what it was, and not put into MLflow's registry", flush=True)
+        return
+    experiment_id = client.get_run(run_id).info.experiment_id
+    maker = find(client, experiment_id, {key: message["hash"] for key in lineage.tags("dvc", {message["release"]: ""})})
+    made_by = maker or client.get_run(run_id)
+    tags = {
+        **{key: state[key] for key in ("preset", "params", "dirty") if key in state},
+        "model": folder.name,
+        **({"task": task} if task else {}),
+        "dvc": message["hash"],
+        "path": message["release"],
+        "git_commit": made_by.data.tags.get("mlflow.source.git.commit", "unknown"),
+        "user": made_by.data.tags.get("mlflow.user", "unknown"),
+    }
+    logged = logged_model(client, experiment_id, message["release"], message["hash"]) or log_whole(
+        client, folder, made_by, tags, lineage.label(state), message["title"]
+    )
+    log_metrics(client, logged, made_by, message["scores"])
+    ensure(client, name)
+    made = client.create_model_version(
+        name,
+        f"models:/{logged.model_id}",
+        made_by.info.run_id,
+        tags | ({"contest": json.dumps(contest)} if contest else {}),
+        description=description(name, message, tags),
+        model_id=logged.model_id,
+    )
+    client.set_registered_model_alias(name, message["alias"], made.version)
+
+
+def owner(state: dict[str, str]) -> str:
+    """What a model's name begins with: the preset, or `own` with the hash of params.yaml."""
+    preset = state.get("preset", "own")
+    return f"own-{state.get('params', 'unknown')}" if preset == "own" else preset
+
+
+def by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def ensure(client: "MlflowClient", name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def logged_model(client: "MlflowClient", experiment_id: str, path: str, value: str) -> "LoggedModel | None":
+    """The one of the folder `path` with this hash of DVC, whole."""
+    found = client.search_logged_models([experiment_id], f"tags.dvc = '{value}' and tags.path = '{path}'")
+    return next((one for one in found if one.status == "READY"), None)
+
+
+def log_whole(
+    client: "MlflowClient", folder: Path, maker: "Run", tags: dict[str, str], label: str, title: str
+) -> "LoggedModel":
+    """Uploads `folder` as a model that mlflow.transformers and mlflow.pyfunc load."""
+    from mlflow.models import Model
+
+    what = f"{tags['model']} on {tags['task']}" if folder.parent.name == tags.get("task") else tags["model"]
+    logged = client.create_logged_model(
+        maker.info.experiment_id,
+        f"{what} · {label}" if label else what,
+        maker.info.run_id,
+        tags,
+        dict(maker.data.params),
+        "fine-tuned" if what != tags["model"] else "pre-trained",
+    )
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            target = Path(temporary, "model")
+            save(folder, target, Model(model_id=logged.model_id), title)
+            client.log_model_artifacts(logged.model_id, str(target))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    return logged
+
+
+def save(folder: Path, target: Path, model: "Model", title: str) -> None:
+    """MLflow's form of a model: what it says of it in MLmodel, and all files of `folder` in model/."""
+    import mlflow
+    import mlflow.transformers
+    import transformers  # type: ignore[import-untyped,unused-ignore]
+    from huggingface_hub import ModelCard
+
+    requirements = [f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES]
+    described = files.read_json(folder / "config.json").get("wwm")
+    kind = described["kind"] if described else None
+    if kind == "reading":  # transformers 5 has no pipeline for it
+        mlflow.pyfunc.save_model(
+            target,
+            loader_module="wwm.release.served",
+            data_path=str(folder),
+            pip_requirements=requirements,
+            mlflow_model=model,
+        )
+        return
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    make: Any = transformers.pipeline  # whose overloads know no task by a variable
+    pipeline = make(PIPELINES[kind] if kind else "fill-mask", model=str(folder), device="cpu")
+    card = folder / CARD
+    mlflow.transformers.save_model(
+        pipeline,
+        str(target),
+        pip_requirements=requirements,
+        mlflow_model=model,
+        # Without a card it asks the hub for one.
+        model_card=ModelCard(card.read_text(encoding="utf-8") if card.is_file() else f"{title}\n"),
+    )
+    # The pipeline has neither the next sentence head nor vocab.txt.
+    shutil.copytree(folder, target / "model", dirs_exist_ok=True)
+    for name in ("LICENSE.txt", "model_card_data.yaml"):
+        (target / name).unlink(missing_ok=True)
+
+
+def log_metrics(client: "MlflowClient", logged: "LoggedModel", maker: "Run", scores: dict[str, float]) -> None:
+    """The curves of the run that made it and its scores, so that the page of models compares them."""
+    from mlflow.entities import Metric
+
+    run_id = maker.info.run_id
+    points = [
+        (point.key, point.value, point.timestamp, point.step)
+        for key in CURVES
+        if key in maker.data.metrics
+        for point in client.get_metric_history(run_id, key)
+    ]
+    points += [(key, value, logged.creation_timestamp, 0) for key, value in scores.items()]
+    metrics = [Metric(*point, model_id=logged.model_id, run_id=run_id) for point in points]
+    for first in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics[first : first + 1000])
+
+
+def description(name: str, message: dict, tags: dict[str, str]) -> str:
+    """In Markdown: what it is, where from, how to fetch and use it."""
+    path, uri = message["release"], f"models:/{name}@{message['alias']}"
+    state = f"preset `{tags['preset']}`, params.yaml `{tags['params']}`" if "preset" in tags else "no params.yaml"
+    dirty = " with changes that are not committed" if "dirty" in tags else ""
+    command = "fill" if path.count("/") == 1 else "predict"
+    return f"""{message["title"]}.
+
+Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The same bytes are `{path}` with DVC's hash
+`{tags["dvc"]}`.
+
+- what it was trained on: `wwm lineage {name}`
+- fetch it: `mlflow artifacts download -u {uri} -d {path}-from-mlflow`; the model is in `model/` there
+- use it: `mlflow.transformers.load_model("{uri}")`, or `wwm {command}` on the fetched folder
+"""
