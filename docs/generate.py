@@ -226,8 +226,10 @@ def scores_summary(record: str, chinese: bool) -> str:
     kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
     words = {row[0]: row[cloze[0].index("whole words")] for row in cloze} | {tasks[0][0]: "cloze"}
     table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words[row[0]]])} |" for row in tasks)
-    claims = [part for part in parts if re.match(r"Pre-trained models|A truncated model", part)]
-    claims = [re.sub(r" It holds for .*?\.(?= It|$)", "", claim) for claim in claims]
+    claims = [
+        " ".join([statement, *re.findall(r"^  - (It does NOT hold .*)", details, re.M)])
+        for statement, details in re.findall(r"^- . (.*)\n((?:  - .*\n)*)", record, re.M)
+    ]
     if chinese:
         head = "测试集准确率，各随机种子的最大值（平均值）；cloze 为留出文本上的全词填空准确率；单位 %："
         claims = [in_chinese(claim) for claim in claims]

@@ -6,17 +6,27 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from wwm.track import lineage
+
 SCORES, CURVES, REPORT, CHAMPIONS = (
     Path("results/report", name) for name in ("scores.md", "curves.csv", "index.html", "champions.txt")
 )
 BARS, WIDTH = "▁▂▃▄▅▆▇█", 30
 
 
+def stamped_report() -> str:
+    """The page, with project, date and commit in its head."""
+    from wwm.report import page
+
+    return page.stamped(REPORT.read_text(encoding="utf-8"), lineage.stamp())
+
+
 def publish() -> None:
     """Nothing where the flow stopped short of the scores."""
     if SCORES.is_file():
         # no link: a browser opens no file from a page of a server
-        text = f"{SCORES.read_text(encoding='utf-8')}\nPlots: open `{REPORT.resolve()}`\n"
+        facts = ", ".join(f"{name} {value}" for name, value in lineage.stamp().items())
+        text = f"{SCORES.read_text(encoding='utf-8')}\n{facts}\n\nPlots: open `{REPORT.resolve()}`\n"
         create_markdown_artifact(text, key="scores", description="The models compared")
     if CURVES.is_file():
         with open(CURVES, encoding="utf-8", newline="") as file:

@@ -133,7 +133,7 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
             run_all(graph, max(1, concurrency or stages_at_once()), run, table)
             if "scores" in graph and artifacts.SCORES.is_file():
                 run.describe(artifacts.SCORES.read_text(encoding="utf-8"))
-                run.artifact(artifacts.REPORT)
+                run.text("report.html", artifacts.stamped_report())
     except StageFailed as error:
         return Failed(message=str(error))
     finally:

@@ -154,10 +154,14 @@ def test_a_margin_counts_only_above_the_wider_spread(project):
 
 def test_what_does_not_come_out_is_said(project):
     first, second = comparison.claims(found())
-    assert "random initialisation by more than the spread: holds, in 6 of 6 comparisons." in first
-    assert "NOT" not in first
-    assert "holds in part, in 1 of 2 comparisons. It holds for rbt3 on cloze (+16.0" in second
-    assert "It does NOT hold for rbt3 on reviews (+3.0, spread 4.0)." in second
+    assert (first.mark, second.mark) == ("✔", "◐")
+    assert first.text.endswith("random initialisation by more than the spread: holds, in 6 of 6 comparisons.")
+    assert len(first.details) == 1 and "NOT" not in first.details[0]
+    assert second.text.endswith("holds in part, in 1 of 2 comparisons.")
+    assert second.details[0].startswith("It holds for rbt3 on cloze (+16.0")
+    assert second.details[1] == "It does NOT hold for rbt3 on reviews (+3.0, spread 4.0)."
+    beaten = comparison.Comparison("reviews", "a", "b", 1.0, 2.0)
+    assert comparison.claim("A beats B", [beaten])[:2] == ("✘", "A beats B: does not hold, in 0 of 1 comparisons.")
 
 
 def test_a_missing_cell_gives_its_reason(project):
@@ -206,7 +210,7 @@ def test_the_report_has_every_figure_and_opens_without_a_network(project):
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "Plotly.newPlot" in page and page.count("<script>") >= 2
     assert "<script src" not in page and "<link" not in page
-    assert page.count('class="plotly-graph-div"') == 3
+    assert page.count('class="plotly-graph-div"') == 4
     assert "70.0 (68.0)" in page
     assert (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[:3] == [
         "model,step,mlm_loss",

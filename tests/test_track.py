@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import track
+from wwm.common import preset
 from wwm.track import deliver, lineage, sender, untracked
 
 ROOT = Path(__file__).parent.parent
@@ -249,7 +250,7 @@ def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_s
         assert told["confusion_dev.csv"].read_text().splitlines()[1:] == ["1,差,3,1", "2,好,0,4"]
         assert all(told[f"{name}.png"].read_bytes()[:4] == b"\x89PNG" for name in ("curve", "confusion_dev"))
     assert "+y = 2" in (tmp_path / "changes.diff").read_text()
-    short = lineage.params_hash()
+    short = preset.digest()
     assert found["clean"].info.run_name == f"clean bert · tiny-{short}"
     assert found["dirty"].info.run_name == f"dirty bert · tiny-{short}-dirty"
     assert [file.path for file in client.list_artifacts(found["clean"].info.run_id) if "diff" in file.path] == []

@@ -15,10 +15,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from wwm.common import preset as presets
 
 PACKAGES = (
     *("torch", "transformers", "accelerate", "tokenizers", "numpy", "numba", "pyarrow", "ltp", "ltp-extension"),
@@ -196,12 +198,7 @@ def preset() -> str:
     """Names of the presets that params.yaml equals byte for byte."""
     if not Path("params.yaml").is_file():
         return "none"
-    own = Path("params.yaml").read_bytes()
-    return ", ".join(same(own)) or "none: params.yaml equals no file of presets/"
-
-
-def same(own: bytes) -> Iterator[str]:
-    return (path.stem for path in sorted(Path("presets").glob("*.yaml")) if path.read_bytes() == own)
+    return ", ".join(presets.names()) or "none: params.yaml equals no file of presets/"
 
 
 def lock() -> str:

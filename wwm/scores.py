@@ -1,6 +1,7 @@
 """Tables, plots and one page that compare the models.
 
-Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json; params.yaml and presets/, whose
+        bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
         champions.txt (the best models, and how to use them); results/scores.json
 By hand python -m wwm.scores
@@ -11,42 +12,54 @@ from names.
 
 from pathlib import Path
 
-from wwm.common import files
-from wwm.report import authors, averages, champions, comparison, conditions, gate, page, task_tables
+from wwm.common import files, preset
+from wwm.report import authors, averages, comparison, conditions, gate, page, plot, task_tables, words
+from wwm.report.champions import champions
 from wwm.report.results import CLOZE, Results, mean, parameters, read, training
 from wwm.report.tables import Table, amount
+from wwm.report.words import known, say, sentences
 from wwm.track import Run
-
-# The authors' own scale, which no figure here is to be taken for (base models).
-AUTHORS = "102M parameters and 0.4 to 5.4 billion tokens"
 
 
 def main() -> None:
     from wwm import params, track
+    from wwm.track import lineage
 
     scores = params.read().scores
     out, metrics = Path("results/report"), Path("results/scores.json")
-    with track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run:
+    with (
+        track.run("scores", params=scores.model_dump(), outs=[out, metrics]) as run,
+        words.spoken(scores.language or "en"),
+    ):
         results = read(Path("results"), scores.models, scores.tasks)
-        best = champions.champions(results)
-        statements = [scale(results), *comparison.claims(results), gate.statement(results), *best]
-        tables = all_tables(results, scores.baseline, scores.pairs)
+        report = page.Report(
+            scale(results),
+            [*comparison.claims(results), gate.claim(results)],
+            champions(results),
+            all_tables(results, scores.baseline, scores.pairs),
+        )
+        presets = ", ".join(preset.names())
+        title = " – ".join(filter(None, [say("Scores of the models"), presets]))
+        facts = {"preset": presets or say("none"), "params.yaml": f"sha256 {preset.digest()}"}
         with files.new_folder(out) as folder:
-            files.write_text(folder / "champions.txt", "\n".join([*best, ""]))
-            files.write_text(folder / "scores.md", page.markdown(statements, tables))
+            files.write_text(folder / "champions.txt", "".join(f"{best}\n" for best in report.champions))
+            files.write_text(folder / "scores.md", page.markdown(report))
             files.write_text(
                 folder / "scores.csv",
                 page.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)),
             )
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
             files.write_text(folder / "curves.csv", page.lines(["model", "step", "mlm_loss"], points))
-            files.write_text(folder / "index.html", page.page(statements, tables, plots(results)))
+            files.write_text(folder / "index.html", page.page(title, report, plots(results), facts))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
         for task, rows in flat.items():
             run.log({f"{task}/{model}/{name}": value for model, row in rows.items() for name, value in row.items()})
         release(run, results, flat)
         run.artifact(out)
+        data = {f"data/tasks/{task}": lineage.of(f"data/tasks/{task}") for task in scores.tasks}
+        stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
+        run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
         print((out / "scores.md").read_text(encoding="utf-8"))
 
@@ -59,9 +72,9 @@ def release(run: Run, results: Results, flat: dict) -> None:
         run.annotate_model(model, own, f"{verdict.outcome}: {verdict.reason}")
         if verdict.outcome == "passed":
             run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own)
-    for one in champions.best(results):
+    for one in champions(results):
         task = one.task.name if one.task else "fill-mask"
-        run.release(one.folder, "champion", f"{champions.title(one)}: {one.model}", one.scores, task, dict(one.contest))
+        run.release(one.folder, "champion", f"{one.title}: {one.model}", one.scores, task, dict(one.contest))
 
 
 def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
@@ -79,23 +92,34 @@ def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
 
 
 def scale(results: Results) -> str:
-    lacking = f" Without any result: {', '.join(results.unmeasured)}." if results.unmeasured else ""
+    unmeasured = ", ".join(results.unmeasured)
+    lacking = say("Without any result: {tasks}.", tasks=unmeasured) if unmeasured else ""
     sizes = [size for model in results.models if (size := parameters(results, model))]
     if not sizes:
-        return f"Nothing was fine-tuned.{lacking}"
+        return sentences(say("Nothing was fine-tuned."), lacking)
     seen = [training(results, model) for model in results.models]
     tokens = max(training.get("tokens") or training.get("own_tokens") or 0 for training in seen)
-    trained = f" and the longest training saw {amount(tokens)} tokens" if tokens else ""
-    text = (
-        f"Scale: the largest model here has {max(sizes) / 1e6:.1f}M parameters{trained}; the authors' base models have"
-        f" {AUTHORS}"
-    )
-    if any(task.name in authors.published().tasks for task in results.tasks):
-        return (
-            f"{text}. Their scores stand beside those of models with the same name, on official data alone; that does"
-            f" not mean these were trained alike.{lacking}"
+    size = f"{max(sizes) / 1e6:.1f}M"
+    here = (
+        say(
+            "Scale: the largest model here has {size} parameters and the longest training saw {tokens} tokens.",
+            size=size,
+            tokens=amount(tokens),
         )
-    return f"{text}, and other tasks. These figures compare the rows with each other and with nothing else.{lacking}"
+        if tokens
+        else say("Scale: the largest model here has {size} parameters.", size=size)
+    )
+    # The authors' own scale, which no figure here is to be taken for.
+    theirs = say("The authors' base models have 102M parameters and saw 0.4 to 5.4 billion tokens.")
+    compared = (
+        say(
+            "Their scores stand beside those of models with the same name, on official data alone; that does not mean"
+            " these were trained alike."
+        )
+        if any(task.name in authors.published().tasks for task in results.tasks)
+        else say("Their tasks are others: these figures compare the rows with each other and with nothing else.")
+    )
+    return sentences(here, theirs, compared, lacking)
 
 
 def single_figures(results: Results) -> list[tuple]:
@@ -134,21 +158,35 @@ def flat_metrics(results: Results) -> dict:
 
 
 def plots(results: Results) -> list:
-    """Plotly figures: loss curves, cloze bars, and of each task and measure the range over seeds on the split that
-    claims are made on.
+    """Plotly figures, the one that tells most first: the models on all tasks, loss curves, cloze, and of each task and
+    measure the scores by seed; on the split that claims are made on.
     """
-    cloze = {label: {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
+    scores = {
+        model: {
+            f"{task.title} {known(task.last)}{task.suffix(task.main)}": values
+            for task in results.tasks
+            if (values := task.values(model, task.last, task.main))
+        }
+        for model in results.models
+    }
+    cloze = {say(label): {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
     ranges = [
-        page.ranges(
-            f"{task.title}: {task.last} {task.measures[measure]}",
+        plot.ranges(
+            say(
+                "{task}, {split}: {measure} by seed",
+                task=task.title,
+                split=known(task.last),
+                measure=known(task.measures[measure]),
+            ),
             {model: values for model in task.rows if (values := task.values(model, task.last, measure))},
         )
         for task in results.tasks
         for measure in task.measures
     ]
     return [
-        *([page.curves(results.curves)] if results.curves else []),
-        *([page.bars(cloze)] if results.cloze else []),
+        *([plot.overview(scores)] if any(scores.values()) else []),
+        *([plot.curves(results.curves)] if results.curves else []),
+        *([plot.bars(cloze)] if results.cloze else []),
         *ranges,
     ]
 

@@ -190,6 +190,9 @@ class Scores(Section):
         description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
     )
     pairs: list[Pairs] = Field(default=[], description="Experiments whose paired differences are tested; default none.")
+    language: Literal["en", "zh"] | None = Field(
+        default=None, description="Of the report, in results/report: English or Chinese. null for `en`."
+    )
 
 
 class TaskStages(Section):

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from wwm.report import authors
 from wwm.report.results import Results, Task, marks, mean, parameters
 from wwm.report.tables import Cell, Column, Note, Table, plain, table
-
-LACKS = "n/a (a score is missing)"
+from wwm.report.words import known, listed, say, sentences
 
 
 class Figures(NamedTuple):
@@ -22,6 +21,7 @@ class Figures(NamedTuple):
     rows: dict[str, dict[str, float]]  # by model, then by key; percent
     parameters: dict[str, int]  # by model
     notes: dict[tuple[str, str], tuple[Note, ...]]  # by model and column head
+    ours: bool  # measured here, so that rows can be compared
 
 
 def average_tables(results: Results, baseline: str) -> list[Table]:
@@ -31,39 +31,40 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
     theirs = [task for task in results.tasks if task.name in authors.published().tasks]
     others = [task for task in results.tasks if task not in theirs]
     small = [task for task in theirs if task.name in authors.SMALL] or theirs
-    left_out = [f"{task.title} (as in the authors' table)" for task in theirs if task not in small]
-    left_out += [f"{task.title} (no test scores)" for task in small if "test" not in task.scored]
+    left_out = [say("{task} (as in the authors' table)", task=task.title) for task in theirs if task not in small]
+    left_out += [say("{task} (no test scores)", task=task.title) for task in small if "test" not in task.scored]
     small = [task for task in small if "test" in task.scored]
     official = [task for task in small if not any(row["reduced"] for row in task.rows.values())]
     made = []
     if small:
-        caption = f" Left out: {', '.join(left_out)}." if left_out else ""
-        made += two_tables(
-            ours(results, small),
-            baseline,
-            ("Best test scores, in percent", "Relative to the baseline, in percent"),
-            caption,
-        )
+        caption = say("Left out: {tasks}.", tasks=listed(left_out)) if left_out else ""
+        titles = say("Best test scores, in percent"), say("Relative to the baseline, in percent")
+        made += two_tables(ours(results, small), baseline, titles, caption)
     if official:
         published = reference(official)
         named = authors.named(baseline)
-        known = named if named in published.rows else authors.BASELINE
-        which = "the tasks above" if official == small else "those tasks above whose data are the official ones"
-        footnotes = "".join(f" {task.footnote}" for task in official if task.footnote)
-        caption = f" As the authors published them, of {which}; parameters rounded to millions.{footnotes}"
+        base = named if named in published.rows else authors.BASELINE
+        source = (
+            say("As the authors published them, of the tasks above; parameters rounded to millions.")
+            if official == small
+            else say(
+                "As the authors published them, of those tasks above whose data are the official ones; parameters"
+                " rounded to millions."
+            )
+        )
+        caption = sentences(source, *(known(task.footnote) for task in official))
         titles = (
-            "Reference: the authors' best test scores, in percent",
-            "Reference: the authors' scores relative to a baseline, in percent",
+            say("Reference: the authors' best test scores, in percent"),
+            say("Reference: the authors' scores relative to a baseline, in percent"),
         )
-        made += two_tables(published, known, titles, caption)
+        made += two_tables(published, base, titles, caption)
     if others:
-        own = " on other tasks" if theirs else ""
-        made += two_tables(
-            ours(results, others),
-            baseline,
-            (f"Best scores{own}, in percent", f"Relative to the baseline{own}, in percent"),
-            "",
+        titles = (
+            (say("Best scores on other tasks, in percent"), say("Relative to the baseline on other tasks, in percent"))
+            if theirs
+            else (say("Best scores, in percent"), say("Relative to the baseline, in percent"))
         )
+        made += two_tables(ours(results, others), baseline, titles, "")
     return made
 
 
@@ -82,6 +83,7 @@ def ours(results: Results, tasks: list[Task]) -> Figures:
         rows,
         sizes,
         {(model, head(task)): marks(task, model) for model, task in product(results.models, tasks)},
+        ours=True,
     )
 
 
@@ -96,14 +98,13 @@ def reference(tasks: list[Task]) -> Figures:
         }
         if all(found.values()):
             rows[model] = {key: figure.best for key, figure in found.items() if figure}
-    return Figures(
-        {head(task): keys(task) for task in tasks}, classification(tasks), rows, authors.published().parameters, {}
-    )
+    heads = {head(task): keys(task) for task in tasks}
+    return Figures(heads, classification(tasks), rows, authors.published().parameters, {}, ours=False)
 
 
 def head(task: Task) -> str:
     """Task, split where it is not test, and measure where it is the only one and not what one expects."""
-    split = "" if task.last == "test" else f" {task.last}"
+    split = "" if task.last == "test" else f" {known(task.last)}"
     return f"{task.title}{split}{task.suffix(task.main) if len(task.measures) == 1 else ''}"
 
 
@@ -118,58 +119,67 @@ def classification(tasks: list[Task]) -> list[str]:
 def two_tables(figures: Figures, baseline: str, titles: tuple[str, str], caption: str) -> list[Table]:
     """The scores with their average, and both relative to `baseline`."""
     count = sum(map(len, figures.heads.values()))
-    forms = "Reading: EM / F1, a figure each. " if count > len(figures.heads) else ""
-    best = (
-        f"{forms}Best of the seeds. Average: of the {count} figures of a row; parameters: with their share of"
-        f" {baseline}'s.{caption}"
+    forms = say("Reading: EM / F1, a figure each.") if count > len(figures.heads) else ""
+    best = say(
+        "Best of the seeds. Average: of the {count} figures of a row; parameters: with their share of {baseline}'s.",
+        count=count,
+        baseline=baseline,
     )
-    relation = (
-        f"{forms}Best of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the"
-        f" tasks' percentages.{caption}"
+    relation = say(
+        "Best of the seeds; {baseline} = 100. Overall: ratio of the averages. Classification: mean of the tasks'"
+        " percentages.",
+        baseline=baseline,
     )
-    return [average_table(figures, baseline, titles[0], best), relative_table(figures, baseline, titles[1], relation)]
+    return [
+        average_table(figures, baseline, titles[0], sentences(forms, best, caption)),
+        relative_table(figures, baseline, titles[1], sentences(forms, relation, caption)),
+    ]
 
 
 def average_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
     count = sum(map(len, figures.heads.values()))
-    averages = [f"{mean(list(row.values())):.2f}" if len(row) == count else LACKS for row in figures.rows.values()]
+    averages = [f"{mean(list(row.values())):.2f}" if len(row) == count else lacks() for row in figures.rows.values()]
     sizes = []
     for model in figures.rows:
         percent = share(figures, model, baseline)
-        sizes.append(f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else "n/a (not counted)")
-    return table(
-        title, caption, [*columns(figures, figures.rows), plain("average", averages), plain("parameters", sizes)]
-    )
+        size = f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else say("n/a (not counted)")
+        sizes.append(size)
+    average = plain(say("average"), averages, figures.ours)
+    return table(title, caption, [*columns(figures, figures.rows), average, plain(say("parameters"), sizes)])
+
+
+def lacks() -> str:
+    return say("n/a (a score is missing)")
 
 
 def relative_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
     percents = relative(figures.rows, baseline, figures.classification)
     sizes = [
-        f"{percent:.1f}" if (percent := share(figures, model, baseline)) else "n/a (not counted)"
+        f"{percent:.1f}" if (percent := share(figures, model, baseline)) else say("n/a (not counted)")
         for model in figures.rows
     ]
     model, *tasks = columns(figures, percents)
     means = [
-        plain(name, [f"{row[name]:.1f}" if name in row else LACKS for row in percents.values()])
+        plain(say(name), [f"{row[name]:.1f}" if name in row else lacks() for row in percents.values()], figures.ours)
         for name in ("overall", "classification")
         if name == "overall" or figures.classification
     ]
-    return table(title, caption, [model, plain("parameters", sizes), *tasks, *means])
+    return table(title, caption, [model, plain(say("parameters"), sizes), *tasks, *means])
 
 
 def columns(figures: Figures, rows: dict[str, dict[str, float]]) -> list[Column]:
     """The models' names and, of `rows`, the figures of each column; marked as `figures` has it."""
-    made = [plain("model", list(rows))]
+    made = [plain(say("model"), list(rows))]
     for head, keys in figures.heads.items():
         cells = [
             (
                 Cell(" / ".join(f"{row[key]:.1f}" for key in keys), figures.notes.get((model, head), ()))
                 if all(key in row for key in keys)
-                else Cell(LACKS, None)
+                else Cell(lacks(), None)
             )
             for model, row in rows.items()
         ]
-        made.append(Column(Cell(head), cells))
+        made.append(Column(Cell(head), cells, figures.ours))
     return made
 
 

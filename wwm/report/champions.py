@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from wwm.report.gate import Contest
 from wwm.report.results import Results, Task, mean
+from wwm.report.words import known, say
 
 # Endings of task files that `wwm predict` reads as they are, or by a --format.
 FORMS = {
@@ -14,7 +15,7 @@ FORMS = {
 SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
-class Best(NamedTuple):
+class Champion(NamedTuple):
     """The best model of one kind. task: None for the one that fills in words."""
 
     task: Task | None
@@ -23,12 +24,42 @@ class Best(NamedTuple):
     contest: Contest
     scores: dict[str, float]
 
+    @property
+    def title(self) -> str:
+        score = mean(self.contest["values"])
+        if self.task is None:
+            return say("Best at filling in words, {score:.1f} % of whole words on held-out text", score=score)
+        measure = known(self.task.measures[self.task.main])
+        return say(
+            "Best on {task}, {measure} {score:.1f} % on dev (mean over seeds)",
+            task=self.task.title,
+            measure=measure,
+            score=score,
+        )
 
-def best(results: Results) -> list[Best]:
+    @property
+    def told(self) -> str:
+        return say("{title}: {model}. To use it:", title=self.title, model=self.model)
+
+    @property
+    def command(self) -> str:
+        if self.task is None:
+            return f"wwm fill {self.folder} '{SENTENCE}'"
+        file = self.task.rows[self.model]["files"].get(self.task.last, "")
+        form = FORMS["reading" if self.task.kind == "reading" else "other"].get(Path(file).suffix)
+        if form is None or "/" in file:
+            return f"wwm predict {self.folder} FILE"
+        return f"wwm predict {self.folder} data/tasks/{self.task.name}/{file}{form} --output said.csv"
+
+    def __str__(self) -> str:
+        return f"{self.told}\n  {self.command}"
+
+
+def champions(results: Results) -> list[Champion]:
     """By the mean over seeds on dev, so that test scores choose nothing, of models that are kept; and by whole words in
     cloze. The first of equals.
     """
-    found = [one for task in results.tasks if (one := best_on(task))]
+    found = [one for task in results.tasks if (one := of_task(task))]
     words = {model: row["word_accuracy"] for model, row in results.cloze.items() if row["word_accuracy"]}
     if words:
         model = max(words, key=lambda model: words[model])
@@ -39,11 +70,11 @@ def best(results: Results) -> list[Best]:
             "values": [words[model]],
             "count": row["words"],
         }
-        found.append(Best(None, model, f"models/{model}", contest, {"cloze.word_accuracy": words[model]}))
+        found.append(Champion(None, model, f"models/{model}", contest, {"cloze.word_accuracy": words[model]}))
     return found
 
 
-def best_on(task: Task) -> Best | None:
+def of_task(task: Task) -> Champion | None:
     values = {
         model: values
         for model, row in task.rows.items()
@@ -64,30 +95,4 @@ def best_on(task: Task) -> Best | None:
         for measure in task.measures
         if (found := task.values(model, split, measure))
     }
-    return Best(task, model, f"models/finetuned/{task.name}/{model}", contest, scores)
-
-
-def champions(results: Results) -> list[str]:
-    """What each is best at, and a command that uses it."""
-    return [told(one) for one in best(results)]
-
-
-def told(one: Best) -> str:
-    return f"{title(one)}: {one.model}. To use it:\n  {command(one)}"
-
-
-def title(one: Best) -> str:
-    if one.task is None:
-        return f"Best at filling in words, {one.contest['values'][0]:.1f} % of whole words on held-out text"
-    label, score = one.task.measures[one.task.main], mean(one.contest["values"])
-    return f"Best on {one.task.title}, {label} {score:.1f} % on dev (mean over seeds)"
-
-
-def command(one: Best) -> str:
-    if one.task is None:
-        return f"wwm fill {one.folder} '{SENTENCE}'"
-    file = one.task.rows[one.model]["files"].get(one.task.last, "")
-    form = FORMS["reading" if one.task.kind == "reading" else "other"].get(Path(file).suffix)
-    if form is None or "/" in file:
-        return f"wwm predict {one.folder} FILE"
-    return f"wwm predict {one.folder} data/tasks/{one.task.name}/{file}{form} --output said.csv"
+    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, scores)

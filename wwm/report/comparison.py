@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from wwm.report import margins, paired
 from wwm.report.results import CLOZE, Results, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
+from wwm.report.words import clauses, known, listed, say, sentences
 
 
 class Pairs(Protocol):
@@ -31,6 +32,18 @@ class Comparison(NamedTuple):
     @property
     def holds(self) -> bool:
         return self.margin > self.spread
+
+    @property
+    def on(self) -> str:
+        return say("cloze") if self.task == "cloze" else self.task
+
+
+class Claim(NamedTuple):
+    """A statement with its verdict, which `mark` is the sign of, and the comparisons for and against it."""
+
+    mark: str
+    text: str
+    details: list[str]
 
 
 def compare(results: Results, model: str, against: str) -> list[Comparison]:
@@ -61,51 +74,67 @@ def comparisons(results: Results) -> tuple[list[Comparison], list[Comparison]]:
     return trained, [c for model, against in continued for c in compare(results, model, against)]
 
 
-def claims(results: Results) -> list[str]:
+def claims(results: Results) -> list[Claim]:
     """What pre-training and continuing are worth, said of these very figures."""
     trained, continued = comparisons(results)
     return [
-        claim("Pre-trained models beat random initialisation by more than the spread", trained),
-        claim("A truncated model that is trained on beats plain truncation by more than the spread", continued),
+        claim(say("Pre-trained models beat random initialisation by more than the spread"), trained),
+        claim(say("A truncated model that is trained on beats plain truncation by more than the spread"), continued),
     ]
 
 
-def claim(statement: str, made: list[Comparison]) -> str:
+def claim(statement: str, made: list[Comparison]) -> Claim:
     if not made:
-        return f"{statement}: n/a (no such pair of models was measured)."
+        return Claim("–", say("{statement}: n/a (no such pair of models was measured).", statement=statement), [])
     told: dict[bool, list[str]] = {True: [], False: []}
     for c in made:
-        told[c.holds].append(f"{c.model} on {c.task} ({c.margin:+.1f}, spread {c.spread:.1f})")
+        told[c.holds].append(
+            say(
+                "{model} on {task} ({margin:+.1f}, spread {spread:.1f})",
+                model=c.model,
+                task=c.on,
+                margin=c.margin,
+                spread=c.spread,
+            )
+        )
     kept = len(told[True])
-    verdict = "holds" if kept == len(made) else "holds in part" if kept else "does not hold"
-    parts = [f"{statement}: {verdict}, in {kept} of {len(made)} comparisons."]
-    if told[True]:
-        parts.append(f"It holds for {', '.join(told[True])}.")
-    if told[False]:
-        parts.append(f"It does NOT hold for {', '.join(told[False])}.")
-    return " ".join(parts)
+    mark, text = (
+        ("✔", "{statement}: holds, in {kept} of {made} comparisons.")
+        if kept == len(made)
+        else ("◐", "{statement}: holds in part, in {kept} of {made} comparisons.")
+        if kept
+        else ("✘", "{statement}: does not hold, in {kept} of {made} comparisons.")
+    )
+    details = [say("It holds for {which}.", which=listed(told[True]))] if told[True] else []
+    details += [say("It does NOT hold for {which}.", which=listed(told[False]))] if told[False] else []
+    return Claim(mark, say(text, statement=statement, kept=kept, made=len(made)), details)
 
 
 def comparison_table(results: Results) -> Table:
     rows = [
-        [c.model, c.against, c.task, f"{c.margin:+.1f}", f"{c.spread:.1f}", "yes" if c.holds else "no"]
+        [c.model, c.against, c.on, f"{c.margin:+.1f}", f"{c.spread:.1f}", say("yes") if c.holds else say("no")]
         for made in comparisons(results)
         for c in made
     ]
     measured_by: dict[str, list[str]] = {}
     for task in results.tasks:
         measured_by.setdefault(task.measures[task.main], []).append(task.title)
-    measures = "".join(
-        f"; by {label}: {', '.join(titles)}" for label, titles in measured_by.items() if label != "accuracy"
+    measures = [
+        say("by {measure}: {tasks}", measure=known(label), tasks=listed(titles))
+        for label, titles in measured_by.items()
+        if label != "accuracy"
+    ]
+    splits = listed([f"{task.title} ({known('dev')})" for task in results.tasks if task.last == "dev"])
+    without_test = [say("dev scores where there is no test: {tasks}", tasks=splits)] if splits else []
+    caption = sentences(
+        say(
+            "Margin: {what}.",
+            what=clauses([say("difference of mean test scores, in points"), *measures, *without_test]),
+        ),
+        say("Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the margin."),
     )
-    splits = ", ".join(f"{task.title} (dev)" for task in results.tasks if task.last == "dev")
-    without_test = f"; dev scores where there is no test: {splits}" if splits else ""
-    caption = (
-        f"Margin: difference of mean test scores, in points{measures}{without_test}. Spread: the wider of the two "
-        "ranges over seeds; for cloze, two standard errors of the margin."
-    )
-    header = ["model", "against", "on", "margin", "spread", "margin > spread"]
-    return Table("What pre-training and continuing are worth", caption, header, rows, [])
+    header = [say(head) for head in ("model", "against", "on", "margin", "spread", "margin > spread")]
+    return Table(say("What pre-training and continuing are worth"), caption, header, rows, [])
 
 
 class Tested(NamedTuple):
@@ -130,13 +159,13 @@ def tested(results: Results, baseline: str) -> list[Tested]:
             scores, base = (task.by_seed(name, split, measure) for name in (model, baseline))
             common = sorted(set(scores) & set(base))
             if model == baseline:
-                reason = "baseline"
+                reason = say("baseline")
             elif split == "dev" and task.last != "dev":
-                reason = "not tested"
+                reason = say("not tested")
             elif not base:
-                reason = f"n/a (no score of {baseline})"
+                reason = say("n/a (no score of {baseline})", baseline=baseline)
             else:
-                reason = "" if len(common) > 1 else "n/a (fewer than two common seeds)"
+                reason = "" if len(common) > 1 else say("n/a (fewer than two common seeds)")
             found = (
                 None if reason else paired.paired([scores[seed] for seed in common], [base[seed] for seed in common])
             )
@@ -145,8 +174,8 @@ def tested(results: Results, baseline: str) -> list[Tested]:
                     Tested(
                         Cell(task.title, marks(task, model)),
                         model,
-                        split,
-                        task.measures[measure],
+                        known(split),
+                        known(task.measures[measure]),
                         list(scores.values()),
                         found,
                         reason,
@@ -165,44 +194,54 @@ def seed_table(results: Results, baseline: str) -> Table:
             outcomes.append([row.reason, "–", "–", "–"])
         elif row.found.deviation == 0:
             # Few seeds on a small test set can differ by the same number by chance, of which t would make certainty.
-            outcomes.append([f"{row.found.mean:+.2f}", "n/a (the same for all seeds)", "–", "–"])
+            outcomes.append([f"{row.found.mean:+.2f}", say("n/a (the same for all seeds)"), "–", "–"])
         else:
             outcomes.append([*paired.told(row.found), paired.probability(next(corrected))])
-    caption = (
-        f"Difference: to the mean of {baseline}, over the seeds that both have, with an interval that covers 95 %"
-        f" (Student's paired t). {len(family)} comparisons were made; the last column is p corrected for all of them"
+    caption = say(
+        "Difference: to the mean of {baseline}, over the seeds that both have, with an interval that covers 95 %"
+        " (Student's paired t). {count} comparisons were made; the last column is p corrected for all of them"
         " (Holm). Dev, by which epochs and learning rates are chosen, is tested only where there is nothing else. This"
         " is what chance in fine-tuning makes of the scores; one pre-training is behind each model, whose chance it"
-        " does not show."
+        " does not show.",
+        baseline=baseline,
+        count=len(family),
     )
     told = {
-        "model": [row.model for row in rows],
-        "split": [row.split for row in rows],
-        "measure": [row.measure for row in rows],
-        "seeds": [str(len(row.values)) for row in rows],
-        "mean": [f"{mean(row.values):.2f}" for row in rows],
-        "deviation": [f"{stdev(row.values):.2f}" if len(row.values) > 1 else "n/a (one seed)" for row in rows],
+        say("model"): [row.model for row in rows],
+        say("split"): [row.split for row in rows],
+        say("measure"): [row.measure for row in rows],
+        say("seeds"): [str(len(row.values)) for row in rows],
+        say("mean"): [f"{mean(row.values):.2f}" for row in rows],
+        say("deviation"): [
+            f"{stdev(row.values):.2f}" if len(row.values) > 1 else say("n/a (one seed)") for row in rows
+        ],
     }
     told |= {
         head: [outcome[i] for outcome in outcomes]
-        for i, head in enumerate((f"against {baseline}", "95 % interval", "p", "p (Holm)"))
+        for i, head in enumerate((say("against {model}", model=baseline), say("95 % interval"), "p", "p (Holm)"))
     }
-    columns = [Column(Cell("task"), [row.task for row in rows]), *(plain(head, texts) for head, texts in told.items())]
-    return table("Over seeds, against the baseline", caption, columns)
+    tasks = Column(Cell(say("task")), [row.task for row in rows])
+    columns = [tasks, *(plain(head, texts) for head, texts in told.items())]
+    return table(say("Over seeds, against the baseline"), caption, columns)
 
 
 def paired_table(results: Results, pairs: Pairs) -> Table:
     """On the means over the seeds of fine-tuning, and on cloze."""
     measures = {
-        f"{task.title} {task.last}{task.suffix(measure)}": {
+        f"{task.title} {known(task.last)}{task.suffix(measure)}": {
             m: mean(values) for m in task.rows if (values := task.values(m, task.last, measure))
         }
         for task in results.tasks
         for measure in task.measures
     }
-    measures |= {f"cloze {label}": {m: row[key] for m, row in results.cloze.items()} for key, label in CLOZE.items()}
-    caption = (
-        f"Pairs: {', '.join(f'{one} and {other}' for one, other in zip(pairs.models, pairs.against))}. Percent and"
-        " points; the interval covers 95 % (Student's paired t)."
+    measures |= {
+        f"{say('cloze')} {say(label)}": {m: row[key] for m, row in results.cloze.items()}
+        for key, label in CLOZE.items()
+    }
+    both = [say("{one} and {other}", one=one, other=other) for one, other in zip(pairs.models, pairs.against)]
+    caption = say(
+        "Pairs: {pairs}. Percent and points; the interval covers 95 % (Student's paired t).", pairs=listed(both)
     )
-    return Table(pairs.name, caption, paired.HEADER, paired.rows(measures, pairs.models, pairs.against), [])
+    return Table(
+        pairs.name, caption, list(map(say, paired.HEADER)), paired.rows(measures, pairs.models, pairs.against), []
+    )

@@ -8,6 +8,7 @@ from wwm.common.result_files import Finetuned
 from wwm.report import authors
 from wwm.report.results import Results, Task
 from wwm.report.tables import Table
+from wwm.report.words import clauses, known, listed, say
 
 
 def condition_tables(results: Results) -> list[Table]:
@@ -27,35 +28,31 @@ def unknown_table(results: Results) -> Table:
         [
             model,
             *(
-                f"{100 * task.rows[model]['unknown_share']:.2f}" if model in task.rows else "n/a (not fine-tuned)"
+                f"{100 * task.rows[model]['unknown_share']:.2f}" if model in task.rows else say("n/a (not fine-tuned)")
                 for task in results.tasks
             ),
         ]
         for model in results.models
     ]
-    caption = "Of the WordPieces of all texts of the scored splits, uncut."
-    return Table("Share of [UNK], in percent", caption, ["model", *(task.title for task in results.tasks)], rows, [])
+    caption = say("Of the WordPieces of all texts of the scored splits, uncut.")
+    header = [say("model"), *(task.title for task in results.tasks)]
+    return Table(say("Share of [UNK], in percent"), caption, header, rows, [])
 
 
 def unreachable_table(models: list[str], tasks: list[Task]) -> Table:
     columns = [(task, split) for task in tasks for split in task.scored]
     rows = [[model, *(unreachable(task, model, split) for task, split in columns)] for model in models]
-    caption = (
+    caption = say(
         "Questions none of whose answers the model's windows, WordPieces and longest answer let it return to the"
         " letter."
     )
-    return Table(
-        "Answers out of reach, in percent",
-        caption,
-        ["model", *(f"{task.title} {split}" for task, split in columns)],
-        rows,
-        [],
-    )
+    header = [say("model"), *(f"{task.title} {known(split)}" for task, split in columns)]
+    return Table(say("Answers out of reach, in percent"), caption, header, rows, [])
 
 
 def unreachable(task: Task, model: str, split: str) -> str:
     if model not in task.rows or split not in task.rows[model]["unreachable"]:
-        return "n/a (not fine-tuned)" if model not in task.rows else "n/a (not scored)"
+        return say("n/a (not fine-tuned)") if model not in task.rows else say("n/a (not scored)")
     return f"{100 * task.rows[model]['unreachable'][split] / task.rows[model]['examples'][split]:.2f}"
 
 
@@ -67,28 +64,32 @@ def data_table(results: Results) -> Table:
             task, lambda row: [row["examples"], row["dropped"], row["duplicates"], row["reduced"], row["missing"]]
         ):
             counts = [examples(task, row, split) for split in splits]
-            noted = "; ".join(
-                f"{split}: {', '.join(f'{what} {count:,}' for what, count in found.items())}"
-                for split, found in row["dropped"].items()
+            noted = clauses(
+                [
+                    f"{known(split)}: {listed([f'{known(what)} {count:,}' for what, count in found.items()])}"
+                    for split, found in row["dropped"].items()
+                ]
             )
-            twice = ", ".join(f"{split} {count:,}" for split, count in row["duplicates"].items())
-            whole = "official" if task.name in authors.published().tasks else "n/a (not one of the authors' tasks)"
-            rows.append(
-                [task.title, models, *counts, noted or "nothing", twice or "n/a", "; ".join(row["reduced"]) or whole]
-            )
-    caption = (
+            twice = listed([f"{known(splits)} {count:,}" for splits, count in row["duplicates"].items()])
+            theirs = task.name in authors.published().tasks
+            whole = say("official") if theirs else say("n/a (not one of the authors' tasks)")
+            reduced = clauses([known(how) for how in row["reduced"]])
+            rows.append([task.title, models, *counts, noted or say("nothing"), twice or "n/a", reduced or whole])
+    caption = say(
         "Examples of each split. Twice: texts of one split that stand in another, too, whatever their labels. Put"
         " right, in whole files: moved are answers that stood elsewhere in their text, misaligned ones that stand"
         " nowhere in it and only score, lost are questions that cannot be trained on for having no other."
     )
-    header = ["task", "models", *splits, "left out or put right", "twice", "in what reduced or not official"]
-    return Table("Data of the tasks", caption, header, rows, [])
+    last = [say(head) for head in ("left out or put right", "twice", "in what reduced or not official")]
+    header = [say("task"), say("models"), *map(known, splits), *last]
+    return Table(say("Data of the tasks"), caption, header, rows, [])
 
 
 def examples(task: Task, row: Finetuned, split: str) -> str:
     if split in row["examples"]:
         return f"{row['examples'][split]:,}"
-    return f"n/a ({row['missing'].get(split, 'not scored') if split in task.splits else 'no such split'})"
+    why = row["missing"].get(split, "not scored") if split in task.splits else "no such split"
+    return say("n/a ({why})", why=known(why))
 
 
 def recipe_table(results: Results) -> Table:
@@ -99,7 +100,7 @@ def recipe_table(results: Results) -> Table:
             numbers = [
                 f"{how['learning_rate']:g}",
                 *(str(how[key]) for key in ("batch_size", "epochs")),
-                how["select"],
+                known(how["select"]),
                 str(how["max_seq_length"]),
             ]
             windows = (
@@ -107,9 +108,10 @@ def recipe_table(results: Results) -> Table:
                 if task.kind == "reading"
                 else "–"
             )
-            kept = [how["precision"], "yes" if how["simplify"] else "no", str(len(row["seeds"])), tried or "none"]
+            simplified = say("yes") if how["simplify"] else say("no")
+            kept = [how["precision"], simplified, str(len(row["seeds"])), tried or say("none")]
             rows.append([task.title, models, *numbers, windows, *kept])
-    caption = (
+    caption = say(
         "Scored epoch: the last one, or the best one by dev. Windows, in reading: stride / longest question / longest"
         " answer. Tried: learning rates, by the first seed's dev score."
     )
@@ -127,7 +129,7 @@ def recipe_table(results: Results) -> Table:
         "seeds",
         "tried",
     ]
-    return Table("How the models were fine-tuned", caption, header, rows, [])
+    return Table(say("How the models were fine-tuned"), caption, list(map(say, header)), rows, [])
 
 
 def alike(task: Task, what: Callable[[Finetuned], list]) -> list[tuple[str, Finetuned]]:
@@ -139,4 +141,4 @@ def alike(task: Task, what: Callable[[Finetuned], list]) -> list[tuple[str, Fine
             groups.append(([model], row))
         else:
             known.append(model)
-    return [("all" if len(groups) == 1 else ", ".join(models), row) for models, row in groups]
+    return [(say("all") if len(groups) == 1 else ", ".join(models), row) for models, row in groups]

@@ -3,7 +3,9 @@
 from typing import Literal, NamedTuple, TypedDict
 
 from wwm.report import margins
+from wwm.report.comparison import Claim
 from wwm.report.results import Results, same
+from wwm.report.words import listed, say
 
 FEWEST_SEEDS = 2  # one tells nothing of what chance does
 
@@ -34,40 +36,54 @@ def verdicts(results: Results) -> list[Verdict]:
 def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "none", "unmeasured"], str]:
     trained = results.pretrain.get(model)
     if trained is None:
-        return "none", "not trained here"
+        return "none", say("not trained here")
     row = results.cloze.get(model)
     if row is None:
-        return "unmeasured", f"no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models"
+        return "unmeasured", say("no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models", model=model)
     start = trained["init"]
     own = row["training"].get("own_steps")
     before = None if None in (own, trained["steps"]) else trained["steps"] - own
     start_row = results.starts.get(start)
     if before == 0 or start_row and not start_row["head_trained"]:
         known = row["most_frequent"]
-        against, share, count = f"always {known['piece']}", known["word_accuracy"], row["words"]
+        against = say("always {piece}", piece=known["piece"])
+        share, count = known["word_accuracy"], row["words"]
     elif start_row and same(start_row["training"], {"steps": before, "tokens": start_row["training"].get("tokens")}):
         against, share, count = start, start_row["word_accuracy"], start_row["words"]
     else:
-        return "unmeasured", f"no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
+        text = "no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
+        return "unmeasured", say(text, start=start)
     margin = margins.of_shares(row["word_accuracy"], share, row["words"], count)
-    said = f"{row['word_accuracy']:.1f} % of cloze words, {against} {share:.1f} % ({margin})"
+    said = say(
+        "{score:.1f} % of cloze words, {against} {share:.1f} %: {margin:+.1f}, spread {spread:.1f}",
+        score=row["word_accuracy"],
+        against=against,
+        share=share,
+        **margin._asdict(),
+    )
     return ("passed" if margin.holds else "failed"), said
 
 
-def statement(results: Results) -> str:
-    """What the gate says of each model, in a sentence."""
-    labels = {
-        "passed": "Passed the gate, whole words above its start's by more than the spread",
-        "failed": "Did NOT pass the gate",
-        "unmeasured": "Not measured, so not passed",
-        "none": "Without a gate",
-    }
+def claim(results: Results) -> Claim:
+    """What the gate says of each model."""
     found = verdicts(results)
-    parts = {
-        outcome: "; ".join(f"{one.model} ({one.reason})" for one in found if one.outcome == outcome)
-        for outcome in labels
+    told = {
+        outcome: listed([f"{one.model} ({one.reason})" for one in found if one.outcome == outcome])
+        for outcome in ("passed", "failed", "unmeasured")
     }
-    return " ".join(f"{labels[outcome]}: {told}." for outcome, told in parts.items() if told)
+    details = [
+        *([say("Passed: {which}.", which=told["passed"])] if told["passed"] else []),
+        *([say("NOT passed: {which}.", which=told["failed"])] if told["failed"] else []),
+        *([say("Not measured, so not passed: {which}.", which=told["unmeasured"])] if told["unmeasured"] else []),
+    ]
+    made = [one for one in found if one.outcome != "none"]
+    passed = [one for one in made if one.outcome == "passed"]
+    text = say(
+        "The gate, whole words above its start's by more than the spread: {passed} of {made} trained models pass.",
+        passed=len(passed),
+        made=len(made),
+    )
+    return Claim("–" if not made else "✔" if len(passed) == len(made) else "◐" if passed else "✘", text, details)
 
 
 def lost(ours: Contest, theirs: Contest) -> str | None:

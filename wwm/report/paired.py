@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from wwm.report.words import say
+
 ROUNDING = 1e-9  # differences of the same two decimals differ by less
 
 
@@ -45,7 +47,11 @@ def holm(values: list[float]) -> list[float]:
 
 def told(found: Paired) -> list[str]:
     """Mean difference, interval and p."""
-    return [f"{found.mean:+.2f}", f"{found.low:+.2f} to {found.high:+.2f}", probability(found.p)]
+    return [
+        f"{found.mean:+.2f}",
+        say("{low:+.2f} to {high:+.2f}", low=found.low, high=found.high),
+        probability(found.p),
+    ]
 
 
 def probability(p: float) -> str:
@@ -63,7 +69,7 @@ def rows(measures: dict[str, dict[str, float]], models: list[str], against: list
             (scored[one], scored[other]) for one, other in zip(models, against) if one in scored and other in scored
         ]
         if len(both) < 2:
-            made.append([measure, str(len(both)), *["n/a (fewer than two pairs)"] * 6])
+            made.append([measure, str(len(both)), *[say("n/a (fewer than two pairs)")] * 6])
             continue
         found = paired(*map(list, zip(*both)))
         means = [f"{sum(side) / len(side):.2f}" for side in zip(*both)]

@@ -10,6 +10,7 @@ from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
 from wwm.report import authors
 from wwm.report.tables import Note
+from wwm.report.words import known, listed, say
 
 CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
 
@@ -35,7 +36,7 @@ class Task(NamedTuple):
 
     def suffix(self, measure: str) -> str:
         """What names a measure behind the name of the task: nothing for accuracy, which is what one expects."""
-        return "" if measure == "accuracy" else f" {self.measures[measure]}"
+        return "" if measure == "accuracy" else f" {known(self.measures[measure])}"
 
     @property
     def scored(self) -> list[str]:
@@ -152,9 +153,17 @@ def marks(task: Task, model: str) -> tuple[Note, ...]:
     if task.name not in authors.published().tasks or model not in task.rows:
         return ()
     row = task.rows[model]
-    reduced = (Note("†", f"{task.title} ({', '.join(row['reduced'])})"),) if row["reduced"] else ()
-    few = (Note("‡", f"{task.title} ({len(row['seeds'])})"),) if len(row["seeds"]) < authors.SEEDS else ()
+    made = []
+    if row["reduced"]:
+        how = listed([known(each) for each in row["reduced"]])
+        made.append(Note("†", say("{task} ({how})", task=task.title, how=how)))
+    if len(row["seeds"]) < authors.SEEDS:
+        made.append(Note("‡", say("{task} ({how})", task=task.title, how=len(row["seeds"]))))
     unlike = [
-        f"{key} {row['how'][key]}, theirs {value}" for key, value in row["recipe"].items() if row["how"][key] != value
+        say("{key} {value}, theirs {other}", key=key, value=row["how"][key], other=value)
+        for key, value in row["recipe"].items()
+        if row["how"][key] != value
     ]
-    return reduced + few + ((Note("", f"{task.title}: {', '.join(unlike)}."),) if unlike else ())
+    if unlike:
+        made.append(Note("", say("{what}: {why}.", what=task.title, why=listed(unlike))))
+    return tuple(made)

@@ -4,12 +4,16 @@ figure.
 The marks: † data that are not the official ones, ‡ fewer seeds than the authors' ten, numbers for the rest.
 """
 
+import re
 from typing import NamedTuple
 
+from wwm.report.words import clauses, say
+
 MARKS = {
-    "†": "The data are not the official ones, so no figure of the authors stands beside them:",
-    "‡": "Fewer seeds than the authors' ten:",
+    "†": "The data are not the official ones, so no figure of the authors stands beside them: {what}.",
+    "‡": "Fewer seeds than the authors' ten: {what}.",
 }
+FIGURE = re.compile(r"\d+\.\d+")
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -33,15 +37,28 @@ class Table(NamedTuple):
     header: list[str]
     rows: list[list[str]]
     notes: list[str]  # footnotes, each with its mark in front
+    best: frozenset[tuple[int, int, int]] = frozenset()  # (row, column, which figure of the cell), from 0
+
+    def parts(self, row: int, column: int) -> list[tuple[str, bool]]:
+        """A cell's text, cut where it turns best or back; whether each part is a best figure."""
+        text, made, end = self.rows[row][column], [], 0
+        for place, figure in enumerate(FIGURE.finditer(text)):
+            if (row, column, place) in self.best:
+                made += [(text[end : figure.start()], False), (figure[0], True)]
+                end = figure.end()
+        return [part for part in [*made, (text[end:], False)] if part[0]]
 
 
 class Column(NamedTuple):
+    """`compared`: the highest of its figures is the best one, each figure of a cell for itself."""
+
     head: Cell
     cells: list[Cell]
+    compared: bool = False
 
 
-def plain(head: str, texts: list[str]) -> Column:
-    return Column(Cell(head), [Cell(text) for text in texts])
+def plain(head: str, texts: list[str], compared: bool = False) -> Column:
+    return Column(Cell(head), [Cell(text) for text in texts], compared)
 
 
 def table(title: str, caption: str, columns: list[Column]) -> Table:
@@ -63,17 +80,35 @@ def table(title: str, caption: str, columns: list[Column]) -> Table:
         return f"{text} {marks}" if marks else text
 
     header, grid = [], []
-    for head, cells in columns:
+    best: set[tuple[int, int, int]] = set()
+    for number, (head, cells, compared) in enumerate(columns):
         kinds = [{kind(note) for note in cell.notes} for cell in cells if cell.notes is not None]
         shared = set.intersection(*kinds) if kinds else set()
         every = [note for cell in cells for note in cell.notes or () if kind(note) in shared]
         header.append(noted(head.text, [*(head.notes or ()), *every]))
-        grid.append(
-            [noted(cell.text, [note for note in cell.notes or () if kind(note) not in shared]) for cell in cells]
-        )
-    footnotes = [f"{mark} {MARKS[mark]} {'; '.join(texts)}." for mark, texts in marked.items() if texts]
+        own = [[note for note in cell.notes or () if kind(note) not in shared] for cell in cells]
+        grid.append([noted(cell.text, notes) for cell, notes in zip(cells, own)])
+        if compared:
+            # A figure with a note that the others lack was measured otherwise.
+            alike = {row: cell.text for row, (cell, notes) in enumerate(zip(cells, own)) if not notes}
+            best |= {(row, number, place) for row, place in highest(alike)}
+    footnotes = [f"{mark} {say(MARKS[mark], what=clauses(texts))}" for mark, texts in marked.items() if texts]
     footnotes += [f"{superscript(number)} {text}" for number, text in enumerate(numbered, 1)]
-    return Table(title, caption, header, [list(row) for row in zip(*grid)], footnotes)
+    return Table(title, caption, header, [list(row) for row in zip(*grid)], footnotes, frozenset(best))
+
+
+def highest(texts: dict[int, str]) -> set[tuple[int, int]]:
+    """(row, which figure) of those that no other row exceeds, as they are shown; none where all rows are alike."""
+    places: dict[int, dict[int, float]] = {}
+    for row, text in texts.items():
+        for place, figure in enumerate(FIGURE.findall(text)):
+            places.setdefault(place, {})[row] = float(figure)
+    return {
+        (row, place)
+        for place, figures in places.items()
+        for row, figure in figures.items()
+        if figure == max(figures.values()) > min(figures.values())
+    }
 
 
 def kind(note: Note) -> str:

@@ -11,8 +11,11 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wwm.common import preset
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -38,25 +41,13 @@ def changes() -> str:
     return git("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ".", ":(exclude)dvc.lock")[:LONGEST_DIFF]
 
 
-def params_hash() -> str | None:
-    """The first 8 digits of the sha256 of params.yaml."""
-    path = Path("params.yaml")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.is_file() else None
-
-
-def preset() -> str:
-    """The file of presets/ that params.yaml equals, or `own`."""
-    own = Path("params.yaml").read_bytes()
-    return next((path.stem for path in sorted(Path("presets").glob("*.yaml")) if path.read_bytes() == own), "own")
-
-
 def state() -> dict[str, str]:
     """Tags that say who runs what: `mlflow.user`; `preset` and `params`, its hash; `dirty` where the commit is not all
     there is to the code.
     """
     tags = {"mlflow.source.git.commit": git_commit() or "", "dirty": "yes" if changes() else ""}
-    if params := params_hash():
-        tags |= {"preset": preset(), "params": params}
+    if params := preset.digest():
+        tags |= {"preset": next(iter(preset.names()), "own"), "params": params}
     with suppress(OSError, KeyError):
         tags["mlflow.user"] = getpass.getuser()
     return {key: value for key, value in tags.items() if value}
@@ -65,6 +56,12 @@ def state() -> dict[str, str]:
 def label(tags: dict[str, str]) -> str:
     """`demo-1a2b3c4d` or `own-1a2b3c4d-dirty`: what tells runs and models of one name apart. "" where no tag says."""
     return "-".join(filter(None, [tags.get("preset"), tags.get("params"), "dirty" if "dirty" in tags else ""]))
+
+
+def stamp() -> dict[str, str]:
+    """What a copy of the report says of where and when it was made, by name."""
+    commit = f"{git_commit() or 'unknown'}{' (with changes)' if changes() else ''}"
+    return {"project": Path.cwd().name, "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}", "commit": commit}
 
 
 def explaining() -> dict[str, str]:
