@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keeping
 import pytest
 import toy
 
@@ -57,3 +58,12 @@ def test_fine_tuning_is_measured_beside_its_peer(tmp_path):
     assert [row[0] for row in rows] == ["ours", "peer: transformers' Trainer, padded to the length"] and rows[1][
         4
     ] == "1.00"
+
+
+@pytest.mark.slow
+def test_prediction_is_measured_beside_its_peer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = keeping.model("single", ("冷", "热"))
+    (tmp_path / "texts.txt").write_text("春天很热\n冬天在下大雪。\n", encoding="utf-8")
+    rows = bench(tmp_path, "bench.predict", str(folder), "texts.txt", "--repeat", "4", "--rounds", "1")
+    assert [row[0] for row in rows] == ["ours", "peer: transformers' pipeline, batches of 32"] and rows[1][4] == "1.00"

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import subprocess
@@ -6,14 +7,20 @@ from pathlib import Path
 
 import keeping
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.release import predict
-from wwm.tasks import kept
+from wwm.release import passes, predict
+from wwm.release.inputs import Given
+from wwm.tasks import kept, tuning
+from wwm.tasks.questions import Question
+from wwm.tasks.rows import Example
 
 TEXTS = ["春天很热", "冬天在下大雪。", "山上开花了吗？", "鱼会飞吗", "河里鱼很多，鸟在飞"]
 LABELS = ("冷", "热")
@@ -27,6 +34,10 @@ def place(tmp_path, monkeypatch):
 def said(folder: Path, file: str, form: str | None = None, columns: dict | None = None) -> list[dict]:
     predict.main(folder, file, Path("said.jsonl"), form, columns or {})
     return [json.loads(line) for line in files.lines("said.jsonl")]
+
+
+def without_ids(rows: list[dict]) -> list[dict]:
+    return [{name: value for name, value in row.items() if name != "id"} for row in rows]
 
 
 def write(name: str, content: str) -> str:
@@ -50,7 +61,7 @@ def test_pairs_are_read_by_name_and_by_place_and_give_transformers_probabilities
     pairs = list(zip(TEXTS, TEXTS[1:]))
     found = said(folder, write("pairs.tsv", "".join(f"{a}\t{b}\n" for a, b in pairs)))
     named = "sentence2,sentence1\n" + "".join(f"{b},{a}\n" for a, b in pairs)
-    assert said(folder, write("pairs.csv", named)) == found
+    assert without_ids(said(folder, write("pairs.csv", named))) == without_ids(found)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(*map(list, zip(*pairs)), padding=True, return_tensors="pt")
@@ -98,7 +109,7 @@ def test_a_file_larger_than_a_chunk_is_predicted_in_its_order(monkeypatch):
     whole = said(folder, write("texts.jsonl", rows))
     assert [one["text"] for one in whole] == TEXTS
     listed = json.dumps([{"text": text} for text in TEXTS])
-    assert said(folder, write("texts.json", "\ufeff" + listed)) == whole
+    assert without_ids(said(folder, write("texts.json", "\ufeff" + listed))) == without_ids(whole)
 
 
 def test_labels_in_the_file_are_compared_with(capsys):
@@ -107,7 +118,7 @@ def test_labels_in_the_file_are_compared_with(capsys):
     wrong = {"冷": "热", "热": "冷"}
     labels = [wrong[one["label"]] if i == 0 else one["label"] for i, one in enumerate(predicted)]
     table = "text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(TEXTS, labels))
-    assert said(folder, write("texts.csv", table)) == predicted
+    assert without_ids(said(folder, write("texts.csv", table))) == without_ids(predicted)
     assert "accuracy 80.00 % of 5 rows that have a label" in capsys.readouterr().err
 
 
@@ -135,7 +146,7 @@ def test_a_text_longer_than_the_model_takes_is_cut_and_counted(capsys):
     folder = keeping.model("single", LABELS)
     long, cut = said(folder, write("texts.txt", "热" * 100 + "\n" + "热" * 30 + "\n"))
     assert long["probabilities"] == cut["probabilities"]
-    assert "1 longer than 32 pieces were cut there" in capsys.readouterr().err
+    assert "1 of the texts had more than 32 pieces and lost the rest" in capsys.readouterr().err
 
 
 def test_the_command_reads_standard_input_and_writes_tables():
@@ -150,7 +161,7 @@ def test_the_command_reads_standard_input_and_writes_tables():
     said = [*command, "texts.csv", "--column", "text=评论", "--output", "said.csv"]
     subprocess.run(said, check=True, capture_output=True, env=environment)
     header, *rows = list(files.lines("said.csv"))
-    assert header == "text,label,probability" and len(rows) == len(TEXTS)
+    assert header == "id,text,label,probability" and len(rows) == len(TEXTS)
 
 
 BAD = {
@@ -162,7 +173,6 @@ BAD = {
     ),
     "too many columns": (("a.csv", "1,2,很热\n"), "a.csv:1: 3 columns where 2 are expected"),
     "unknown label": (("a.tsv", "text\tlabel\n很热\t温\n"), "a.tsv:2: label '温' is none of the model's, 冷, 热"),
-    "no text": (("a.jsonl", '{"text": "热"}\n{"text": ""}\n'), "a.jsonl:2: text is missing or empty"),
     "not JSON": (("a.jsonl", '{"text": "热"}\n{"text\n'), "a.jsonl:2 is not JSON"),
     "half a list": (("a.json", '[{"text": "热"},\n {"text'), "a.json:2 is not JSON"),
     "labels beside texts": (("a.txt", "很热\t热\n"), "a.txt:1 has a label beside its text; read it by --format tsv"),
@@ -174,6 +184,26 @@ BAD = {
     ),
     "an ending that says nothing": (("a.dat", "很热\n"), "a.dat: its ending says nothing; tell its form by --format"),
     "not UTF-8": (("a.txt", "gb"), "a.txt, line 1: not UTF-8"),
+    "a row or names": (("a.csv", "评论\n很热\n"), "a.csv:1 may be a row or .* --column text=评论; .* --format text"),
+    "a row or names further down": (("a.tsv", "\n评论\n很热\n"), "a.tsv:2 may be a row or a line of names"),
+    "other keys": (
+        ("a.jsonl", '{"评论": "热", "n": 1}\n'),
+        "a.jsonl has the columns 评论, n, and no text .*--column text=",
+    ),
+    "no text but a list": (("a.jsonl", '{"text": ["热"]}\n'), r"a.jsonl:1: text is no text but \['热'\]"),
+    "half a character": (("a.jsonl", '{"text": "热\\ud83d"}\n'), r"a.jsonl:1: text has half a character, \\ud83d"),
+    "half a character in an id": (
+        ("a.jsonl", '{"text": "热", "id": "\\ud83d"}\n'),
+        "a.jsonl:1: id has half a character",
+    ),
+    "NaN in a list": (("a.json", '[{"text": NaN}]'), "a.json is not JSON"),
+    "a huge number in a list": (("a.json", '[{"text": "热", "n": %s}]' % ("1" * 30)), "a.json is not JSON"),
+    "a number without end": (
+        ("a.jsonl", '{"text": "热", "n": %s}' % ("1" * 5000)),
+        "a.jsonl has a number of more than",
+    ),
+    "a quote without end": (("a.csv", 'text,n\n"很热,1\n冬天,2\n'), "a.csv:2 is not CSV"),
+    "packed": (("a.jsonl.gz", "?"), "a.jsonl.gz is packed; unpack it, or pipe"),
 }
 
 
@@ -185,8 +215,9 @@ def test_input_that_cannot_be_predicted_is_refused_and_leaves_no_file(case):
         write(name, content)
     if content == "gb":
         Path(name).write_bytes("很热".encode("gb18030"))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as raised:
         said(folder, name)
+    assert "\n" not in str(raised.value)
     assert not list(Path().glob("*said.jsonl*"))
 
 
@@ -195,6 +226,11 @@ def test_a_named_column_that_is_not_there_and_a_form_of_another_kind_are_refused
     write("a.csv", "text\n很热\n")
     with pytest.raises(UserError, match="a.csv:1 has the columns text; looked for 评论"):
         said(folder, "a.csv", columns={"text": "评论"})
+    write("a.jsonl", '{"text": "很热", "n": 1}\n')
+    with pytest.raises(UserError, match=r"a.jsonl has the columns text, n, and no text \(looked for: 评论\)"):
+        said(folder, "a.jsonl", columns={"text": "评论"})
+    with pytest.raises(UserError, match="--column text=: every row needs its text; give the name too"):
+        said(folder, "a.jsonl", columns={"text": ""})
     with pytest.raises(UserError, match="--column question=...: this model has no question, but text, label"):
         said(folder, "a.csv", columns={"question": "q"})
     with pytest.raises(UserError, match="a.csv as squad: this model takes texts"):
@@ -208,9 +244,212 @@ def test_a_folder_that_holds_no_fine_tuned_model_says_what_it_is():
         said(Path("models/bert"), "a.txt")
     with pytest.raises(UserError, match="nowhere is not there"):
         said(Path("nowhere"), "a.txt")
+    whole = (folder / kept.WEIGHTS).read_bytes()
+    (folder / kept.WEIGHTS).write_bytes(whole[:5000])
+    with pytest.raises(UserError, match="model.safetensors is cut or broken"):
+        said(folder, "a.txt")
     (folder / kept.WEIGHTS).unlink()
     with pytest.raises(UserError, match="has a config.json and no model.safetensors"):
         said(folder, "a.txt")
     (folder / "config.json").unlink()
     with pytest.raises(UserError, match="finetune.models.bert.keep is `none`; set it to `best`"):
         said(folder, "a.txt")
+
+
+def other_sizes(config: dict) -> dict:
+    names = dict(enumerate("冷热雨"))
+    return config | {"id2label": names, "label2id": {}, "wwm": config["wwm"] | {"labels": list("冷热雨")}}
+
+
+CONFIGS = {
+    "no JSON": (lambda config: "{", "config.json cannot be read as JSON"),
+    "no object": (lambda config: "[]", r"config.json cannot be read as JSON \(no object\)"),
+    "an older version": (
+        lambda config: config | {"wwm": {key: value for key, value in config["wwm"].items() if key != "simplify"}},
+        "config.json has no simplify in `wwm`, as other versions of this project",
+    ),
+    "other labels": (lambda config: config | {"id2label": {"0": "雨", "1": "雪"}}, r"\('雨', '雪'\) in id2label"),
+    "other sizes": (other_sizes, "config.json and model.safetensors differ in sizes"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_model_whose_config_does_not_fit_it_is_refused(case):
+    change, message = CONFIGS[case]
+    folder = keeping.model("single", LABELS)
+    config = change(files.read_json(folder / "config.json"))
+    (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        said(folder, write("a.txt", "很热\n"))
+
+
+PARQUET = {
+    "another name": ({"评论": ["很热"]}, "a.parquet has the columns 评论, and no text"),
+    "bytes": ({"text": [b"hot"]}, "a.parquet, row 0: text is no text but b'hot'"),
+    "no rows": ({"text": []}, "a.parquet has nothing to predict"),
+}
+
+
+@pytest.mark.parametrize("case", PARQUET)
+def test_parquet_without_texts_is_refused(case):
+    columns, message = PARQUET[case]
+    folder = keeping.model("single", LABELS)
+    pq.write_table(pa.table(columns), "a.parquet")
+    with pytest.raises(UserError, match=message):
+        said(folder, "a.parquet")
+
+
+def test_parquet_that_breaks_off_is_refused():
+    folder = keeping.model("single", LABELS)
+    pq.write_table(pa.table({"text": TEXTS * 100}), "a.parquet")
+    broken = bytearray(Path("a.parquet").read_bytes())
+    broken[20:60] = b"\xff" * 40
+    Path("a.parquet").write_bytes(broken)
+    with pytest.raises(UserError, match="a.parquet cannot be read"):
+        said(folder, "a.parquet")
+
+
+def test_a_row_keeps_its_id_or_has_its_line():
+    folder = keeping.model("single", LABELS)
+    assert [one["id"] for one in said(folder, write("a.txt", "很热\n\n冬天\n"))] == [1, 3]
+    assert [one["id"] for one in said(folder, write("a.csv", "id,text\nx,很热\n,冬天\n"))] == ["x", 3]
+    assert [one["id"] for one in said(folder, write("a.json", '[{"text": "热"}, {"text": "冷", "id": 7}]'))] == [0, 7]
+    named = said(folder, write("b.csv", "编号,text\nx,很热\n"), columns={"id": "编号"})
+    assert [one["id"] for one in named] == ["x"]
+    pq.write_table(pa.table({"text": ["热", 3 * "热"], "id": [None, "b"]}), "a.parquet")
+    assert [one["id"] for one in said(folder, "a.parquet")] == [0, "b"]
+
+
+def test_an_empty_text_has_no_label_and_is_counted(capsys):
+    folder = keeping.model("single", LABELS)
+    rows = [{"text": "很热"}, {"text": ""}, {"text": None, "label": "热"}, {}, {"text": float("nan")}, {"text": 5}]
+    found = said(folder, write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert [one["label"] is None for one in found] == [False, True, True, True, True, False]
+    assert [one["text"] for one in found] == ["很热", "", "", "", "", "5"]
+    err = capsys.readouterr().err
+    assert "no label for 4 with an empty text" in err and "accuracy" not in err
+    predict.main(folder, "a.jsonl", Path("said.csv"), None, {})
+    assert list(files.lines("said.csv"))[2] == "2,,,"
+
+
+def test_a_label_column_that_holds_something_else_is_left_aside(capsys):
+    folder = keeping.model("single", LABELS)
+    for name, content in (("a.csv", "text,label\n很热,5\n"), ("a.jsonl", '{"text": "很热", "label": 5}\n')):
+        [one] = said(folder, write(name, content), columns={"label": ""})
+        assert one["text"] == "很热" and "accuracy" not in capsys.readouterr().err
+
+
+def test_a_first_line_with_a_label_or_of_a_file_of_texts_is_a_row():
+    folder = keeping.model("single", LABELS)
+    assert [one["text"] for one in said(folder, write("a.csv", "很热,热\n冬天,冷\n"))] == ["很热", "冬天"]
+    assert [one["text"] for one in said(folder, write("b.csv", "评论\n很热\n"), form="text")] == ["评论", "很热"]
+
+
+def test_carriage_returns_quotes_and_commas_come_back_out_of_the_table():
+    folder = keeping.model("single", LABELS)
+    texts = ["很热\r冬天", "很热\n冬天", "很热\r\n冬天", '他说"热"，冷,雨', "很热"]
+    write("a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    predict.main(folder, "a.jsonl", Path("said.csv"), None, {})
+    with open("said.csv", encoding="utf-8", newline="") as stream:
+        assert [row["text"] for row in csv.DictReader(stream)] == texts
+    assert b"\r\n1" not in Path("said.csv").read_bytes()
+
+
+def test_long_texts_make_small_chunks():
+    rows = [Given(Example((text,), -1), {}, None) for text in ("热" * 10, "冷", "雨" * 30, "雪" * 5, "风", "风")]
+    assert [len(chunk) for chunk in predict.chunks(rows, 3, 12)] == [3, 3]
+    assert [len(chunk) for chunk in predict.chunks(rows, 3, 5)] == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["single", "reading"])
+def test_the_bar_moves_with_each_forward_pass(kind, monkeypatch):
+    monkeypatch.setitem(tuning.POSITIONS, "cpu", 8)
+    _, model = predict.load(keeping.model(kind, LABELS if kind == "single" else ()))
+    contents = [Example((text,), -1) for text in TEXTS]
+    if kind == "reading":
+        contents = [Question(str(number), "什么？", text * 5, (), None) for number, text in enumerate(TEXTS)]
+    shares: list[float] = []
+    with torch.inference_mode():
+        model(contents, shares.append)
+    assert len(shares) > 2 and shares == sorted(shares) and shares[-1] == 1
+
+
+def test_what_a_gpu_has_no_memory_for_goes_through_in_halves():
+    whole = torch.arange(35).reshape(7, 5)
+    asked = []
+
+    def forward(**inputs):
+        asked.append(len(inputs["input_ids"]))
+        if asked[-1] > 2:
+            raise torch.OutOfMemoryError
+        return SequenceClassifierOutput(logits=inputs["input_ids"] * 2)
+
+    halved = passes.halving(forward)
+    assert torch.equal(halved(input_ids=whole).logits, whole * 2) and asked == [7, 3, 1, 2, 2, 2]
+    asked.clear()
+    assert torch.equal(halved(input_ids=whole).logits, whole * 2) and asked == [1, 2, 2, 2]  # it has learned that
+
+
+def test_one_text_that_a_gpu_has_no_memory_for_is_told():
+    def forward(**inputs):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(UserError, match="no memory for 5 pieces of one text"):
+        passes.halving(forward)(input_ids=torch.zeros(3, 5))
+
+
+def test_an_answer_is_cut_out_of_the_text_as_it_was_given():
+    folder = keeping.model("reading", (), simplify=True)
+    rows = [
+        {"question": "什麼時候？", "context": "春天鳥會飛嗎"},
+        {"question": "什么时候？", "context": "春天鸟会飞吗"},
+    ]
+    traditional, simplified = said(folder, write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert {one["answer"] for one in traditional["n_best"]} != {one["answer"] for one in simplified["n_best"]}
+    for ours, theirs in zip(traditional["n_best"], simplified["n_best"]):
+        assert ours["answer"] in rows[0]["context"] and ours["probability"] == theirs["probability"]
+        assert rows[0]["context"].find(ours["answer"]) == rows[1]["context"].find(theirs["answer"])
+
+
+def test_a_question_that_is_cut_and_one_without_context_are_counted(capsys):
+    folder = keeping.model("reading", ())
+    rows = [("什么时候热" * 5, "春天很热"), ("什么", ""), (" ", "春天很热"), ("什么", "春天很热")]
+    asked = "".join(json.dumps({"question": question, "context": context}) + "\n" for question, context in rows)
+    found = said(folder, write("a.jsonl", asked))
+    assert [one["answer"] is None for one in found] == [False, True, True, False]
+    err = capsys.readouterr().err
+    assert "1 of the questions had more than 16 pieces and lost the rest" in err
+    assert "no answer for 2 with an empty question or context" in err
+    qas = [{"id": str(number), "question": question} for number, (question, _) in enumerate(rows)]
+    squad = {"data": [{"paragraphs": [{"context": "春天很热", "qas": qas}, {"context": "", "qas": qas[:1]}]}]}
+    found = said(folder, write("a.json", json.dumps(squad)))
+    assert [one["answer"] is None for one in found] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize("content", ['{"version": "1"}', '{"data": {}}', '[{"question": "什么", "context": "热"}]'])
+def test_a_file_of_questions_without_data_is_refused(content):
+    folder = keeping.model("reading", ())
+    with pytest.raises(UserError, match="a.json has nothing to predict; give it a question or more under `data`"):
+        said(folder, write("a.json", content))
+
+
+def test_a_place_that_cannot_be_written_and_a_file_that_cannot_be_read_are_refused():
+    folder = keeping.model("single", LABELS)
+    write("a.txt", "很热\n")
+    Path("folder.csv").mkdir()
+    for output, message in (
+        ("/proc/a.csv", "cannot be written"),
+        ("folder.csv", "is a folder"),
+        ("a.txt/a.csv", "cannot"),
+    ):
+        with pytest.raises(UserError, match=f"--output {output} {message}"):
+            predict.main(folder, "a.txt", Path(output), None, {})
+    with pytest.raises(UserError, match="/proc/self/mem cannot be read"):
+        said(folder, "/proc/self/mem", form="text")
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    folder = keeping.model("single", LABELS)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="standard input is closed"):
+        said(folder, "-")

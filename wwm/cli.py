@@ -170,13 +170,14 @@ def predict(
         typer.Option("--format", help="text, csv, tsv, json, jsonl, parquet or squad; by default the ending's."),
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="FIELD=NAME: what FILE calls a column, as text=review; may be repeated.")
+        list[str] | None,
+        typer.Option(help="FIELD=NAME: what FILE calls a column, as text=review; label= for none. May be repeated."),
     ] = None,
 ) -> None:
     """Print the label or the answer that a fine-tuned MODEL gives to each row of FILE, with probabilities."""
+    if bare := next((pair for pair in column or [] if "=" not in pair), None):
+        raise UserError(f"--column {bare}: give the name too, as --column text=review")
     named = dict(pair.partition("=")[::2] for pair in column or [])
-    if empty := next((field for field, name in named.items() if not name), None):
-        raise UserError(f"--column {empty}: give the name too, as --column text=review")
     from wwm.release import predict as said
 
     said.main(model, file, output, form, named)

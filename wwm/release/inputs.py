@@ -3,13 +3,16 @@
 Their labels, where they have some, are for comparison.
 """
 
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wwm.common import files
@@ -18,32 +21,44 @@ from wwm.params import one_of
 from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
-from wwm.tasks.rows import Example, labelled, named, rows, streamed, texts_of
-from wwm.tasks.task import COLUMNS, TEXTS, own_task
+from wwm.tasks.rows import Example, json_objects, labelled, named, streamed, texts_of
+from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 
 STDIN = Path("/dev/stdin")
 FORMS = ("text", "csv", "tsv", "json", "jsonl", "parquet", "squad")
+PACKED = ("gz", "bz2", "xz", "zst", "zip")
 # Without --format, of standard input.
 USUAL = {"single": "text", "pair": "tsv", "reading": "jsonl"}
-# What files of questions call their columns.
-QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text"), "id": ("id",)}
+# What files call their columns, besides those of the task.
+ID = {"id": ("id",)}
+QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text")}
+OPTIONAL = {"label", "language", "id"}
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Given(NamedTuple):
     """One row of a file."""
 
-    content: Any  # an Example or a Question
-    shown: dict[str, str]  # what stands beside a prediction: texts, id
+    content: Any  # an Example or a Question; None where a text is empty
+    shown: dict[str, Any]  # what stands beside a prediction: id, texts
     label: str | None  # that the file gives
+
+    @property
+    def characters(self) -> int:
+        texts = self.content.texts if isinstance(self.content, Example) else (self.content or ())[1:3]
+        return sum(map(len, texts))
 
 
 def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tuple[Iterator[Given], int | None]:
     """The rows of `file`, `-` for standard input, and about how many there are, None where that is not known.
 
-    form: one of FORMS, by default that of the file's ending; columns: field -> what the file calls it. Raises UserError
-    for a file that is not there, is empty, or is in another form than the model reads.
+    form: one of FORMS, by default that of the file's ending; columns: field -> what the file calls it, "" for a field
+    that it has not. Raises UserError for a file that is not there, is empty, or is in another form than the model
+    reads; the rows do so for one that cannot be read.
     """
     path = STDIN if file == "-" else Path(file)
+    if path == STDIN and sys.stdin is None:
+        raise UserError("standard input is closed; name a file, or pipe one into the command")
     if not path.exists() or path.is_dir():
         raise UserError(f"{path} does not exist or is a folder; name a file, or - for standard input")
     form = one_of("--format", form, FORMS) if form else form_of(path, kept["kind"])
@@ -59,10 +74,30 @@ def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tu
             found = squad(path)
         case _:
             found = (questions if kept["kind"] == "reading" else examples)(path, form, kept, columns)
+    found = readable(found, path)
     first = next(found, None)
     if first is None:
-        raise UserError(f"{path} has nothing to predict; give it a {'question' if form == 'squad' else 'row'} or more")
+        lacks = "a question or more under `data`, or name its form by --format" if form == "squad" else "a row or more"
+        raise UserError(f"{path} has nothing to predict; give it {lacks}")
     return chain([first], found), count(path, form)
+
+
+def readable(found: Iterator[Given], path: Path) -> Iterator[Given]:
+    """The same rows. Raises UserError of one line for what libraries say of files that they cannot read."""
+    try:
+        yield from found
+    except UserError as error:
+        # ijson draws over several lines where it stands.
+        if "\n" not in str(error):
+            raise
+        raise UserError(" ".join(str(error).split())) from None
+    except (OSError, pa.ArrowException) as error:
+        said = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise UserError(f"{path} cannot be read ({said}); see that it is whole and that you may read it") from None
+    except ValueError as error:
+        if "set_int_max_str_digits" not in str(error):
+            raise
+        raise UserError(f"{path} has a number of more than 4,300 digits; put it in quotes") from None
 
 
 def form_of(path: Path, kind: str) -> str:
@@ -74,19 +109,25 @@ def form_of(path: Path, kind: str) -> str:
         return "squad"
     if ending == "txt":
         return "text" if kind == "single" else "tsv"
+    if ending in PACKED:
+        raise UserError(f"{path} is packed; unpack it, or pipe what is in it into `wwm predict MODEL - --format ...`")
     if ending not in FORMS:
         raise UserError(f"{path}: its ending says nothing; tell its form by --format {'|'.join(FORMS)}")
     return ending
 
 
 def looked_for(names: dict[str, tuple[str, ...]], columns: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """Fields -> what a file may call them, which is one name where --column says it. Raises UserError for a field that
-    this kind of model has not.
+    """Fields -> what a file may call them, which is one name where --column says it, and none for a field that it has
+    not. Raises UserError for a field that this kind of model has not, or cannot do without.
     """
-    for field in columns:
+    for field, name in columns.items():
         if field not in names:
             raise UserError(f"--column {field}=...: this model has no {field}, but {', '.join(names)}")
-    return names | {field: (name,) for field, name in columns.items()}
+        if not name and field not in OPTIONAL:
+            raise UserError(f"--column {field}=: every row needs its {field}; give the name too")
+    return {field: (columns[field],) if field in columns else usual for field, usual in names.items()} | {
+        field: () for field, name in columns.items() if not name
+    }
 
 
 def texts(path: Path, kept: Kept) -> Iterator[Given]:
@@ -98,18 +139,13 @@ def texts(path: Path, kept: Kept) -> Iterator[Given]:
             outer = {cells[0], cells[-1]}
             if len(cells) > 1 and (outer & labels or number == 1 and {*map(str.lower, outer)} & names):
                 raise UserError(f"{path}:{number} has a label beside its text; read it by --format tsv")
-            yield Given(Example((text,), -1), {"text": text}, None)
+            yield Given(Example((text,), -1), {"id": number, "text": text}, None)
 
 
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
-    task = replace(
-        own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], tuple(kept["ignored_labels"]), ""),
-        language=kept["language"],
-        segmented=kept["segmented"],
-    )
+    task = task_of(kept)
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
-    expected = Fields(looked_for(named(task), columns), spelling, {"label", "language"} - set(columns), columns)
-    for where, label, values in labelled(path, f".{form}", task, expected, Counter()):
+    for where, label, values in table(path, form, task, named(task) | ID, spelling, columns):
         # -1 stands for a label that is kept in data sets of the hub.
         if label in task.ignored_labels or (label == "-1" and label not in spelling):
             label = ""
@@ -117,31 +153,112 @@ def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iter
             hint = "if this is a line of names, tell them by --column; else " if where.endswith(":1") else ""
             raise UserError(
                 f"{where}: label {label!r} is none of the model's, {', '.join(spelling)}; {hint}take that column out,"
-                " or name another one by --column label=NAME"
+                " or name another one by --column label=NAME, or none by --column label="
             )
-        content = texts_of(where, values, task)
-        yield Given(Example(content, -1), dict(zip(TEXTS[task.kind], content)), spelling[label] if label else None)
+        fields = TEXTS[task.kind]
+        shown = {field: text_of(where, field, values.get(field)) for field in fields}
+        content = None
+        if all(shown.values()):
+            content = Example(texts_of(where, shown, task), -1)
+            shown = dict(zip(fields, content.texts))
+        yield Given(content, id_of(where, values) | shown, spelling[label] if label else None)
 
 
 def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     """Rows with a question and a context each, and an id if they have one."""
-    expected = Fields(looked_for(QUESTION, columns), {}, {"id"}, columns)
-    for number, (where, values) in enumerate(rows(path, f".{form}", expected, Counter()), 1):
-        for field in ("question", "context"):
-            if not str(values.get(field) or "").strip():
-                raise UserError(f"{where}: {field} is missing or empty; a row has question and context")
-        name = str(number if values.get("id") is None else values["id"])
-        yield asked(Question(name, str(values["question"]), str(values["context"]), (), None))
+    for where, _, values in table(path, form, task_of(kept), QUESTION | ID, {}, columns):
+        question, context = (text_of(where, field, values.get(field)) for field in QUESTION)
+        yield asked(id_of(where, values), question, context)
 
 
 def squad(path: Path) -> Iterator[Given]:
     with open(path, "rb") as stream:
         for _, _, question in walk(streamed(stream, "data.item", path), path):
-            yield asked(question)
+            yield asked({"id": question.id}, question.question, question.context)
 
 
-def asked(question: Question) -> Given:
-    return Given(question, {"id": question.id, "question": question.question}, None)
+def asked(identity: dict[str, Any], question: str, context: str) -> Given:
+    whole = Question(str(identity["id"]), question, context, (), None)
+    return Given(whole if question.strip() and context.strip() else None, identity | {"question": question}, None)
+
+
+def task_of(kept: Kept) -> Task:
+    own = own_task(
+        kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], tuple(kept["ignored_labels"]), ""
+    )
+    return replace(own, language=kept["language"], segmented=kept["segmented"])
+
+
+def table(
+    path: Path,
+    form: str,
+    task: Task,
+    usual: dict[str, tuple[str, ...]],
+    spelling: dict[str, str],
+    columns: dict[str, str],
+) -> Iterator[tuple[str, str, dict]]:
+    """(place for messages, label as it is spelt there or "", value by field) of each row of a file that has columns.
+
+    Raises UserError where the first row lacks one of them, or where it is open whether that is a row or a line of
+    names.
+    """
+    names = looked_for(usual, columns)
+    told = {field for field, name in columns.items() if name}
+    counts: Counter = Counter()
+    found = labelled(path, f".{form}", task, Fields(names, spelling, OPTIONAL - told, [*told]), counts)
+    for number, (where, label, values) in enumerate(found):
+        if not number and form in ("json", "jsonl", "parquet"):
+            for field in names:
+                if field not in values and field not in OPTIONAL - told:
+                    raise UserError(
+                        f"{path} has {names_in(path, form)}, and no {field} (looked for: {', '.join(names[field])});"
+                        f" name it by --column {field}=..."
+                    )
+        label = label if names.get("label") else ""
+        bare = not label and where == f"{path}:{counts['empty_lines'] + 1}"
+        if not number and bare and (form == "csv" or form == "tsv" and task.kind == "single"):
+            fields = TEXTS[task.kind]
+            shown = " ".join(f"--column {field}={values[field][:30]}" for field in fields)
+            plain = ", or read the file by --format text" if task.kind == "single" else ""
+            raise UserError(
+                f"{where} may be a row or a line of names; if it has names, tell them: {shown}; else put a line"
+                f" {','.join(fields)} before it{plain}"
+            )
+        yield where, label, values
+
+
+def names_in(path: Path, form: str) -> str:
+    """What a message says of the columns of a file's first row."""
+    if not path.is_file():
+        return "other columns"
+    if form == "parquet":
+        return f"the columns {', '.join(pq.read_schema(path).names)}"
+    _, first = next(json_objects(path, Counter()))
+    return f"the columns {', '.join(cast(dict, first))}"
+
+
+def text_of(where: str, field: str, value: object) -> str:
+    """What a row has in a field, "" for nothing; a number is text, as in CSV. Raises UserError for other values."""
+    if value is None or value != value:  # NaN, which pandas writes for nothing
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{where}: {field} is no text but {value!r:.60}; name another column by --column {field}=NAME")
+    if half := SURROGATE.search(str(value)):
+        raise UserError(
+            f"{where}: {field} has half a character, {ascii(half[0])[1:-1]}; write the file anew from its source, or"
+            " take that out"
+        )
+    return str(value).strip()
+
+
+def id_of(where: str, values: dict) -> dict[str, Any]:
+    """What a row has for its id, else its number in messages: its line, or its place in a list or in Parquet."""
+    given = values.get("id")
+    if given in (None, ""):
+        found = re.search(r"\d+$", where)
+        assert found, where
+        return {"id": int(found[0])}
+    return {"id": given if isinstance(given, int) else text_of(where, "id", str(given))}
 
 
 def count(path: Path, form: str) -> int | None:

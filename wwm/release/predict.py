@@ -1,52 +1,64 @@
 """What a fine-tuned model says of texts, pairs or questions: `wwm predict`."""
 
-import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
 from wwm.common import files, model_folder
 from wwm.common.errors import UserError
-from wwm.release import inputs
+from wwm.release import inputs, outputs, passes
 from wwm.release.inputs import Given
 from wwm.tasks import classifier, kept, reader, spans, tuning
-from wwm.tasks.rows import converted
-from wwm.text import simplify, tokenization
+from wwm.tasks.questions import Question
+from wwm.tasks.rows import Example, converted
+from wwm.text import tokenization
+from wwm.text.simplify import simplified
 from wwm.training import device
 
-CHUNK = {"single": 4096, "pair": 4096, "reading": 256}  # rows in memory at once, sorted by length
+# In memory at once, sorted by length: rows, and characters, of which each takes some 200 bytes on its way.
+CHUNK = {"single": 4096, "pair": 4096, "reading": 256}
+CHARACTERS = 2**19
+# So many characters have more pieces than any model takes; of those behind them tokenizers would keep each piece.
+LONGEST = 2**16
 SHOWN = 3  # answers of a question
 
 
 class Model(Protocol):
-    cut: int  # rows so far that were longer than the model takes
+    nothing: dict  # what is said of a row without text
+    most: int  # pieces of a text, or of a question
+    cut: int  # texts or questions so far that had more
 
-    def __call__(self, given: list[Given]) -> list[dict]:
-        """What is said of each row: a label or an answer, and probabilities."""
+    def __call__(self, contents: list, done: Callable[[float], object]) -> list[dict]:
+        """What is said of each row: a label or an answer, and probabilities. `done` gets the share that is through."""
 
 
 class Classifier:
     def __init__(self, folder: Path, described: kept.Kept):
-        self.labels, self.length = tuple(described["labels"]), described["max_seq_length"]
+        self.labels, self.most, self.simplify = (
+            tuple(described["labels"]),
+            described["max_seq_length"],
+            described["simplify"],
+        )
         self.tokenizer, self.place, self.cut = tokenization.load(folder), device.pick(), 0
+        self.nothing: dict[str, Any] = {"label": None, "probability": None, "probabilities": {}}
         self.model = classifier_of(folder, self.labels)
         self.model.to(self.place)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
+        self.model.forward = passes.halving(self.model.forward)
 
-    def __call__(self, given: list[Given]) -> list[dict]:
-        encoded = classifier.encode(self.tokenizer, [row.content for row in given], self.length)
+    def __call__(self, contents: list[Example], done: Callable[[float], object]) -> list[dict]:
+        short = [one._replace(texts=tuple(text[:LONGEST] for text in one.texts)) for one in contents]
+        encoded = classifier.encode(self.tokenizer, simple(short, self.simplify), self.most)
         self.cut += encoded.cut
-        said = classifier.logits(self.model, encoded, self.place, 2 * tuning.POSITIONS[self.place.type])
+        with passes.told(self.model, len(contents), done):
+            said = classifier.logits(self.model, encoded, self.place, 2 * tuning.POSITIONS[self.place.type])
         shares = torch.from_numpy(said).softmax(-1).numpy()
         return [
             {
@@ -63,18 +75,23 @@ class Reader:
 
     def __init__(self, folder: Path, described: kept.Kept):
         self.described, self.choices = described, tuple(described["labels"])
-        self.tokenizer, self.place, self.cut = tokenization.load(folder), device.pick(), 0
+        self.tokenizer, self.place = tokenization.load(folder), device.pick()
+        self.most, self.cut = described["max_query_length"], 0
+        self.nothing: dict[str, Any] = {"answer": None, "probability": None, "n_best": []}
         self.model = reader_of(folder, self.choices).to(self.place)
+        self.model.encoder.forward = passes.halving(self.model.encoder.forward)
 
-    def __call__(self, given: list[Given]) -> list[dict]:
-        how, questions = self.described, [row.content for row in given]
-        windows = spans.windows(
-            self.tokenizer, questions, how["max_seq_length"], how["stride"], how["max_query_length"]
-        )
+    def __call__(self, contents: list[Question], done: Callable[[float], object]) -> list[dict]:
+        how, questions = self.described, simple(contents, self.described["simplify"])
+        windows = spans.windows(self.tokenizer, questions, how["max_seq_length"], how["stride"], self.most)
+        pieces = spans.encoded(self.tokenizer, [one.question for one in questions])
+        self.cut += sum(len(pieces[one.question][0]) > self.most for one in questions)
         positions = 2 * tuning.POSITIONS[self.place.type]
-        n_best = reader.answered(
-            self.model, windows, questions, self.choices, how["max_answer_length"], self.place, positions
-        )
+        with passes.told(self.model.encoder, len(windows), done):
+            # Answers are cut out of what was given, not of what it was simplified to.
+            n_best = reader.answered(
+                self.model, windows, contents, self.choices, how["max_answer_length"], self.place, positions
+            )
         said = []
         for found in n_best:
             scores = np.array([score for _, score in found])
@@ -85,12 +102,24 @@ class Reader:
         return said
 
 
+def simple(contents: list, simplify: bool) -> list:
+    """In simplified characters for a model that was trained on them."""
+    return [converted(one, simplified) for one in contents] if simplify else contents
+
+
 def load(folder: Path) -> tuple[kept.Kept, Model]:
     """A kept model, ready for rows on the device that is there. Raises UserError for what is none."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     described = read(folder)
-    return described, (Reader if described["kind"] == "reading" else Classifier)(folder, described)
+    try:
+        return described, (Reader if described["kind"] == "reading" else Classifier)(folder, described)
+    except SafetensorError as error:
+        raise UserError(f"{folder / kept.WEIGHTS} is cut or broken ({error}); copy it anew") from None
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(f"{folder}: {kept.CONFIG} and {kept.WEIGHTS} differ in sizes; copy the whole folder") from None
 
 
 def read(folder: Path) -> kept.Kept:
@@ -102,11 +131,21 @@ def read(folder: Path) -> kept.Kept:
                 " `dvc repro`"
             )
         raise UserError(f"{folder} is not there or is no model; finetune keeps models in models/finetuned/TASK/MODEL")
-    config = files.read_json(folder / kept.CONFIG)
+    try:
+        config = files.read_json(folder / kept.CONFIG)
+        if not isinstance(config, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / kept.CONFIG} cannot be read as JSON ({error}); copy it anew") from None
     if kept.KEY not in config:
         raise UserError(
             f"{folder} is no fine-tuned model of this project ({', '.join(config.get('architectures') or ['?'])});"
             " fine-tune it, and name models/finetuned/TASK/MODEL"
+        )
+    if lacking := sorted(kept.Kept.__annotations__.keys() - config[kept.KEY].keys()):
+        raise UserError(
+            f"{folder / kept.CONFIG} has no {', '.join(lacking)} in `{kept.KEY}`, as other versions of this project"
+            " wrote it; fine-tune the model anew, or use that version"
         )
     if not (folder / kept.WEIGHTS).is_file():
         raise UserError(f"{folder} has a {kept.CONFIG} and no {kept.WEIGHTS}; copy the whole folder")
@@ -137,59 +176,48 @@ def reader_of(folder: Path, choices: tuple[str, ...]) -> reader.Reader:
 
 def main(folder: Path, file: str, output: Path | None, form: str | None, columns: dict[str, str]) -> None:
     """Predictions of `file` go to `output` (.jsonl or .csv), or as JSON lines to standard output."""
-    if output and output.suffix not in (".jsonl", ".csv"):
-        raise UserError(f"--output {output}: its ending says its form; name it .jsonl or .csv")
-    if output and output.exists() and Path(file).exists() and output.samefile(file):
-        raise UserError(f"--output {output} is the file that is read; name another")
+    if output:
+        outputs.check(output, file)
     described, model = load(folder)
     given, total = inputs.read(file, form, described, columns)
-    labelled = right = 0
-    unit = " questions" if described["kind"] == "reading" else " texts"
-    with writer(output) as write, tqdm(total=total, desc="predict", unit=unit, mininterval=1) as bar:
-        for chunk, said in predicted(model, given, described, CHUNK[described["kind"]]):
-            for row, one in zip(chunk, said):
+    labelled = right = empty = 0
+    noun = {"single": "texts", "pair": "pairs", "reading": "questions"}[described["kind"]]
+    with outputs.writer(output) as write, tqdm(total=total, desc="predict", unit=f" {noun}", mininterval=1) as bar:
+        for chunk in chunks(given, CHUNK[described["kind"]], CHARACTERS):
+            for row, one in zip(chunk, predicted(model, chunk, bar)):
                 write(row.shown | one)
-                labelled += row.label is not None
-                right += row.label is not None and row.label == one.get("label")
-            bar.update(len(chunk))
+                empty += row.content is None
+                if row.content is not None and row.label is not None:
+                    labelled += 1
+                    right += row.label == one["label"]
+    if empty:
+        missing = ("answer", "question or context") if noun == "questions" else ("label", "text")
+        print(f"no {missing[0]} for {empty:,} with an empty {missing[1]}", file=sys.stderr)
     if model.cut:
-        print(f"{model.cut:,} longer than {described['max_seq_length']} pieces were cut there", file=sys.stderr)
+        print(f"{model.cut:,} of the {noun} had more than {model.most} pieces and lost the rest", file=sys.stderr)
     if labelled:
         print(f"accuracy {100 * right / labelled:.2f} % of {labelled:,} rows that have a label", file=sys.stderr)
 
 
-def predicted(
-    model: Model, given: Iterable[Given], described: kept.Kept, size: int
-) -> Iterator[tuple[list[Given], list[dict]]]:
-    """Rows, `size` at a time, and what is said of each."""
-    rows = iter(given)
-    while chunk := list(islice(rows, size)):
-        simple = chunk
-        if described["simplify"]:
-            simple = [row._replace(content=converted(row.content, simplify.simplified)) for row in chunk]
-        with torch.inference_mode():
-            said = model(simple)
-        yield chunk, said
+def chunks(given: Iterable[Given], rows: int, characters: int) -> Iterator[list[Given]]:
+    """Up to so many rows at a time, and no more once they have so many characters."""
+    chunk: list[Given] = []
+    size = 0
+    for row in given:
+        chunk.append(row)
+        size += row.characters
+        if len(chunk) == rows or size >= characters:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-@contextmanager
-def writer(output: Path | None) -> Iterator[Callable[[dict], object]]:
-    """Writes a row; a file appears whole or not at all."""
-    if output is None:
-        yield lambda row: print(json.dumps(row, ensure_ascii=False))
-        return
-    with files.new_file(output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
-        if output.suffix == ".jsonl":
-            yield lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-            return
-        table = csv.writer(stream, lineterminator="\n")
-        header: list[str] = []
-
-        def write(row: dict) -> None:
-            flat = {key: value for key, value in row.items() if not isinstance(value, dict | list)}
-            if not header:
-                header.extend(flat)
-                table.writerow(header)
-            table.writerow([flat[key] for key in header])
-
-        yield write
+@torch.inference_mode()
+def predicted(model: Model, chunk: list[Given], bar: tqdm) -> list[dict]:
+    """What is said of each row; `bar` moves with each forward pass."""
+    begun, contents = bar.n, [row.content for row in chunk if row.content is not None]
+    said = iter(model(contents, lambda share: bar.update(begun + int(share * len(chunk)) - bar.n)) if contents else [])
+    found = [model.nothing if row.content is None else next(said) for row in chunk]
+    bar.update(begun + len(chunk) - bar.n)
+    return found

@@ -1,0 +1,60 @@
+"""Where the predictions of `wwm predict` go: a file of JSON lines or CSV, or JSON lines on standard output."""
+
+import csv
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from wwm.common import files
+from wwm.common.errors import UserError
+
+
+def check(output: Path, file: str) -> None:
+    """Raises UserError for a file that cannot be written, before there is work to be lost."""
+    if output.suffix not in (".jsonl", ".csv"):
+        raise UserError(f"--output {output}: its ending says its form; name it .jsonl or .csv")
+    if output.exists() and Path(file).exists() and output.samefile(file):
+        raise UserError(f"--output {output} is the file that is read; name another")
+    if output.is_dir():
+        raise UserError(f"--output {output} is a folder; name a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written ({error.strerror}); name another place") from None
+
+
+class Lines:
+    """Rows of csv.writer, which puts a carriage return in quotes only where rows end in one, with \\n at their end."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, row: str) -> int:
+        return self.stream.write(row.removesuffix("\r\n") + "\n")
+
+
+@contextmanager
+def writer(output: Path | None) -> Iterator[Callable[[dict], object]]:
+    """Writes a row; a file appears whole or not at all."""
+    if output is None:
+        yield lambda row: print(json.dumps(row, ensure_ascii=False))
+        return
+    with files.new_file(output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
+        if output.suffix == ".jsonl":
+            yield lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            return
+        table = csv.writer(Lines(stream))
+        header: list[str] = []
+
+        def write(row: dict) -> None:
+            flat = {key: value for key, value in row.items() if not isinstance(value, dict | list)}
+            if not header:
+                header.extend(flat)
+                table.writerow(header)
+            table.writerow([flat[key] for key in header])
+
+        yield write
