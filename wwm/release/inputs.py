@@ -19,7 +19,7 @@ from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
 from wwm.tasks.rows import Example, labelled, named, rows, streamed, texts_of
-from wwm.tasks.task import COLUMNS, TEXTS, own_task
+from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 
 STDIN = Path("/dev/stdin")
 FORMS = ("text", "csv", "tsv", "json", "jsonl", "parquet", "squad")
@@ -102,11 +102,7 @@ def texts(path: Path, kept: Kept) -> Iterator[Given]:
 
 
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
-    task = replace(
-        own_task(kept["task"], kept["kind"], tuple(kept["labels"]), kept["columns"], tuple(kept["ignored_labels"]), ""),
-        language=kept["language"],
-        segmented=kept["segmented"],
-    )
+    task = task_of(kept)
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
     expected = Fields(looked_for(named(task), columns), spelling, {"label", "language"} - set(columns), columns)
     for where, label, values in labelled(path, f".{form}", task, expected, Counter()):
@@ -119,19 +115,34 @@ def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iter
                 f"{where}: label {label!r} is none of the model's, {', '.join(spelling)}; {hint}take that column out,"
                 " or name another one by --column label=NAME"
             )
-        content = texts_of(where, values, task)
-        yield Given(Example(content, -1), dict(zip(TEXTS[task.kind], content)), spelling[label] if label else None)
+        yield given(where, values, task)._replace(label=spelling[label] if label else None)
 
 
 def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     """Rows with a question and a context each, and an id if they have one."""
+    task = task_of(kept)
     expected = Fields(looked_for(QUESTION, columns), {}, {"id"}, columns)
     for number, (where, values) in enumerate(rows(path, f".{form}", expected, Counter()), 1):
-        for field in ("question", "context"):
-            if not str(values.get(field) or "").strip():
-                raise UserError(f"{where}: {field} is missing or empty; a row has question and context")
-        name = str(number if values.get("id") is None else values["id"])
-        yield asked(Question(name, str(values["question"]), str(values["context"]), (), None))
+        yield given(where, {"id": number} | {k: v for k, v in values.items() if v is not None}, task)
+
+
+def given(where: str, values: dict, task: Task) -> Given:
+    """A row whose fields are those of the task's kind: `text`, `text_a` and `text_b`, or `id`, `question` and
+    `context`. Raises UserError that begins with `where` and names one that is missing or empty.
+    """
+    if task.kind != "reading":
+        content = texts_of(where, values, task)
+        return Given(Example(content, -1), dict(zip(TEXTS[task.kind], content)), None)
+    for field in ("question", "context"):
+        if not str(values.get(field) or "").strip():
+            raise UserError(f"{where}: {field} is missing or empty; a row has question and context")
+    return asked(Question(str(values["id"]), str(values["question"]), str(values["context"]), (), None))
+
+
+def task_of(kept: Kept) -> Task:
+    labels, ignored = tuple(kept["labels"]), tuple(kept["ignored_labels"])
+    task = own_task(kept["task"], kept["kind"], labels, kept["columns"], ignored, "")
+    return replace(task, language=kept["language"], segmented=kept["segmented"])
 
 
 def squad(path: Path) -> Iterator[Given]:
