@@ -23,6 +23,8 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["st
 # Where each of these may be imported.
 ONLY = {
     "mlflow": {"wwm.track.deliver"},
+    "starlette": {"wwm.play.server"},
+    "uvicorn": {"wwm.play.server"},
     "ltp": {"wwm.segment"},
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
@@ -41,6 +43,7 @@ ROOMS = {
     "tasks": {"common", "training"},
     "params": {"common", "tasks"},
     "release": {"common", "masks", "text", "params", "training", "tasks"},
+    "play": {"common", "masks", "training", "tasks", "release"},
 }
 TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release"}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "fetch", "scores"}

@@ -1,9 +1,11 @@
-"""`wwm predict | fill | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | fill | play | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
 import json
+import os
 import shutil
 import sys
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -189,6 +191,32 @@ def fill(
             print("\n" * (number > 1) + "\n".join(table(gapped, fillings)))
     if not number:
         raise UserError("standard input is empty; give it a text a line, with [MASK] or [WORD] in each")
+
+
+@commands.command()
+def play(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders of models; by default all that are in models/ and can be used.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of 127.0.0.1; no other address is served.")] = 7860,
+    vocab: Annotated[Path, typer.Option(help="A vocab.txt, or a tokenizer folder.")] = Path("data/vocab"),
+    segmenter: Annotated[Path, typer.Option(help="An LTP folder.")] = Path("data/segmenter"),
+) -> None:
+    """Serve a page of this machine alone, in which one types a text and sees its words, masks and what models say.
+
+    It asks for a password, which is printed; WWM_PLAY_PASSWORD gives another one.
+    """
+    # All that is read lies here: nobody is to hear of it from the hub's client.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from wwm.look import Look
+    from wwm.play import server
+    from wwm.play.models import found
+
+    look = cache(lambda: Look(vocab, segmenter))
+    server.main(models or found(), port, lambda *asked: look()(*asked))
 
 
 @commands.command()
