@@ -24,6 +24,8 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["st
 ONLY = {
     "mlflow": {"wwm.track.deliver", "wwm.track.registry", "wwm.track.trace"},
     "matplotlib": {"wwm.track.pictures"},
+    "starlette": {"wwm.play.server"},
+    "uvicorn": {"wwm.play.server"},
     "ltp": {"wwm.segment"},
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
@@ -42,6 +44,7 @@ ROOMS = {
     "tasks": {"common", "training"},
     "params": {"common", "tasks"},
     "release": {"common", "masks", "text", "params", "training", "tasks"},
+    "play": {"common", "masks", "training", "tasks", "release"},
 }
 HEAVY = {"wwm.track.registry"}  # in the process beside a stage, and late: MLflow takes a model from transformers
 TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keeping
 import numpy as np
+import playing
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -428,6 +429,13 @@ def test_doctor_tells_of_this_machine_and_folder(line, project):
     assert {"wwm", "Python", "CPU", "torch", "params.yaml"} <= said
 
 
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm play")])
+def test_the_playground_serves_what_is_in_the_folder(line, project):
+    toy.model(project / "models/bert", SENTENCE)
+    with playing.served(project, *shlex.split(line)[2:]):
+        pass
+
+
 def test_models_are_used_as_the_pages_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keeping.model("single", ("negative", "positive")).rename("kept")
@@ -448,4 +456,4 @@ def test_models_are_used_as_the_pages_say(tmp_path, monkeypatch):
 
 
 def test_every_wwm_command_of_the_pages_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "fill", "preset", "doctor", "predict"}
+    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "fill", "preset", "doctor", "predict", "play"}

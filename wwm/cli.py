@@ -1,9 +1,11 @@
-"""`wwm predict | fill | lineage | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
 
 import difflib
 import json
+import os
 import shutil
 import sys
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +14,6 @@ import typer
 
 from wwm.common import command
 from wwm.common.errors import UserError
-
-NGRAM_PROBS = [0.4, 0.3, 0.2, 0.1]  # MacBERT's
 
 commands = typer.Typer(
     help="Chinese BERT with whole word masking: look into the pipeline.", no_args_is_help=True, add_completion=False
@@ -30,57 +30,20 @@ def masks(
     seed: int = 1,
 ) -> None:
     """Print words, WordPieces and units of TEXT, and several draws of each kind of masking."""
-    for path, stage in ((vocab, "vocab"), (segmenter / "config.json", "segmenter")):
-        if not path.exists():
-            raise UserError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
-    import numpy as np
+    from wwm.look import Look
+    from wwm.show import bracketed, with_bars
 
-    from wwm import segment
-    from wwm import show as look
-    from wwm.masks import align, masking
-    from wwm.segmenter import perceptron_file
-    from wwm.text import boundaries
-    from wwm.text.vocabulary import build
-    from wwm.vocab import load
-
-    perceptron_file(segmenter, str(segmenter))
-    tokens, lower_case = load(str(vocab))
-    encoding = build(tokens, lower_case).encode(text, add_special_tokens=False)
-    if not encoding.ids:
-        raise UserError(f"{text!r} has no pieces to mask; give some text")
-    _, word_ends = boundaries.segment_texts([text], boundaries.on_simplified(segment.load_ltp(str(segmenter), [])))
-    starts, ends = np.array(encoding.offsets).T
-    continuation = np.array([token.startswith("##") for token in encoding.tokens])
-    whole_words, _ = align.units(starts, ends, continuation, word_ends[0])
-    words = [text[start:end].strip() for start, end in zip([0, *word_ends[0]], word_ends[0])]
+    looked = Look(vocab, segmenter)(text, draws, masked_lm_prob, seed)
+    pieces = looked.pieces
     print(
-        f"text        {text}\nwords       {' '.join(words)}\nWordPieces  {' '.join(encoding.tokens)}\nunits      "
-        f" {look.with_bars(encoding.tokens, whole_words)}"
+        f"text        {text}\nwords       {' '.join(looked.words)}\nWordPieces  {' '.join(pieces)}\nunits      "
+        f" {with_bars(pieces, looked.unit_begins)}\n\n{looked.limit} of {len(pieces)} pieces ({masked_lm_prob:.0%} of"
+        " them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random"
+        " (in brackets)"
     )
-
-    settings = {
-        "masked_lm_prob": masked_lm_prob,
-        "max_predictions_per_seq": len(encoding.ids),
-        "random_token": "vocabulary",
-        "ngram_probs": NGRAM_PROBS,
-    }
-    print(
-        f"\n{masking.predictions(len(encoding.ids) + 2, masked_lm_prob, len(encoding.ids))} of {len(encoding.ids)}"
-        f" pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in"
-        " brackets), 10 % replaced at random (in brackets)"
-    )
-    rng = np.random.default_rng(seed)
-    special = tokens.index("[CLS]"), tokens.index("[SEP]")
-    for kind, unit in (("WordPiece", "wordpiece"), ("whole word", "whole_word"), ("n-gram", "ngram")):
-        begins = np.concatenate(
-            ([True], np.ones(len(whole_words), bool) if unit == "wordpiece" else whole_words, [True])
-        )
-        for _ in range(draws):
-            ids = np.array([special[0], *encoding.ids, special[1]])
-            positions, _, _ = masking.mask_examples(
-                ids, begins, np.array([0, len(ids)], np.int32), masking.of_set(tokens, settings | {"unit": unit}), rng
-            )
-            print(f"{kind:<12}{' '.join(look.masked(tokens, ids, positions)[1:-1])}")
+    for unit, name in (("wordpiece", "WordPiece"), ("whole_word", "whole word"), ("ngram", "n-gram")):
+        for draw in looked.draws[unit]:
+            print(f"{name:<12}{' '.join(bracketed(*draw))}")
 
 
 @commands.command()
@@ -229,6 +192,32 @@ def fill(
             print("\n" * (number > 1) + "\n".join(table(gapped, fillings)))
     if not number:
         raise UserError("standard input is empty; give it a text a line, with [MASK] or [WORD] in each")
+
+
+@commands.command()
+def play(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders of models; by default all that are in models/ and can be used.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of 127.0.0.1; no other address is served.")] = 7860,
+    vocab: Annotated[Path, typer.Option(help="A vocab.txt, or a tokenizer folder.")] = Path("data/vocab"),
+    segmenter: Annotated[Path, typer.Option(help="An LTP folder.")] = Path("data/segmenter"),
+) -> None:
+    """Serve a page of this machine alone, in which one types a text and sees its words, masks and what models say.
+
+    It asks for a password, which is printed; WWM_PLAY_PASSWORD gives another one.
+    """
+    # All that is read lies here: nobody is to hear of it from the hub's client.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from wwm.look import Look
+    from wwm.play import server
+    from wwm.play.models import found
+
+    look = cache(lambda: Look(vocab, segmenter))
+    server.main(models or found(), port, lambda *asked: look()(*asked))
 
 
 @commands.command()

@@ -1,7 +1,7 @@
 """What a stage wrote, as lines to read; for `wwm show`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -26,17 +26,14 @@ def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[st
         follows = "" if label is None else ", B is a random sentence" if label else ", B follows A"
         yield f"\nexample {number}: {len(original)} pieces, {len(example['masked_lm_ids'])} to predict{follows}"
         yield f"units   {with_bars([tokens[i] for i in original], example['unit_begins'])}"
-        replaced = masked(tokens, example["input_ids"], example["masked_lm_positions"])
+        chosen = np.isin(np.arange(len(original)), example["masked_lm_positions"])
+        replaced = bracketed([tokens[i] for i in example["input_ids"]], chosen)
         yield f"masked  {with_bars(replaced, example['unit_begins'])}"
 
 
-def masked(tokens: list[str], ids: np.ndarray, positions: np.ndarray) -> list[str]:
-    """Masked ids as entries of the vocabulary; what was chosen and is not [MASK] stands in brackets."""
-    chosen = set(positions.tolist())
-    return [
-        tokens[i] if position not in chosen or tokens[i] == "[MASK]" else f"({tokens[i]})"
-        for position, i in enumerate(ids)
-    ]
+def bracketed(pieces: list[str], chosen: Sequence[bool] | np.ndarray) -> list[str]:
+    """Pieces after masking; what was chosen and is not [MASK] stands in brackets."""
+    return [f"({piece})" if was_chosen and piece != "[MASK]" else piece for piece, was_chosen in zip(pieces, chosen)]
 
 
 def with_bars(pieces: list[str], begins: np.ndarray) -> str:

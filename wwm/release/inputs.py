@@ -155,20 +155,30 @@ def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iter
                 f"{where}: label {label!r} is none of the model's, {', '.join(spelling)}; {hint}take that column out,"
                 " or name another one by --column label=NAME, or none by --column label="
             )
-        fields = TEXTS[task.kind]
-        shown = {field: text_of(where, field, values.get(field)) for field in fields}
-        content = None
-        if all(shown.values()):
-            content = Example(texts_of(where, shown, task), -1)
-            shown = dict(zip(fields, content.texts))
-        yield Given(content, id_of(where, values) | shown, spelling[label] if label else None)
+        yield given(where, values, task)._replace(label=spelling[label] if label else None)
 
 
 def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     """Rows with a question and a context each, and an id if they have one."""
-    for where, _, values in table(path, form, task_of(kept), QUESTION | ID, {}, columns):
+    task = task_of(kept)
+    for where, _, values in table(path, form, task, QUESTION | ID, {}, columns):
+        yield given(where, values, task)
+
+
+def given(where: str, values: dict, task: Task) -> Given:
+    """A row whose fields are those of the task's kind: `text`, `text_a` and `text_b`, or `question` and `context`; and
+    `id`, if it has one. Raises UserError that begins with `where` for a value that is no text.
+    """
+    if task.kind == "reading":
         question, context = (text_of(where, field, values.get(field)) for field in QUESTION)
-        yield asked(id_of(where, values), question, context)
+        return asked(id_of(where, values), question, context)
+    fields = TEXTS[task.kind]
+    shown = {field: text_of(where, field, values.get(field)) for field in fields}
+    content = None
+    if all(shown.values()):
+        content = Example(texts_of(where, shown, task), -1)
+        shown = dict(zip(fields, content.texts))
+    return Given(content, id_of(where, values) | shown, None)
 
 
 def squad(path: Path) -> Iterator[Given]:

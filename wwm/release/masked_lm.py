@@ -59,8 +59,8 @@ class MaskedLM:
         return torch.cat(chunks)
 
 
-def load(folder: Path, place: torch.device) -> MaskedLM:
-    """Raises UserError that says what `folder` lacks, or is instead."""
+def check(folder: Path) -> None:
+    """Raises UserError that says what `folder` is, where its files already tell that it has no MLM head."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not there or is no model; `make demo` makes models/bert and others")
     config = files.read_json(folder / "config.json")
@@ -73,6 +73,11 @@ def load(folder: Path, place: torch.device) -> MaskedLM:
         raise UserError(f"{folder} is of type {config.get('model_type')!r}, which has no MLM head; name a BERT")
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise UserError(f"{folder} has no weights; copy {WEIGHTS[0]} there, or name another model")
+
+
+def load(folder: Path, place: torch.device) -> MaskedLM:
+    """Raises UserError that says what `folder` lacks, or is instead."""
+    check(folder)
     tokenizer = tokenization.load(folder)
     lacking = [token for token in NEEDED if tokenizer.token_to_id(token) is None]
     if lacking:
