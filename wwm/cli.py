@@ -1,4 +1,4 @@
-"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor`: what a person types beside `dvc repro`."""
+"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor`: what one types beside `dvc repro`."""
 
 import difflib
 import json

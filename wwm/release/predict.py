@@ -133,10 +133,10 @@ def read(folder: Path) -> kept.Kept:
         raise UserError(f"{folder} is not there or is no model; finetune keeps models in models/finetuned/TASK/MODEL")
     try:
         config = files.read_json(folder / kept.CONFIG)
-        if not isinstance(config, dict):
-            raise ValueError("no object")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / kept.CONFIG} cannot be read as JSON ({error}); copy it anew") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / kept.CONFIG} cannot be read as JSON (no object); copy it anew")
     if kept.KEY not in config:
         raise UserError(
             f"{folder} is no fine-tuned model of this project ({', '.join(config.get('architectures') or ['?'])});"
