@@ -3,6 +3,7 @@
 # TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
 # PYTHON=/path/to/python3.11            the interpreter .venv is made from
+# MLFLOW_PORT=5000 PREFECT_PORT=4200    where `make ui` listens, on 127.0.0.1
 
 SHELL := /bin/bash
 PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done),python3)
@@ -42,11 +43,14 @@ test-tpu: setup-tpu
 # The job executor of MLflow would take 1 GB of memory.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: REMOTE = $(filter http://% https://%,$(MLFLOW_TRACKING_URI))
+ui: MLFLOW_PORT ?= 5000
+ui: PREFECT_PORT ?= 4200
 ui: setup
-	@echo "MLflow   $(or $(REMOTE),http://127.0.0.1:5000)"; echo "Prefect  http://127.0.0.1:4200"; echo "Ctrl-C stops what runs here."
+	@python -m wwm.track.links $(or $(REMOTE),http://127.0.0.1:$(MLFLOW_PORT)) http://127.0.0.1:$(PREFECT_PORT)
+	@echo "Ctrl-C stops what runs here."
 	@trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
-	$(if $(REMOTE),,mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --workers 1 --host 127.0.0.1 --port 5000 & mlflow=$$!;) \
-	prefect server start --host 127.0.0.1 --port 4200 & prefect=$$!; \
+	$(if $(REMOTE),,mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --workers 1 --host 127.0.0.1 --port $(MLFLOW_PORT) & mlflow=$$!;) \
+	prefect server start --host 127.0.0.1 --port $(PREFECT_PORT) & prefect=$$!; \
 	wait -n
 
 setup: .venv/.ready-$(TORCH)

@@ -7,11 +7,13 @@ from pathlib import Path
 import keeping
 import pytest
 import toy
+from tqdm import tqdm
 
 from wwm import track
 from wwm.common import preset
 from wwm.common.errors import UserError
-from wwm.track import lineage, trace
+from wwm.release import inputs, predict
+from wwm.track import lineage, registry, trace
 
 CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0], "count": None}
 
@@ -80,7 +82,39 @@ def mlflow_here():
 def test_a_model_that_passed_is_loaded_from_mlflow_and_fills_a_mask(mlflow_here):
     fill = mlflow_here.transformers.load_model("models:/tiny.bert@passed")
     assert len(fill("春[MASK]的花开了。")) == 5
-    assert mlflow_here.pyfunc.load_model("models:/tiny.bert@passed")
+
+
+def test_a_function_of_mlflow_says_what_wwm_predict_and_wwm_fill_say(mlflow_here):
+    [row] = mlflow_here.pyfunc.load_model("models:/weather/1").predict(["春天的花开了。"])
+    with tqdm(disable=True) as bar:
+        described, model = predict.load(Path("models/finetuned/weather/bert"))
+        [expected] = predict.predicted(
+            model, [inputs.given("row 1", {"text": "春天的花开了。"}, inputs.task_of(described))], bar
+        )
+    assert row == expected
+    fill = mlflow_here.pyfunc.load_model("models:/tiny.bert@passed")
+    [row] = fill.predict([{"text": "[MASK][MASK]的花开了。"}])
+    assert len(row["fillings"]) == 5 and len(row["fillings"][0]["words"][0]) == 2
+
+
+def test_a_reader_answers_from_mlflow(mlflow_here, tmp_path, monkeypatch):
+    here = Path.cwd()
+    monkeypatch.chdir(tmp_path)
+    kept = keeping.model("reading", ("", "YES", "NO")).resolve()
+    monkeypatch.chdir(here)
+    registry.save(kept, tmp_path / "saved", mlflow_here.models.Model(), "a reader")
+    row = {"question": "什么时候？", "context": "春天很热。"}
+    [said] = mlflow_here.pyfunc.load_model(str(tmp_path / "saved")).predict([row])
+    assert set(said) == {"answer", "probability", "n_best"}
+    assert said["answer"] in ("", "YES", "NO") or said["answer"] in row["context"]
+
+
+def test_a_model_travels_with_the_code_and_the_names_of_the_packages_that_serve_it(mlflow_here, tmp_path):
+    got = Path(mlflow_here.artifacts.download_artifacts("models:/tiny.bert@passed", dst_path=str(tmp_path)))
+    assert (got / "code/wwm/release/served.py").is_file()
+    needed = {line.partition("==")[0] for line in (got / "requirements.txt").read_text().splitlines()}
+    assert {"torch", "transformers", "tokenizers", "numpy"} <= needed
+    assert not needed & {"prefect", "dvc", "ltp"}
 
 
 def test_it_has_all_files_of_its_folder_the_next_sentence_head_included(mlflow_here, folder, tmp_path):

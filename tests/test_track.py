@@ -238,6 +238,7 @@ def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_s
         Path("curve.csv").write_text("step,mlm_loss\n1,9.5\n2,8.0\n")
         with track.run(stage, name="bert", outs=outs) as run:
             run.text("examples.txt", "我们 | 【掩】码")
+            run.describe("\n\n".join(["表" * 3_000] * 4))
             run.matrix("confusion_dev", ["差", "好"], [[3, 1], [0, 4]])
     found = {}
     for stage in ("clean", "dirty"):
@@ -249,6 +250,8 @@ def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_s
         assert told["examples.txt"].read_text() == "我们 | 【掩】码"
         assert told["confusion_dev.csv"].read_text().splitlines()[1:] == ["1,差,3,1", "2,好,0,4"]
         assert all(told[f"{name}.png"].read_bytes()[:4] == b"\x89PNG" for name in ("curve", "confusion_dev"))
+    note = found["clean"].data.tags["mlflow.note.content"].split("\n\n")
+    assert note == ["表" * 3_000] * 2 + ["The rest is in the report, see Artifacts."]
     assert "+y = 2" in (tmp_path / "changes.diff").read_text()
     short = preset.digest()
     assert found["clean"].info.run_name == f"clean bert · tiny-{short}"

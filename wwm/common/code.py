@@ -4,6 +4,7 @@ of scratch/.
 
 import ast
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from wwm.common import files
@@ -74,6 +75,29 @@ def imported(module: str) -> set[str]:
     # Python runs a package before what lies in it.
     within = {".".join(parts[:count]) for parts in ours for count in range(1, len(parts) + 1)}
     return {name for name in within if path_of(name).is_file() and does_something(name)}
+
+
+def packages(module: str) -> set[str]:
+    """What a module of wwm and all that it imports need beside Python, as pip calls it, of what is installed here."""
+    found, new = set[str](), {module}
+    while new:
+        found |= new
+        new = {name for one in new for name in imported(one)} - found
+    names = {
+        name.partition(".")[0]
+        for one in found
+        for node in ast.walk(source(one))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    known = packages_distributions()
+    # `ruamel` is a part of ruamel.yaml.clib as well.
+    return {min(known[name], key=len) for name in names - {"wwm"} if name in known}
 
 
 def does_something(module: str) -> bool:

@@ -11,11 +11,11 @@ from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.release import gaps, inputs, masked_lm, predict
 from wwm.release.fill import Filler, Filling
+from wwm.release.served import BEAM, FILLINGS, LONGEST
 from wwm.tasks import kept
 from wwm.training import device
 
 Kind = Literal["mlm", "single", "pair", "reading"]
-BEAM, LONGEST, FILLINGS = 32, 4, 5  # as `wwm fill` has them
 
 
 def found() -> list[Path]:

@@ -26,6 +26,7 @@ INTERRUPTED_SECONDS = 5  # how long a stage that was told to stop waits for its 
 RELEASE_SECONDS, SLOWEST = 30, 1e6  # of one model: to begin with, and bytes in a second
 STOPPED = (75, 143)  # exit codes of a stage that obeyed SIGTERM: EX_TEMPFAIL (it saved a checkpoint), 128 + SIGTERM
 ID_FILE = "mlflow_run_id"
+LONGEST_NOTE, PARAGRAPH = 7_900, "\n\n"  # characters: MLflow cuts at 8,000
 
 
 class Run:
@@ -55,7 +56,9 @@ class Run:
         self._put(matrix=name, labels=list(labels), counts=counts)
 
     def describe(self, text: str) -> None:
-        """What MLflow shows at the top of the run, in Markdown."""
+        """What MLflow shows at the top of the run, in Markdown: as many paragraphs as it takes."""
+        if len(text) > LONGEST_NOTE:
+            text = f"{text[:LONGEST_NOTE].rpartition(PARAGRAPH)[0]}{PARAGRAPH}The rest is in the report, see Artifacts."
         self._put(note=text)
 
     def child(self, name: str, params: dict, metrics: dict) -> None:

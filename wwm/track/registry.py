@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wwm.common import files
+from wwm.common import code, files
 from wwm.common.model_folder import CARD
 from wwm.report import gate
 from wwm.track import lineage
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.models import Model
 
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+SERVED = "wwm.release.served"  # what mlflow.pyfunc loads a model by; it travels with the model
 PIPELINES = {"single": "text-classification", "pair": "text-classification"}
 
 
@@ -139,14 +139,15 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     import transformers  # type: ignore[import-untyped,unused-ignore]
     from huggingface_hub import ModelCard
 
-    requirements = [f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES]
+    requirements = [f"{name}=={version(name).partition('+')[0]}" for name in sorted(code.packages(SERVED))]
     described = files.read_json(folder / "config.json").get("wwm")
     kind = described["kind"] if described else None
     if kind == "reading":  # transformers 5 has no pipeline for it
         mlflow.pyfunc.save_model(
             target,
-            loader_module="wwm.release.served",
+            loader_module=SERVED,
             data_path=str(folder),
+            code_paths=[str(code.PACKAGE)],
             pip_requirements=requirements,
             mlflow_model=model,
         )
@@ -159,11 +160,15 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     mlflow.transformers.save_model(
         pipeline,
         str(target),
+        code_paths=[str(code.PACKAGE)],
         pip_requirements=requirements,
         mlflow_model=model,
         # Without a card it asks the hub for one.
         model_card=ModelCard(card.read_text(encoding="utf-8") if card.is_file() else f"{title}\n"),
     )
+    model.flavors["python_function"] |= {"loader_module": SERVED, "data": "model"}
+    model.signature = None  # that of the pipeline
+    model.save(str(target / "MLmodel"))
     # The pipeline has neither the next sentence head nor vocab.txt.
     shutil.copytree(folder, target / "model", dirs_exist_ok=True)
     for name in ("LICENSE.txt", "model_card_data.yaml"):
