@@ -417,7 +417,7 @@ def test_gaps_are_filled_as_their_page_shows(project):
         said = run(line, project).splitlines()
         if " < " in line:
             assert [json.loads(row)["text"] for row in said] == ["使用语言[MASK][MASK]。", "预测[WORD]。"]
-        elif WWM[line] != "README.md":
+        elif WWM[line] not in ("README.md", "docs/results.md"):
             (same,) = [block for block in shown if block[0] == said[0]]
             assert said[1].split() == same[1].split() and len(said) == len(same)
     assert len(lines) == len(shown) + 2
