@@ -133,7 +133,8 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
             run_all(graph, max(1, concurrency or stages_at_once()), run, table)
             if "scores" in graph and artifacts.SCORES.is_file():
                 run.describe(artifacts.SCORES.read_text(encoding="utf-8"))
-                run.text("report.html", artifacts.stamped_report())
+                if artifacts.REPORT.is_file():
+                    run.text("report.html", artifacts.stamped_report())
     except StageFailed as error:
         return Failed(message=str(error))
     finally:
