@@ -49,7 +49,7 @@ def test_the_best_model_is_used_as_the_run_says_at_its_end(project):
     for command in commands:
         run(project, "-c", "from wwm.cli import app; app()", *command[1:])
     header, *rows = (project / "said.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "text,label,probability" and {row.rsplit(",", 2)[1] for row in rows} <= {"negative", "positive"}
+    assert header == "id,text,label,probability" and {row.rsplit(",", 2)[1] for row in rows} <= {"negative", "positive"}
 
 
 def test_again_there_is_nothing_to_do_and_it_says_so_within_30_seconds(project):

@@ -443,7 +443,9 @@ def test_models_are_used_as_the_pages_say(tmp_path, monkeypatch):
     Path("kept").rename("models/finetuned/reviews/rbt3")
     Path("data/tasks/reviews").mkdir(parents=True)
     files.write_text("data/tasks/reviews/test.jsonl", '{"text": "很热", "label": "positive"}\n' * 3)
-    lines = {line for name in PAGES for line in commands(name) if "wwm predict" in line}
+    # A report's own lines are the demo's.
+    pages = [name for name in PAGES if name != "docs/results.md"]
+    lines = {line for name in pages for line in commands(name) if "wwm predict" in line}
     assert len(lines) >= 2
     for line in lines:
         said = subprocess.run(
@@ -455,5 +457,20 @@ def test_models_are_used_as_the_pages_say(tmp_path, monkeypatch):
         assert said.returncode == 0 and (said.stdout or Path("said.csv").is_file()), said.stderr
 
 
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm lineage")])
+def test_lineage_is_asked_of_what_is_recorded(line, tmp_path):
+    """What it answers is in test_registry.py."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from wwm.cli import app; app()", *line.split()[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "mlflow.db is not here" in done.stderr
+
+
 def test_every_wwm_command_of_the_pages_is_run_here():
-    assert {line.split()[1] for line in WWM} == {"masks", "show", "f1", "fill", "preset", "doctor", "predict", "play"}
+    run = {"masks", "show", "f1", "fill", "preset", "doctor", "predict", "play", "lineage"}
+    assert {line.split()[1] for line in WWM} == run
