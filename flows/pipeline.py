@@ -125,10 +125,7 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     log.info("To do: %s. Up to date: %d more.", ", ".join(todo), len(unchanged))
     started, table = time.monotonic(), []
     try:
-        chosen = {"targets": " ".join(targets or ["all"]), **lineage.state()}
-        with track.parent(
-            "pipeline", {key: chosen[key] for key in ("targets", "preset", "params") if key in chosen}
-        ) as run:
+        with track.parent("pipeline", {"targets": " ".join(targets or ["all"])} | lineage.settings()) as run:
             run.cached({name: graph.nodes[name]["outs"] for name in unchanged})
             run_all(graph, max(1, concurrency or stages_at_once()), run, table)
             if "scores" in graph and artifacts.SCORES.is_file():

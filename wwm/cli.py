@@ -230,9 +230,9 @@ def preset(
     """
     from wwm import params
     from wwm.common import files
+    from wwm.common import preset as presets
 
-    presets = {path.stem: path.read_bytes() for path in Path("presets").glob("*.yaml")}
-    names = sorted(presets)
+    names = sorted(path.stem for path in Path("presets").glob("*.yaml"))
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise UserError(
@@ -241,7 +241,7 @@ def preset(
         )
     source = Path("presets", f"{name}.yaml")
     corpus = params.read(source).corpus
-    if params_file.is_file() and params_file.read_bytes() not in presets.values():
+    if params_file.is_file() and not presets.names(params_file):
         kept = next(
             path
             for number in count(1)

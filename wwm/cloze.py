@@ -8,8 +8,6 @@ One word of 1 to 4 Chinese characters of each sentence is masked whole; sentence
 model.
 """
 
-import csv
-import io
 import re
 import time
 from collections import Counter
@@ -26,6 +24,7 @@ from transformers import BertForPreTraining
 from transformers.utils import logging
 
 from wwm.common import files, model_folder
+from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
 from wwm.text import tokenization
 from wwm.training import device
@@ -273,15 +272,13 @@ def most_frequent(answers: list[Answer]) -> dict:
 
 def table(answers: list[Answer]) -> str:
     """A CSV of the questions: the word in its sentence, the guess, whether it is right."""
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["sentence", "word", "guess", "right", "source"])
+    rows = []
     for question, right, _, _, guesses in answers:
         text, start, end = question.text, question.start, question.end
         sentence = f"{text[:start]}【{text[start:end]}】{text[end:]}".strip()
         guess = " ".join(guesses) if guesses else "(too long)"
-        rows.writerow([sentence, text[start:end], guess, "yes" if right and all(right) else "no", question.source])
-    return written.getvalue()
+        rows.append([sentence, text[start:end], guess, "yes" if right and all(right) else "no", question.source])
+    return csv_text(["sentence", "word", "guess", "right", "source"], rows)
 
 
 def percent(outcomes: list[bool]) -> float | None:

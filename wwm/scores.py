@@ -13,8 +13,9 @@ from names.
 from pathlib import Path
 
 from wwm.common import files, preset
+from wwm.common.csv_text import csv_text
 from wwm.report import authors, averages, comparison, conditions, gate, page, plot, task_tables, words
-from wwm.report.champions import champions
+from wwm.report.champions import Champion, champions
 from wwm.report.results import CLOZE, Results, mean, parameters, read, training
 from wwm.report.tables import Table, amount
 from wwm.report.words import known, say, sentences
@@ -46,16 +47,16 @@ def main() -> None:
             files.write_text(folder / "scores.md", page.markdown(report))
             files.write_text(
                 folder / "scores.csv",
-                page.lines(["model", "task", "split", "measure", "seed", "value"], single_figures(results)),
+                csv_text(["model", "task", "split", "measure", "seed", "value"], single_figures(results)),
             )
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
-            files.write_text(folder / "curves.csv", page.lines(["model", "step", "mlm_loss"], points))
+            files.write_text(folder / "curves.csv", csv_text(["model", "step", "mlm_loss"], points))
             files.write_text(folder / "index.html", page.page(title, report, plots(results), facts))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
         for task, rows in flat.items():
             run.log({f"{task}/{model}/{name}": value for model, row in rows.items() for name, value in row.items()})
-        release(run, results, flat)
+        release(run, results, report.champions, flat)
         run.artifact(out)
         data = {f"data/tasks/{task}": lineage.of(f"data/tasks/{task}") for task in scores.tasks}
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
@@ -64,7 +65,7 @@ def main() -> None:
         print((out / "scores.md").read_text(encoding="utf-8"))
 
 
-def release(run: Run, results: Results, flat: dict) -> None:
+def release(run: Run, results: Results, best: list[Champion], flat: dict) -> None:
     """Hands over to MLflow what may be used: models that pass the gate, and champions."""
     for verdict in gate.verdicts(results):
         model = verdict.model
@@ -72,7 +73,7 @@ def release(run: Run, results: Results, flat: dict) -> None:
         run.annotate_model(model, own, f"{verdict.outcome}: {verdict.reason}")
         if verdict.outcome == "passed":
             run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own)
-    for one in champions(results):
+    for one in best:
         task = one.task.name if one.task else "fill-mask"
         run.release(one.folder, "champion", f"{one.title}: {one.model}", one.scores, task, dict(one.contest))
 

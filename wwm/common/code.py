@@ -3,6 +3,7 @@ of scratch/.
 """
 
 import ast
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -42,12 +43,17 @@ def reached(module: str) -> frozenset[str]:
     """Modules of wwm that `module` imports anywhere, directly or not, itself included, without those that change no
     byte.
     """
+    return frozenset(followed(module, lambda name: not exempt(name)))
+
+
+def followed(module: str, wanted: Callable[[str], bool]) -> set[str]:
+    """Itself, and all `wanted` modules of wwm that it imports anywhere, directly or by others of these."""
     found: set[str] = set()
     new = {module}
     while new:
         found |= new
-        new = {name for one in new for name in imported(one) if not exempt(name)} - found
-    return frozenset(found)
+        new = set(filter(wanted, {name for one in new for name in imported(one)})) - found
+    return found
 
 
 def exempt(module: str) -> bool:
@@ -60,10 +66,8 @@ def source(module: str) -> ast.Module:
     return ast.parse(path_of(module).read_text(encoding="utf-8"))
 
 
-def imported(module: str) -> set[str]:
-    """Modules of wwm that one of them names in its import statements, within functions too, with the packages that they
-    lie in.
-    """
+def names_in(module: str) -> set[str]:
+    """Dotted names in the import statements of a module, within functions too: modules, and what is taken from them."""
     names: set[str] = set()
     for node in ast.walk(source(module)):
         if isinstance(node, ast.Import):
@@ -71,7 +75,14 @@ def imported(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{module}: imports of wwm are absolute"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    ours = [name.split(".") for name in names if name.split(".")[0] == "wwm"]
+    return names
+
+
+def imported(module: str) -> set[str]:
+    """Modules of wwm that one of them names in its import statements, within functions too, with the packages that they
+    lie in.
+    """
+    ours = [name.split(".") for name in names_in(module) if name.split(".")[0] == "wwm"]
     # Python runs a package before what lies in it.
     within = {".".join(parts[:count]) for parts in ours for count in range(1, len(parts) + 1)}
     return {name for name in within if path_of(name).is_file() and does_something(name)}
@@ -79,22 +90,8 @@ def imported(module: str) -> set[str]:
 
 def packages(module: str) -> set[str]:
     """What a module of wwm and all that it imports need beside Python, as pip calls it, of what is installed here."""
-    found, new = set[str](), {module}
-    while new:
-        found |= new
-        new = {name for one in new for name in imported(one)} - found
-    names = {
-        name.partition(".")[0]
-        for one in found
-        for node in ast.walk(source(one))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    everywhere = followed(module, lambda name: True)
+    names = {name.partition(".")[0] for one in everywhere for name in names_in(one)}
     known = packages_distributions()
     # `ruamel` is a part of ruamel.yaml.clib as well.
     return {min(known[name], key=len) for name in names - {"wwm"} if name in known}

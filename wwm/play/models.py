@@ -5,13 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.release import gaps, inputs, masked_lm, predict
+from wwm.release import gaps, masked_lm, predict
 from wwm.release.fill import Filler, Filling
-from wwm.release.served import BEAM, FILLINGS, LONGEST
+from wwm.release.served import BEAM, FILLINGS, LONGEST, Labels
 from wwm.tasks import kept
 from wwm.training import device
 
@@ -45,7 +43,7 @@ class Models:
         """Raises UserError for a folder that is no model."""
         self.kinds = {str(folder): kind_of(folder) for folder in folders}
         self.filler = cache(lambda name: Filler(masked_lm.load(Path(name), device.pick()), BEAM))
-        self.kept = cache(lambda name: predict.load(Path(name)))
+        self.labels = cache(lambda name: Labels(Path(name)))
 
     def fill(self, name: str, text: str) -> list[Filling]:
         """Raises UserError for a text without gaps, or one that is too long for the model."""
@@ -54,11 +52,7 @@ class Models:
 
     def say(self, name: str, values: dict[str, str]) -> tuple[dict, bool]:
         """What `wwm predict` says of a row, whose fields are those of `inputs.given`; whether the row was cut."""
-        described, model = self.kept(name)
-        before = model.cut
-        row = inputs.given("the form", values, inputs.task_of(described))
-        if row.content is None:
-            raise UserError("a text, or the question to it, is empty; type both")
-        with tqdm(disable=True) as bar:
-            [said] = predict.predicted(model, [row], bar)
-        return said, model.cut > before
+        labels = self.labels(name)
+        before = labels.model.cut
+        [said] = labels.predict([values])
+        return said, labels.model.cut > before

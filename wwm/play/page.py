@@ -113,7 +113,7 @@ def said(models: Models, name: str, kind: str, fields: dict[str, str]) -> tuple[
     for box in READS[kind].values():
         if not fields[box].strip():
             raise Refused(f"lacks_{box}")
-    return models.say(name, {"id": "1"} | {field: fields[box].strip() for field, box in READS[kind].items()})
+    return models.say(name, {field: fields[box].strip() for field, box in READS[kind].items()})
 
 
 def seen(look: Look, asked: Asked) -> dict[str, Any]:

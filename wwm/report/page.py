@@ -1,7 +1,5 @@
 """The report as one page that opens from disk without a network (plotly.js is inside), and as Markdown."""
 
-import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,10 +80,3 @@ def markdown(report: Report) -> str:
         grid = [table.header, ["---"] * len(table.header), *cells]
         parts += [f"## {table.title}", table.caption, "\n".join(f"| {' | '.join(row)} |" for row in grid), *table.notes]
     return "\n\n".join(parts) + "\n"
-
-
-def lines(header: list[str], rows: list[tuple]) -> str:
-    """CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

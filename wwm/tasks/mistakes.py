@@ -1,12 +1,11 @@
 """What a fine-tuned model gets wrong on dev, as tables to read: they are shown in MLflow, and change nothing."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from wwm.common.csv_text import csv_text
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example
 from wwm.tasks.span_scores import cmrc
@@ -31,7 +30,7 @@ def of_classifier(examples: Sequence[Example], shares: Sequence[dict[str, float]
             found.append([number, right, said, row[said], row[right], *example.texts])
     texts = ["text"] if not examples or len(examples[0].texts) == 1 else ["text_a", "text_b"]
     found.sort(key=lambda row: -row[3])
-    return table(["row", "label", "predicted", "probability", "probability of the label", *texts], found[:MOST])
+    return csv_text(["row", "label", "predicted", "probability", "probability of the label", *texts], found[:MOST])
 
 
 def of_reader(questions: Sequence[Question], answers: dict[str, str]) -> str:
@@ -43,12 +42,4 @@ def of_reader(questions: Sequence[Question], answers: dict[str, str]) -> str:
         if texts and (f1 := cmrc(texts, said)[1]) < 1 and said not in texts:
             found.append([question.id, question.question, " / ".join(texts), said, round(f1, 4), question.context])
     found.sort(key=lambda row: row[4])
-    return table(["id", "question", "answers", "predicted", "F1", "context"], found[:MOST])
-
-
-def table(header: list[str], rows: Iterable[Sequence[Any]]) -> str:
-    written = io.StringIO()
-    lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(header)
-    lines.writerows(rows)
-    return written.getvalue()
+    return csv_text(["id", "question", "answers", "predicted", "F1", "context"], found[:MOST])

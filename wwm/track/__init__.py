@@ -38,6 +38,7 @@ class Run:
         self.end = end
         self.env: dict[str, str] = {}  # what puts the runs of other processes under this one; for `parent`
         self.patience = 0.0  # seconds that models take to arrive
+        self.state: dict[str, str] = {}  # as lineage.state has it
 
     def log(self, metrics: dict, step: int | None = None) -> None:
         """Numbers by name; `step` is the x axis of their curve."""
@@ -107,7 +108,7 @@ class Run:
                 scores={key: float(value) for key, value in scores.items()},
                 task=task,
                 contest=contest,
-                state=lineage.state(),
+                state=self.state,
                 home=str(Path.cwd()),
             )
 
@@ -161,16 +162,17 @@ def run(
         "mlflow.source.name": f"wwm.{stage}",
         "mlflow.parentRunId": os.environ.get(PARENT),
     }
-    state = lineage.state()
-    tags |= state
+    diff = lineage.changes()
+    current.state = lineage.state(diff)
+    tags |= current.state
     current._put(
-        run_name=" · ".join(filter(None, [f"{stage} {name}" if name else stage, lineage.label(state)])),
+        run_name=" · ".join(filter(None, [f"{stage} {name}" if name else stage, lineage.label(current.state)])),
         tags={key: value for key, value in tags.items() if value},
         params=sender.flatten(params or {}),
         scratch=str(Path(scratch).resolve()) if scratch else None,
         time=sender.now(),
     )
-    for file, text in lineage.explaining().items():
+    for file, text in lineage.explaining(diff).items():
         current.text(file, text)
     if not listen:
         current._put(deps=f"{stage}@{name}" if name else stage)

@@ -183,7 +183,7 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
         client.set_terminated(linked, "FINISHED", message["time"])
     elif "model" in message:
         if maker := registry.find(
-            client, experiment(client, run_id), {f"dvc.models/{message['model']}": message["hash"]}
+            client, experiment(client, run_id), lineage.tags("dvc", {f"models/{message['model']}": message["hash"]})
         ):
             tags = {"model": message["model"], "gate": message["gate"]}
             log(client, maker.info.run_id, metrics=message["scores"], tags=tags)

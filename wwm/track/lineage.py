@@ -41,13 +41,17 @@ def changes() -> str:
     return git("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ".", ":(exclude)dvc.lock")[:LONGEST_DIFF]
 
 
-def state() -> dict[str, str]:
-    """Tags that say who runs what: `mlflow.user`; `preset` and `params`, its hash; `dirty` where the commit is not all
-    there is to the code.
+def settings() -> dict[str, str]:
+    """`preset`, or `own`, and `params`, the hash of params.yaml; {} where that is not there."""
+    params = preset.digest()
+    return {"preset": next(iter(preset.names()), "own"), "params": params} if params else {}
+
+
+def state(diff: str) -> dict[str, str]:
+    """Tags that say who runs what: `mlflow.user`, the commit and `settings`; `dirty` where there is a `diff` besides
+    the commit.
     """
-    tags = {"mlflow.source.git.commit": git_commit() or "", "dirty": "yes" if changes() else ""}
-    if params := preset.digest():
-        tags |= {"preset": next(iter(preset.names()), "own"), "params": params}
+    tags = {"mlflow.source.git.commit": git_commit() or "", "dirty": "yes" if diff else "", **settings()}
     with suppress(OSError, KeyError):
         tags["mlflow.user"] = getpass.getuser()
     return {key: value for key, value in tags.items() if value}
@@ -64,11 +68,11 @@ def stamp() -> dict[str, str]:
     return {"project": Path.cwd().name, "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}", "commit": commit}
 
 
-def explaining() -> dict[str, str]:
-    """Text by file name: what a run was made with."""
+def explaining(diff: str) -> dict[str, str]:
+    """Text by file name: what a run was made with, what is not committed among it."""
     found = {name: Path(name) for name in ("params.yaml", "dvc.lock")}
     texts = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.is_file()}
-    return texts | ({"changes.diff": diff} if (diff := changes()) else {})
+    return texts | ({"changes.diff": diff} if diff else {})
 
 
 def of(path: str | Path) -> str:

@@ -1,9 +1,10 @@
 """Pictures that go with a run: what a table of numbers does not show at a glance. The only importer of matplotlib."""
 
 import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wwm.common.csv_text import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +68,5 @@ def drawable(labels: list[str]) -> list[str]:
 
 def table(labels: list[str], counts: list[list[int]]) -> str:
     """The same as CSV."""
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["number", "label", *labels])
-    rows.writerows([number, label, *row] for number, (label, row) in enumerate(zip(labels, counts), 1))
-    return written.getvalue()
+    rows = [[number, label, *row] for number, (label, row) in enumerate(zip(labels, counts), 1)]
+    return csv_text(["number", "label", *labels], rows)

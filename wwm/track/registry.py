@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
 SERVED = "wwm.release.served"  # what mlflow.pyfunc loads a model by; it travels with the model
-PIPELINES = {"single": "text-classification", "pair": "text-classification"}
 
 
 def find(client: "MlflowClient", experiment_id: str, tags: dict[str, str]) -> "Run | None":
@@ -45,7 +44,7 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
         print(f"tracking: {folder} is not what it was, and not put into MLflow's registry", flush=True)
         return
     experiment_id = client.get_run(run_id).info.experiment_id
-    maker = find(client, experiment_id, {key: message["hash"] for key in lineage.tags("dvc", {message["release"]: ""})})
+    maker = find(client, experiment_id, lineage.tags("dvc", {message["release"]: message["hash"]}))
     made_by = maker or client.get_run(run_id)
     tags = {
         **{key: state[key] for key in ("preset", "params", "dirty") if key in state},
@@ -155,7 +154,7 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     make: Any = transformers.pipeline  # whose overloads know no task by a variable
-    pipeline = make(PIPELINES[kind] if kind else "fill-mask", model=str(folder), device="cpu")
+    pipeline = make("text-classification" if kind else "fill-mask", model=str(folder), device="cpu")
     card = folder / CARD
     mlflow.transformers.save_model(
         pipeline,
