@@ -1,5 +1,5 @@
-"""Writes what follows from the code: deps and params in dvc.yaml, tables of README.md and README_ZH.md, docs/params.md
-and docs/tasks/.
+"""Writes what follows from the code: deps and params in dvc.yaml, tables and the graph of README.md and
+README_ZH.md, docs/params.md and docs/tasks/.
 
 By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
         python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its
@@ -7,10 +7,14 @@ By hand python docs/generate.py (tests/test_readme.py fails when something is st
 """
 
 import re
+import shutil
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
 from wwm import params
@@ -39,6 +43,25 @@ def stage_table(chinese: bool) -> str:
         )
         rows.append(f"| `{name}` | {body['meta']['zh'] if chinese else body['desc']} | {shown} |")
     return "\n".join(rows)
+
+
+def stage_graph() -> str:
+    """What feeds what in the demo, as `dvc dag --collapse-foreach-matrix` has it, in Mermaid."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy("dvc.yaml", folder)
+        shutil.copy("presets/demo.yaml", Path(folder, "params.yaml"))
+        Path(folder, ".dvc").mkdir()
+        Path(folder, ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+        with Repo(folder) as repo:
+            order = list(dict.fromkeys(group(stage) for stage in repo.index.stages))
+            feeds = {(group(source), group(stage)) for stage, source in repo.index.graph.edges}
+    lines = [(source, [stage for stage in order if (source, stage) in feeds]) for source in order]
+    edges = [f"  {source} --> {' & '.join(stages)}" for source, stages in lines if stages]
+    return "\n".join(["```mermaid", "flowchart TD", *edges, "```"])
+
+
+def group(stage: PipelineStage) -> str:
+    return stage.name.partition("@")[0]
 
 
 def dvc_yaml(text: str) -> str:
@@ -267,6 +290,7 @@ def generated(scores: str | None = None) -> dict[str, str]:
     made |= {f"docs/tasks/{name}.md": task_page(task) for name, task in TASKS.items()}
     for name, chinese in (("README.md", False), ("README_ZH.md", True)):
         made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))
+        made[name] = between("graph", made[name], stage_graph())
         made[name] = between("scores", made[name], scores_summary(record, chinese))
     return made
 

@@ -1,5 +1,6 @@
 """What `wwm fill` finds, on models so small that all fillings can be tried one by one."""
 
+import inspect
 import json
 import math
 import shutil
@@ -271,6 +272,9 @@ def broken(folder: Path, how: str) -> None:
             (folder / "model.safetensors").unlink()
         case "tokenizer":
             (folder / "tokenizer.json").unlink()
+        case "cut":
+            text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+            (folder / "tokenizer.json").write_text(text[: len(text) // 2], encoding="utf-8")
         case "classifier":
             BertForSequenceClassification.from_pretrained(folder).save_pretrained(folder)
         case "head":
@@ -293,6 +297,7 @@ def broken(folder: Path, how: str) -> None:
         ("folder", "bert is not there or is no model; `make demo` makes"),
         ("weights", "bert has no weights; copy model.safetensors there"),
         ("tokenizer", "tokenizer.json is not there"),
+        ("cut", r"tokenizer.json cannot be read as a tokenizer \(.*; copy it again from where it comes"),
         (
             "classifier",
             "is a BertForSequenceClassification, fine-tuned, and has no MLM head; name the model that it was",
@@ -334,6 +339,15 @@ def wwm_fill(*arguments: object, given: str = ""):
 def test_what_is_wrong_with_a_text_is_one_line_with_a_remedy(folder, arguments, given, said):
     with pytest.raises(UserError, match=said):
         wwm_fill(folder, *arguments, given=given)
+
+
+def test_what_nobody_says_is_the_same_in_the_command_the_server_and_the_playground():
+    parameters = inspect.signature(cli.fill).parameters
+    assert [parameters[name].default for name in ("beam", "longest", "top_k")] == [
+        gaps.BEAM,
+        gaps.LONGEST,
+        gaps.FILLINGS,
+    ]
 
 
 def test_a_table_has_rank_probability_and_word(folder):

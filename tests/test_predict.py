@@ -171,6 +171,10 @@ BAD = {
         ("a.csv", "说法,label\n很热,热\n"),
         r"a.csv:1 has the columns 说法, label, and no text.*--column text=",
     ),
+    "a column twice": (
+        ("a.csv", "text,label,Text\n很热,热,冬天\n"),
+        "a.csv:1 has the column text twice; give each a name of its own",
+    ),
     "too many columns": (("a.csv", "1,2,很热\n"), "a.csv:1: 3 columns where 2 are expected"),
     "unknown label": (("a.tsv", "text\tlabel\n很热\t温\n"), "a.tsv:2: label '温' is none of the model's, 冷, 热"),
     "not JSON": (("a.jsonl", '{"text": "热"}\n{"text\n'), "a.jsonl:2 is not JSON"),

@@ -9,7 +9,7 @@ from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.release import gaps, masked_lm, predict
 from wwm.release.fill import Filler, Filling
-from wwm.release.served import BEAM, FILLINGS, LONGEST, Labels
+from wwm.release.served import Labels
 from wwm.tasks import kept
 from wwm.training import device
 
@@ -42,12 +42,12 @@ class Models:
     def __init__(self, folders: list[Path]):
         """Raises UserError for a folder that is no model."""
         self.kinds = {str(folder): kind_of(folder) for folder in folders}
-        self.filler = cache(lambda name: Filler(masked_lm.load(Path(name), device.pick()), BEAM))
+        self.filler = cache(lambda name: Filler(masked_lm.load(Path(name), device.pick()), gaps.BEAM))
         self.labels = cache(lambda name: Labels(Path(name)))
 
     def fill(self, name: str, text: str) -> list[Filling]:
         """Raises UserError for a text without gaps, or one that is too long for the model."""
-        (fillings,) = self.filler(name).fill([gaps.read(text, LONGEST, "the text")], FILLINGS)
+        (fillings,) = self.filler(name).fill([gaps.read(text, gaps.LONGEST, "the text")], gaps.FILLINGS)
         return fillings
 
     def say(self, name: str, values: dict[str, str]) -> tuple[dict, bool]:

@@ -14,6 +14,7 @@ from wwm.common.errors import UserError
 MASK, WORD = "[MASK]", "[WORD]"
 MARKS = re.compile(r"(?:\[MASK\])+|\[WORD\]")
 LAYOUTS = 256
+BEAM, LONGEST, FILLINGS = 32, 4, 5  # where nobody says: --beam, --longest and --top-k of `wwm fill`
 
 
 class Gap(NamedTuple):

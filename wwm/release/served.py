@@ -17,8 +17,6 @@ from wwm.release.fill import Filler
 from wwm.tasks import kept
 from wwm.training import device
 
-BEAM, LONGEST, FILLINGS = 32, 4, 5  # as `wwm fill` has them
-
 
 def _load_pyfunc(path: str) -> "Labels | Fillings":
     """What mlflow calls, with the folder of a model."""
@@ -49,15 +47,15 @@ class Fillings:
     """Of a pre-trained model: the best words for the gaps of each text."""
 
     def __init__(self, folder: Path):
-        self.filler = Filler(masked_lm.load(folder, device.pick()), BEAM)
+        self.filler = Filler(masked_lm.load(folder, device.pick()), gaps.BEAM)
 
     def predict(self, model_input: Any, params: dict | None = None) -> list[dict]:
         """Raises UserError for a text without gaps, or one that is too long."""
         texts = [
-            gaps.read(str(values.get("text", "")), LONGEST, f"row {number}")
+            gaps.read(str(values.get("text", "")), gaps.LONGEST, f"row {number}")
             for number, values in enumerate(rows(model_input), 1)
         ]
-        found = self.filler.fill(texts, FILLINGS)
+        found = self.filler.fill(texts, gaps.FILLINGS)
         return [{"fillings": [one._asdict() for one in fillings]} for fillings in found]
 
 

@@ -50,9 +50,13 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
         if fields is None:
             fields, is_header = layout(row, known, spelling)
             if not is_header and told:
-                names = ", ".join(known[field][0] for field in told)
-                raise UserError(f"{path}:{number} has the columns {', '.join(row)}; looked for {names}")
+                looked_for = ", ".join(known[field][0] for field in told)
+                raise UserError(f"{path}:{number} has the columns {', '.join(row)}; looked for {looked_for}")
             if is_header:
+                names = [cell.strip().lower() for cell in row]
+                twice = [cell for cell, name, field in zip(row, names, fields) if field and names.count(name) > 1]
+                if twice:
+                    raise UserError(f"{path}:{number} has the column {twice[0]} twice; give each a name of its own")
                 absent = [field for field in known if field not in fields and field not in optional]
                 if absent:
                     lacking = (

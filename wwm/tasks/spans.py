@@ -52,7 +52,7 @@ def windows(
                 f" {stride}: no room for its context; make max_seq_length longer or max_query_length shorter, and"
                 " stride 1 or more"
             )
-        begins, best = layout(len(ids), room, stride)
+        begins, most = layout(len(ids), room, stride)
         for i, begin in enumerate(begins.tolist()):
             end = min(begin + room, len(ids))
             held = (
@@ -62,7 +62,7 @@ def windows(
             row: np.ndarray = np.concatenate(([cls_id], query, [sep_id], ids[begin:end], [sep_id]))
             types = np.zeros(len(row), np.int64)
             types[len(query) + 2 :] = 1
-            made.append(Window(number, row, types, len(query) + 2, offsets[begin:end], best[i, begin:end], held))
+            made.append(Window(number, row, types, len(query) + 2, offsets[begin:end], most[begin:end] == i, held))
     return made
 
 
@@ -77,16 +77,18 @@ def encoded(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, tuple[np.nd
 
 
 def layout(n_pieces: int, room: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where windows of up to `room` pieces begin, (k,) int64, and in which of them each piece has most context, (k,
-    n_pieces) bool.
+    """Where windows of up to `room` pieces begin, (k,) int64, and in which of them each piece has most context,
+    (n_pieces,) int64.
     """
     step = min(stride, room)
     begins = np.arange(0, max(n_pieces - room, 0) + step, step)
     ends = np.minimum(begins + room, n_pieces)
     pieces = np.arange(n_pieces)
-    context = np.minimum(pieces - begins[:, None], ends[:, None] - 1 - pieces)
+    # No window before these holds the piece, and none after them.
+    near = np.maximum(np.minimum(pieces // step, len(begins) - 1) - np.arange(-(-room // step))[::-1, None], 0)
+    context = np.minimum(pieces - begins[near], ends[near] - 1 - pieces)
     # In run_squad.py a longer window breaks a tie; only the last one is shorter, so the first of equals is that.
-    return begins, context.argmax(0) == np.arange(len(begins))[:, None]
+    return begins, near[context.argmax(0), pieces]
 
 
 def target(window: Window, answer: Answer) -> tuple[int, int]:

@@ -15,12 +15,15 @@ UNSEEN, RUN, NOTHING = -3, -2, -1
 
 def load(folder: str | Path) -> Tokenizer:
     """A literal [MASK] or [SEP] in a text is text; nothing is cut or padded. Raises UserError if there is no
-    tokenizer.json.
+    tokenizer.json that can be read.
     """
     path = Path(folder, "tokenizer.json")
     if not path.is_file():
         raise UserError(f"{path} is not there; vocab writes it, and every model's folder has a copy")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers has no class of its own for it
+        raise UserError(f"{path} cannot be read as a tokenizer ({error}); copy it again from where it comes") from None
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -1,0 +1,106 @@
+"""Writes docs/pictures/: MLflow, Prefect and the playground after `make demo`, as a headless Chromium shows them.
+
+By hand PYTHONPATH=tests python docs/pictures.py
+"""
+
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import browser
+import playing
+from PIL import Image
+
+from wwm.common import files
+
+FOLDER = Path("docs/pictures")
+WIDTH = 1280
+PORTS = {"MLFLOW_PORT": "5055", "PREFECT_PORT": "4255"}
+SENTENCE = "房间很干净，服务也好。"
+# Charts grow, and graphs find their place, for some seconds after the page says that it is complete.
+STILL = 5
+
+
+@contextmanager
+def ui() -> Iterator[dict[str, str]]:
+    """The links that `make ui` prints, while its servers answer."""
+    command = ["make", "ui", *(f"{name}={port}" for name, port in PORTS.items())]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        lines = iter(process.stdout.readline, "Ctrl-C stops what runs here.\n")
+        links = dict(line.strip().rsplit(maxsplit=1) for line in lines if "://" in line)
+        for port in PORTS.values():
+            wait(f"http://127.0.0.1:{port}")
+        yield links
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+
+
+def wait(url: str) -> None:
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(1)
+    raise TimeoutError(url)
+
+
+def last_flow_run(prefect: str) -> str:
+    """The page of the last run of the pipeline that came to its end."""
+    asked = {
+        "flows": {"name": {"any_": ["pipeline"]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+        "sort": "START_TIME_DESC",
+        "limit": 1,
+    }
+    request = urllib.request.Request(
+        f"{prefect}/api/flow_runs/filter", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return f"{prefect}/runs/flow-run/{json.load(answer)[0]['id']}"
+
+
+def picture(page: browser.Browser, name: str, height: int) -> None:
+    page.ask("Emulation.setDeviceMetricsOverride", width=WIDTH, height=height, deviceScaleFactor=1, mobile=False)
+    time.sleep(STILL)
+    shot = Image.open(io.BytesIO(base64.b64decode(page.ask("Page.captureScreenshot")["data"])))
+    with files.new_file(FOLDER / f"{name}.png") as temporary:
+        shot.convert("RGB").quantize(128).save(temporary, format="PNG", optimize=True)
+    print(FOLDER / f"{name}.png")
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        page = stack.enter_context(browser.opened(Path(stack.enter_context(tempfile.TemporaryDirectory()), "profile")))
+        with ui() as links:
+            page.open(links["MLflow, models compared"])
+            page.until("document.querySelectorAll('.js-plotly-plot').length > 2")
+            picture(page, "mlflow", 900)
+            page.open(last_flow_run(f"http://127.0.0.1:{PORTS['PREFECT_PORT']}"))
+            page.until("document.querySelector('canvas') != null")
+            picture(page, "prefect", 900)
+        address, _ = stack.enter_context(playing.served(Path.cwd()))
+        for language in ("en", "zh"):
+            page.ask("Emulation.setLocaleOverride", locale=language)
+            page.open(f"http://anyone:{urllib.parse.quote(playing.PASSWORD)}@{address}/")
+            page.type("#text", SENTENCE)
+            page.click("button")
+            page.until("document.readyState == 'complete' && document.querySelector('#words') != null")
+            picture(page, f"play.{language}", 900)
+
+
+if __name__ == "__main__":
+    main()
