@@ -45,6 +45,8 @@ ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: REMOTE = $(filter http://% https://%,$(MLFLOW_TRACKING_URI))
 ui: MLFLOW_PORT ?= 5000
 ui: PREFECT_PORT ?= 4200
+# Else the page asks port 4200 whatever the server's own is.
+ui: export PREFECT_SERVER_UI_API_URL = http://127.0.0.1:$(PREFECT_PORT)/api
 ui: setup
 	@python -m wwm.track.links $(or $(REMOTE),http://127.0.0.1:$(MLFLOW_PORT)) http://127.0.0.1:$(PREFECT_PORT)
 	@echo "Ctrl-C stops what runs here."

@@ -1,5 +1,6 @@
 """Models in MLflow and what they came from, in a folder with an SQLite store."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,8 @@ def test_the_page_of_models_has_recipe_curve_and_scores(folder):
     [found] = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/bert"]
     assert found.name.startswith("bert · tiny-") and found.params == {"steps": "5"}
     assert {(m.key, m.step, m.value) for m in found.metrics} >= {("mlm_loss", 5, 7.5), ("cloze.word_accuracy", 0, 12.5)}
+    versions = json.loads(found.tags["mlflow.modelVersions"])
+    assert [one["name"] for one in versions] == ["tiny.bert"]
 
 
 def test_a_version_says_who_and_what_it_is(folder):

@@ -67,15 +67,20 @@ def main() -> None:
 
 def release(run: Run, results: Results, best: list[Champion], flat: dict) -> None:
     """Hands over to MLflow what may be used: models that pass the gate, and champions."""
+
+    def own(model: str, *measured: str) -> dict[str, float]:
+        rows = {task: flat[task].get(model, {}) for task in measured}
+        return {f"{task}.{name}": value for task, row in rows.items() for name, value in row.items()}
+
     for verdict in gate.verdicts(results):
         model = verdict.model
-        own = {f"{task}.{name}": value for task, rows in flat.items() for name, value in rows.get(model, {}).items()}
-        run.annotate_model(model, own, f"{verdict.outcome}: {verdict.reason}")
+        run.annotate_model(model, own(model, *flat), f"{verdict.outcome}: {verdict.reason}")
         if verdict.outcome == "passed":
-            run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own)
+            run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own(model, *flat))
     for one in best:
         task = one.task.name if one.task else "fill-mask"
-        run.release(one.folder, "champion", f"{one.title}: {one.model}", one.scores, task, dict(one.contest))
+        measured = own(one.model, one.task.name if one.task else "cloze")
+        run.release(one.folder, "champion", f"{one.title}: {one.model}", measured, task, dict(one.contest))
 
 
 def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:

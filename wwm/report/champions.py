@@ -22,7 +22,6 @@ class Champion(NamedTuple):
     model: str
     folder: str
     contest: Contest
-    scores: dict[str, float]
 
     @property
     def title(self) -> str:
@@ -70,7 +69,7 @@ def champions(results: Results) -> list[Champion]:
             "values": [words[model]],
             "count": row["words"],
         }
-        found.append(Champion(None, model, f"models/{model}", contest, {"cloze.word_accuracy": words[model]}))
+        found.append(Champion(None, model, f"models/{model}", contest))
     return found
 
 
@@ -89,10 +88,4 @@ def of_task(task: Task) -> Champion | None:
         "values": values[model],
         "count": None,
     }
-    scores = {
-        f"{task.name}.{split}_{measure}": mean(found)
-        for split in task.scored
-        for measure in task.measures
-        if (found := task.values(model, split, measure))
-    }
-    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, scores)
+    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest)

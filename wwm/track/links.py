@@ -10,7 +10,11 @@ from urllib.parse import urlencode
 
 from wwm.track import server
 
-COMPARED = {"workflowType": "machine_learning", "searchFilter": 'tags.model != ""', "compareRunsMode": "CHART"}
+# Without it MLflow may show the pages of its other half, for agents.
+TRAINING = {"workflowType": "machine_learning"}
+# By date, models would be hidden under the pipeline run that they belong to.
+RANKED = {"orderByKey": "metrics.`cloze.word_accuracy`", "orderByAsc": "false"}
+COMPARED = TRAINING | {"searchFilter": 'tags.model != ""', "compareRunsMode": "CHART"} | RANKED
 
 
 def experiment_id() -> str | None:
@@ -31,8 +35,8 @@ def links(mlflow: str, prefect: str) -> dict[str, str]:
         page = f"{mlflow}/#/experiments/{number}"
         shown = {
             "MLflow, models compared": f"{page}/runs?{urlencode(COMPARED)}",
-            "MLflow, models with recipe and scores": f"{page}/models",
-            "MLflow, all runs": f"{page}/runs?workflowType=machine_learning",
+            "MLflow, models with recipe and scores": f"{page}/models?{urlencode(TRAINING | {'viewMode': 'CHART'})}",
+            "MLflow, all runs": f"{page}/runs?{urlencode(TRAINING)}",
             "MLflow, registry with passed and champion": f"{mlflow}/#/models",
         }
     return shown | {"Prefect, runs of the flow": f"{prefect}/runs"}

@@ -68,7 +68,18 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
         description=description(name, message, tags),
         model_id=logged.model_id,
     )
+    note_version(client, logged.model_id, name, made.version)
     client.set_registered_model_alias(name, message["alias"], made.version)
+
+
+def note_version(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
+    """What the page of models shows under Registered models; without a server MLflow does not do it by itself."""
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+    noted = json.loads(client.get_logged_model(model_id).tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+    one = {"name": name, "version": version}
+    if one not in noted:
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps([*noted, one])})
 
 
 def owner(state: dict[str, str]) -> str:
