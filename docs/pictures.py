@@ -24,11 +24,14 @@ from PIL import Image
 from wwm.common import files
 
 FOLDER = Path("docs/pictures")
-WIDTH = 1280
+WIDTH, HEIGHT = 1400, 800
 PORTS = {"MLFLOW_PORT": "5055", "PREFECT_PORT": "4255"}
+COMPARED = ("bert", "rbt3-init", "rbt3")
 SENTENCE = "房间很干净，服务也好。"
 # Charts grow, and graphs find their place, for some seconds after the page says that it is complete.
 STILL = 5
+# MLflow opens a panel of its own over the page at first.
+CLOSED = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
 
 
 @contextmanager
@@ -72,10 +75,16 @@ def last_flow_run(prefect: str) -> str:
         return f"{prefect}/runs/flow-run/{json.load(answer)[0]['id']}"
 
 
-def picture(page: browser.Browser, name: str, height: int) -> None:
-    page.ask("Emulation.setDeviceMetricsOverride", width=WIDTH, height=height, deviceScaleFactor=1, mobile=False)
+def picture(page: browser.Browser, name: str, top: str | None = None) -> None:
+    """top: a selector; the picture is what stands from there to the end of the page, else the window."""
     time.sleep(STILL)
-    shot = Image.open(io.BytesIO(base64.b64decode(page.ask("Page.captureScreenshot")["data"])))
+    part = {}
+    if top:
+        first = f"document.querySelector({top!r}).getBoundingClientRect().y + scrollY"
+        y, height = page.value(f"[{first}, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": y, "width": WIDTH, "height": height - y, "scale": 1}
+        part = {"captureBeyondViewport": True, "clip": clip}
+    shot = Image.open(io.BytesIO(base64.b64decode(page.ask("Page.captureScreenshot", **part)["data"])))
     with files.new_file(FOLDER / f"{name}.png") as temporary:
         shot.convert("RGB").quantize(128).save(temporary, format="PNG", optimize=True)
     print(FOLDER / f"{name}.png")
@@ -84,22 +93,28 @@ def picture(page: browser.Browser, name: str, height: int) -> None:
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        page = stack.enter_context(browser.opened(Path(stack.enter_context(tempfile.TemporaryDirectory()), "profile")))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        page = stack.enter_context(browser.opened(Path(folder, "profile")))
+        page.ask("Emulation.setDeviceMetricsOverride", width=WIDTH, height=HEIGHT, deviceScaleFactor=1, mobile=False)
         with ui() as links:
+            page.ask("Page.addScriptToEvaluateOnNewDocument", source=f"try {{ {CLOSED} }} catch {{ }}")
             page.open(links["MLflow, models compared"])
             page.until("document.querySelectorAll('.js-plotly-plot').length > 2")
-            picture(page, "mlflow", 900)
+            picture(page, "mlflow")
             page.open(last_flow_run(f"http://127.0.0.1:{PORTS['PREFECT_PORT']}"))
             page.until("document.querySelector('canvas') != null")
-            picture(page, "prefect", 900)
+            picture(page, "prefect")
         address, _ = stack.enter_context(playing.served(Path.cwd()))
-        for language in ("en", "zh"):
-            page.ask("Emulation.setLocaleOverride", locale=language)
-            page.open(f"http://anyone:{urllib.parse.quote(playing.PASSWORD)}@{address}/")
-            page.type("#text", SENTENCE)
-            page.click("button")
-            page.until("document.readyState == 'complete' && document.querySelector('#words') != null")
-            picture(page, f"play.{language}", 900)
+        page.open(f"http://anyone:{urllib.parse.quote(playing.PASSWORD)}@{address}/")
+        page.type("#text", SENTENCE)
+        for name in COMPARED:
+            page.value(f"document.querySelector('[value=\"models/finetuned/reviews/{name}\"]').checked = true")
+        page.click("button")
+        page.until("document.readyState == 'complete' && document.querySelector('#words') != null")
+        picture(page, "play", "h2")
+        page.click(".language")
+        page.until("document.readyState == 'complete' && document.documentElement.lang == 'zh-CN'")
+        picture(page, "play.zh", "h2")
 
 
 if __name__ == "__main__":
