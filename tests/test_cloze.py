@@ -181,4 +181,6 @@ def test_who_always_says_the_most_frequent_piece_is_right_where_it_is_the_whole_
         return cloze.Answer(cloze.Question("news", "", 0, 0), [False], [False], list(pieces), [])
 
     answers = [asked("的"), asked("我", "的"), asked("我", "们"), asked("的")]
-    assert cloze.most_frequent(answers) == {"piece": "的", "piece_accuracy": 50.0, "word_accuracy": 50.0}
+    said = {"piece": "的", "piece_accuracy": 50.0, "word_accuracy": 50.0}
+    assert cloze.most_frequent(answers) == said
+    assert cloze.most_frequent([*answers, *[asked("[UNK]", "[UNK]")] * 5])["piece"] == "的"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_scores import MODELS, folder, found, project  # noqa: F401
 
-from wwm.report import gate
+from wwm.report import gate, margins
 
 
 def outcome(model: str) -> gate.Verdict:
@@ -58,6 +58,16 @@ def test_the_cloze_of_an_older_model_of_the_starts_name_does_not_count(project):
     assert outcome("rbt3").outcome == "unmeasured"
 
 
+def test_a_start_that_was_asked_other_questions_does_not_count(project):  # noqa: F811
+    change("results/cloze/rbt3-init.json", rows="1")
+    assert outcome("rbt3").outcome == "unmeasured"
+
+
+def test_few_questions_tell_little():
+    assert not margins.of_shares(30.0, 0.0, 10, 10).holds
+    assert margins.of_shares(30.0, 0.0, 100, 100).holds
+
+
 def contest(values, rows="1", count=None) -> gate.Contest:
     return {"measure": "dev accuracy", "rows": rows, "values": values, "count": count}
 
@@ -65,10 +75,10 @@ def contest(values, rows="1", count=None) -> gate.Contest:
 @pytest.mark.parametrize(
     ("ours", "theirs", "why"),
     [
-        (contest([85.0, 86.0]), contest([80.0, 82.0]), None),
-        (contest([81.0, 83.0]), contest([80.0, 82.0]), "spread 2.0"),
+        (contest([85.0, 86.0, 85.5]), contest([80.0, 82.0, 81.0]), None),
+        (contest([81.0, 83.0, 82.0]), contest([80.0, 82.0, 81.0]), "spread 2.0"),
         (contest([85.0, 86.0], rows="2"), contest([80.0, 82.0]), "other rows"),
-        (contest([99.0]), contest([80.0, 82.0]), "2 seeds"),
+        (contest([99.0, 99.0]), contest([80.0, 82.0, 81.0]), "3 seeds at least to tell, and it has 3 and the other 2"),
         (contest([14.0], count=2000), contest([11.0], count=2000), None),
         (contest([12.0], count=2000), contest([11.0], count=2000), "spread 2.0"),
     ],

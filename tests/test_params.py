@@ -116,6 +116,11 @@ def test_a_model_that_would_take_the_place_of_the_fine_tuned_ones_is_named(tmp_p
     assert "pretrain.models.finetuned: models/finetuned is for fine-tuned models; rename it" in said
 
 
+def test_a_task_called_like_another_measure_is_named(tmp_path):
+    said = problem(tmp_path, "  tasks:\n    reviews:", "  tasks:\n    cloze:")
+    assert "a task cannot be called cloze, as another measure here is; call it otherwise" in said
+
+
 def test_two_entries_of_one_length_are_named(tmp_path):
     said = problem(tmp_path, r"(      lengths:\n)(        - \{max_seq_length: 32.*\n)", r"\1\2\2")
     assert "mask.sets.wordpiece-nsp: 32 stands twice; remove one" in said

@@ -246,6 +246,17 @@ def test_both_languages_say_all_with_the_same_values(client):
     assert '<html lang="zh-CN">' in answer.text and f"\n{TEXT}</textarea>" in answer.text and "全词掩码" in answer.text
 
 
+def test_a_folder_with_a_broken_config_is_not_offered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("half", '{"architectures": ['), ("list", "[]")):
+        Path("models", name).mkdir(parents=True)
+        Path("models", name, "config.json").write_text(content)
+    with pytest.raises(UserError, match="has no models in models/"):
+        found()
+    with pytest.raises(UserError, match="models/half/config.json cannot be read as JSON"):
+        Models([Path("models/half")])
+
+
 def test_a_folder_that_is_no_model_or_has_none_is_told(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="models/none is not there or is no model"):
         Models([Path("models/none")])

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keeping
+import numpy as np
 import pytest
 import toy
 from tqdm import tqdm
@@ -16,7 +18,7 @@ from wwm.common.errors import UserError
 from wwm.release import inputs, predict
 from wwm.track import lineage, registry, trace
 
-CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0], "count": None}
+CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0, 81.0], "count": None}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,33 @@ def test_a_function_of_mlflow_says_what_wwm_predict_and_wwm_fill_say(mlflow_here
     assert len(row["fillings"]) == 5 and len(row["fillings"][0]["words"][0]) == 2
 
 
+def test_what_a_served_model_cannot_read_is_one_line_with_its_row(mlflow_here):
+    from mlflow.exceptions import MlflowException
+
+    weather, fill = (mlflow_here.pyfunc.load_model(f"models:/{name}") for name in ("weather/1", "tiny.bert@passed"))
+    for model, given, message in (
+        (weather, [["春天"]], r"row 1 is no text but \['春天'\]"),
+        (weather, [{"text": "春天"}, {"texts": "春天"}], "row 2 has texts, and no text"),
+        (weather, [{"text": 1}, {"text": {}}], "row 1 is no text but 1"),
+        (weather, {"text": ["春天"], "id": [1, 2]}, "the columns text, id are not of one length"),
+        (fill, ["春天"], r"row 1 has no gap; put \[MASK\]"),
+        (fill, [["春[MASK]"]], "row 1 is no text but"),
+    ):
+        with pytest.raises(MlflowException, match=message) as raised:
+            model.predict(given)
+        assert raised.value.get_http_status_code() == 400
+    [said, nothing, *more] = weather.predict({"text": np.array(["春天的花开了。", "", " "]), "id": [7, 8, 9]})
+    assert said["label"] in ("差", "好") and nothing["label"] is None and len(more) == 1
+
+
+def test_a_served_model_answers_many_at_once_as_it_answers_one(mlflow_here):
+    fill = mlflow_here.pyfunc.load_model("models:/tiny.bert@passed")
+    texts = ["[MASK][MASK]的花开了。", "春天的[MASK]", "春[MASK]的花[MASK]了。", "[MASK]"] * 4
+    alone = [fill.predict([text]) for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda text: fill.predict([text]), texts)) == alone
+
+
 def test_a_reader_answers_from_mlflow(mlflow_here, tmp_path, monkeypatch):
     here = Path.cwd()
     monkeypatch.chdir(tmp_path)
@@ -148,7 +177,7 @@ def test_a_version_says_who_and_what_it_is(folder):
 def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder, capfd):
     other = Path("models/finetuned/weather/rbt3")
     toy.model(other, keeping.CHARACTERS)
-    for values, champion in (([82.0, 83.0], "bert"), ([90.0, 91.0], "rbt3")):
+    for values, champion in (([82.0, 83.0, 82.0], "bert"), ([90.0, 91.0, 90.0], "rbt3")):
         with track.run("scores") as run:
             contest = CONTEST | {"values": values}
             run.release(other, "champion", "Best on weather: rbt3", {"weather.dev_mean": 90.0}, "weather", contest)
@@ -161,7 +190,7 @@ def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder
             "Best on weather: bert",
             {},
             "weather",
-            CONTEST | {"values": [98.0, 99.0]},
+            CONTEST | {"values": [98.0, 99.0, 98.0]},
         )
     assert [one.tags["model"] for one in client().search_model_versions("name = 'weather'")] == ["bert", "rbt3", "bert"]
     bert = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/finetuned/weather/bert"]
@@ -199,7 +228,7 @@ def test_lineage_takes_a_run_and_a_path_too(folder):
     [
         ("tiny.brt", "no registered model, run or hash in MLflow; it has the models tiny.bert, weather"),
         ("tiny.bert@champion", "tiny.bert has no alias 'champion' in MLflow; it has passed"),
-        ("tiny.bert/7", "tiny.bert has no version 7 in MLflow; the latest is 1"),
+        ("tiny.bert/7", "tiny.bert has no version 7 in MLflow; it has 1"),
         ("params.yaml", "which no run in MLflow wrote or read"),
         ("abcdef012345", "no registered model, run or hash"),
     ],
@@ -208,6 +237,14 @@ def test_a_name_that_is_not_there_is_one_line_with_those_that_are(folder, what, 
     with pytest.raises(UserError) as raised:
         lines(what)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_model_that_does_not_pass_any_more_is_not_called_so(folder, capfd):
+    for verdict, aliases in (("passed: 12.5 %", {"passed"}), ("failed: 1.0 %", set())):
+        with track.run("scores") as run:
+            run.annotate_model("bert", {"cloze.word_accuracy": 1.0}, verdict)
+        assert {*client().get_registered_model("tiny.bert").aliases} == aliases
+    assert "tiny.bert version 1 is not `passed` any more: failed: 1.0 %" in capfd.readouterr().err
 
 
 def test_lineage_without_mlflow_is_one_line(tmp_path, monkeypatch):

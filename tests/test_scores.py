@@ -149,7 +149,7 @@ def test_a_margin_counts_only_above_the_wider_spread(project):
     assert task == comparison.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
     assert not task.holds
     assert (cloze.margin, cloze.holds) == (16.0, True)
-    assert cloze.spread == pytest.approx(2 * (18 * 82 / 400 + 2 * 98 / 400) ** 0.5)
+    assert cloze.spread == pytest.approx(200 * sum(p * (1 - p) / 402 for p in (73 / 402, 9 / 402)) ** 0.5)
 
 
 def test_what_does_not_come_out_is_said(project):

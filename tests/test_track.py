@@ -220,7 +220,7 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
 
 
-def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_so(tmp_path, monkeypatch):
+def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_so(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv(track.SENDER)
     monkeypatch.delenv(track.PARENT)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
@@ -235,11 +235,15 @@ def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_s
     outs = ["curve.csv"]
     for stage, code in (("clean", "x: 1\n"), ("dirty", "y = 2\n")):
         Path("code.py").write_text(code)
+        if stage == "dirty":
+            Path("wwm").mkdir()
+            Path("wwm/new.py").touch()
         Path("curve.csv").write_text("step,mlm_loss\n1,9.5\n2,8.0\n")
         with track.run(stage, name="bert", outs=outs) as run:
             run.text("examples.txt", "我们 | 【掩】码")
             run.describe("\n\n".join(["表" * 3_000] * 4))
-            run.matrix("confusion_dev", ["差", "好"], [[3, 1], [0, 4]])
+            run.matrix("no_matrix", ["差"], [])
+            run.matrix("confusion_dev", ["差", "$^$"], [[3, 1], [0, 4]])
     found = {}
     for stage in ("clean", "dirty"):
         client, [run] = recorded(stage)
@@ -248,11 +252,17 @@ def test_a_run_carries_params_lock_and_what_is_not_committed_and_its_name_says_s
         told = {path.name: path for path in Path(folder).iterdir() if path.is_file()}
         assert told["params.yaml"].read_text() == "x: 1\n" and "by the run" in told["dvc.lock"].read_text()
         assert told["examples.txt"].read_text() == "我们 | 【掩】码"
-        assert told["confusion_dev.csv"].read_text().splitlines()[1:] == ["1,差,3,1", "2,好,0,4"]
+        assert told["confusion_dev.csv"].read_text().splitlines()[1:] == ["1,差,3,1", "2,$^$,0,4"]
         assert all(told[f"{name}.png"].read_bytes()[:4] == b"\x89PNG" for name in ("curve", "confusion_dev"))
     note = found["clean"].data.tags["mlflow.note.content"].split("\n\n")
     assert note == ["表" * 3_000] * 2 + ["The rest is in the report, see Artifacts."]
-    assert "+y = 2" in (tmp_path / "changes.diff").read_text()
+    # What MLflow does not take is left out, and the rest arrives.
+    assert capfd.readouterr().out.count("tracking: matrix is not in MLflow: TypeError") == 2
+    assert found["dirty"].info.status == "FINISHED"
+    patch = tmp_path / "changes.diff"
+    assert "+y = 2" in patch.read_text() and "# not known to git: wwm/new.py" in patch.read_text()
+    Path("code.py").write_text("x: 1\n")
+    git("apply", "--check", str(patch))
     short = preset.digest()
     assert found["clean"].info.run_name == f"clean bert · tiny-{short}"
     assert found["dirty"].info.run_name == f"dirty bert · tiny-{short}-dirty"

@@ -261,8 +261,12 @@ def figures(answers: list[Answer]) -> dict:
 
 
 def most_frequent(answers: list[Answer]) -> dict:
-    """What a model would get that knows no context: always the piece that is asked for most, the first of equals."""
-    [(piece, _)] = Counter(piece for answer in answers for piece in answer.asked).most_common(1)
+    """What a model would get that knows no context: always the piece that is asked for most, the first of equals.
+
+    [UNK] is right of nobody.
+    """
+    known = Counter(piece for answer in answers for piece in answer.asked if piece != "[UNK]")
+    piece = known.most_common(1)[0][0] if known else ""
     return {
         "piece": piece,
         "piece_accuracy": percent([asked == piece for answer in answers for asked in answer.asked]),

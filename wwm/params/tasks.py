@@ -166,6 +166,12 @@ class Finetune(Section):
     )
     precision: Literal["fp32", "bf16"] = Field(description="As in pretrain.")
 
+    @model_validator(mode="after")
+    def tasks_are_called_like_nothing_else(self) -> Self:
+        if taken := {"cloze", "fill-mask"} & self.tasks.keys():
+            raise UserError(f"a task cannot be called {taken.pop()}, as another measure here is; call it otherwise")
+        return self
+
 
 class Pairs(Section):
     """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.release import gaps, masked_lm, predict
 from wwm.release.fill import Filler, Filling
@@ -32,7 +31,7 @@ def found() -> list[Path]:
 def kind_of(folder: Path) -> Kind:
     """What a model is for. Raises UserError for a folder that is none."""
     config = folder / kept.CONFIG
-    if config.is_file() and kept.KEY in files.read_json(config):
+    if config.is_file() and kept.KEY in masked_lm.config_of(folder):
         return predict.read(folder)["kind"]
     masked_lm.check(folder)
     return "mlm"

@@ -6,7 +6,7 @@ Their labels, where they have some, are for comparison.
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -163,6 +163,11 @@ def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Ite
     task = task_of(kept)
     for where, _, values in table(path, form, task, QUESTION | ID, {}, columns):
         yield given(where, values, task)
+
+
+def fields(kind: str) -> Sequence[str]:
+    """What a row must have."""
+    return list(QUESTION) if kind == "reading" else TEXTS[kind]
 
 
 def given(where: str, values: dict, task: Task) -> Given:

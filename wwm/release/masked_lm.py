@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class MaskedLM:
         self.vocab_size: int = network.config.vocab_size
         self.positions: int = network.config.max_position_embeddings
         self.device = network.device
+        self.lock = Lock()  # the hook is the network's, and a server asks from several threads
 
     @torch.inference_mode()
     def log_probs(self, ids: Tensor, used: Tensor, asked: Tensor) -> Iterator[Tensor]:
@@ -46,7 +48,7 @@ class MaskedLM:
                 output.last_hidden_state = output.last_hidden_state[rows, at]
                 return output
 
-            with self.network.base_model.register_forward_hook(gather):
+            with self.lock, self.network.base_model.register_forward_hook(gather):
                 logits = self.network(input_ids=ids[part, :length], attention_mask=attention.long()).logits
             yield logits.float().log_softmax(-1)
 
@@ -59,11 +61,23 @@ class MaskedLM:
         return torch.cat(chunks)
 
 
+def config_of(folder: Path) -> dict[str, Any]:
+    """config.json. Raises UserError where it is not JSON."""
+    path = folder / "config.json"
+    try:
+        found = files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); copy it anew") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} cannot be read as JSON (no object); copy it anew")
+    return found
+
+
 def check(folder: Path) -> None:
     """Raises UserError that says what `folder` is, where its files already tell that it has no MLM head."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not there or is no model; `make demo` makes models/bert and others")
-    config = files.read_json(folder / "config.json")
+    config = config_of(folder)
     architecture = (config.get("architectures") or PRETRAINED)[0]
     if not architecture.endswith(PRETRAINED):
         raise UserError(

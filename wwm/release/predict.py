@@ -12,9 +12,9 @@ from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
-from wwm.common import files, model_folder
+from wwm.common import model_folder
 from wwm.common.errors import UserError
-from wwm.release import inputs, outputs, passes
+from wwm.release import inputs, masked_lm, outputs, passes
 from wwm.release.inputs import Given
 from wwm.tasks import classifier, kept, reader, spans, tuning
 from wwm.tasks.questions import Question
@@ -131,12 +131,7 @@ def read(folder: Path) -> kept.Kept:
                 " `dvc repro`"
             )
         raise UserError(f"{folder} is not there or is no model; finetune keeps models in models/finetuned/TASK/MODEL")
-    try:
-        config = files.read_json(folder / kept.CONFIG)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / kept.CONFIG} cannot be read as JSON ({error}); copy it anew") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{folder / kept.CONFIG} cannot be read as JSON (no object); copy it anew")
+    config = masked_lm.config_of(folder)
     if kept.KEY not in config:
         raise UserError(
             f"{folder} is no fine-tuned model of this project ({', '.join(config.get('architectures') or ['?'])});"

@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        return self.margin > self.spread
+        return margins.Margin(self.margin, self.spread).holds
 
     @property
     def on(self) -> str:

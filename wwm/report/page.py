@@ -12,7 +12,7 @@ from wwm.report.champions import Champion
 from wwm.report.comparison import Claim
 from wwm.report.plot import FONT
 from wwm.report.tables import Table
-from wwm.report.words import LANGUAGE, chinese, known, say
+from wwm.report.words import LANGUAGE, chinese, known, say, spoken
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 # Escaped text cannot hold it.
@@ -55,7 +55,8 @@ def stamped(html: str, facts: dict[str, str]) -> str:
     """A copy of a page with more facts by name in its head, such as {"date": ..., "commit": ...}: what the page in
     results/report must not tell, since its bytes follow from what the stage reads alone.
     """
-    told = Markup("").join(FACT.format(known(name), value) for name, value in facts.items())
+    with spoken(html.partition('<html lang="')[2][:2]):
+        told = Markup("").join(FACT.format(known(name), value) for name, value in facts.items())
     return html.replace(STAMP, f"{told}{STAMP}", 1)
 
 

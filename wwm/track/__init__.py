@@ -78,7 +78,7 @@ class Run:
         folder = Path("models", name)
         if self.end and folder.is_dir():
             scores = {key: float(value) for key, value in metrics.items()}
-            self._put(model=name, hash=lineage.of(folder), scores=scores, gate=gate)
+            self._put(model=name, hash=lineage.of(folder), scores=scores, gate=gate, state=self.state)
 
     def release(
         self,

@@ -27,7 +27,7 @@ ARTIFACTS = "mlartifacts"  # folder of the files of runs and models, beside a lo
 
 def deliver(inbox: queue.SimpleQueue) -> None:
     opening, waiting, seconds, warned = inbox.get(), [], 0, False
-    client = run_id = None
+    client = run_id = failed = None
     while True:
         waiting += sender.take(inbox, seconds)
         seconds = FLUSH_SECONDS
@@ -41,6 +41,12 @@ def deliver(inbox: queue.SimpleQueue) -> None:
                 if "status" in last:
                     return untracked.send(server.target(), partial(send_late, run_id))
         except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
+            if client and run_id and waiting and "status" not in waiting[0] and answers(client, run_id):
+                if waiting[0] is failed:
+                    leave_out(waiting.pop(0), error)
+                else:
+                    failed = waiting[0]  # once more, for a database may have been busy
+                continue
             if not warned:
                 reason = (str(error).splitlines() or [""])[0]
                 print(
@@ -61,8 +67,26 @@ def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) 
     client, run_id = open_run(opening)
     save(opening | {"run_id": run_id}, messages)
     while messages and not (run_id == own_id and "status" in messages[0]):
-        del messages[: send(client, run_id, messages)]
+        try:
+            del messages[: send(client, run_id, messages)]
+        except Exception as error:
+            if not answers(client, run_id):
+                raise
+            leave_out(messages.pop(0), error)
         save(opening | {"run_id": run_id}, messages)
+
+
+def answers(client: "MlflowClient", run_id: str) -> bool:
+    with suppress(Exception):
+        client.get_run(run_id)
+        return True
+    return False
+
+
+def leave_out(message: dict, error: Exception) -> None:
+    """Of a message that MLflow, or what draws its picture, does not take though the server is there."""
+    reason = (str(error).splitlines() or [""])[0]
+    print(f"tracking: {next(iter(message))} is not in MLflow: {type(error).__name__}: {reason}", flush=True)
 
 
 def open_run(opening: dict) -> "tuple[MlflowClient, str]":
@@ -187,6 +211,7 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
         ):
             tags = {"model": message["model"], "gate": message["gate"]}
             log(client, maker.info.run_id, metrics=message["scores"], tags=tags)
+        registry.withdraw(client, message)
     else:
         log(client, run_id, tags=message["tags"])
         client.set_terminated(run_id, message["status"], message["time"])

@@ -21,24 +21,30 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-LONGEST_DIFF = 1_000_000  # characters
+LONGEST_DIFF = 1_000_000  # bytes
+CODE = ("wwm", "flows")
 
 
-def git(*arguments: str) -> str:
-    """What git says, "" where there is no git or no repository."""
+def git(*arguments: str) -> bytes:
+    """What git says, nothing where there is no git or no repository."""
     with suppress(OSError):
-        done = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True, errors="replace")
-        return done.stdout.strip()
-    return ""
+        return subprocess.run(["git", *arguments], check=False, capture_output=True).stdout
+    return b""
 
 
 def git_commit() -> str | None:
-    return git("rev-parse", "HEAD") or None
+    return git("rev-parse", "HEAD").decode().strip() or None
 
 
 def changes() -> str:
-    """What is not committed, as a diff; dvc.lock, which every run writes, is kept whole."""
-    return git("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ".", ":(exclude)dvc.lock")[:LONGEST_DIFF]
+    """What is not committed, as a patch for `git apply` as far as it is UTF-8, with the names of modules that git
+    does not know at its head; dvc.lock, which every run writes, is kept whole.
+    """
+    others = git("ls-files", "--others", "--exclude-standard", "-z", "--", *CODE).split(b"\0")[:-1]
+    diff = git("diff", "--binary", "--no-ext-diff", "--no-color", "HEAD", "--", ".", ":(exclude)dvc.lock")
+    cut = f"# cut at {LONGEST_DIFF:,} of {len(diff):,} bytes\n".encode() if len(diff) > LONGEST_DIFF else b""
+    told = b"".join(b"# not known to git: %s\n" % name for name in others)
+    return (told + cut + diff[:LONGEST_DIFF]).decode(errors="replace")
 
 
 def settings() -> dict[str, str]:

@@ -42,8 +42,9 @@ def matrix(labels: list[str], counts: list[list[int]]) -> "Figure":
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(counts, cmap="Blues")
-    axes.set_xticks(range(len(labels)), drawn, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), drawn)
+    # A label such as $^$ is no formula.
+    axes.set_xticks(range(len(labels)), drawn, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(labels)), drawn, parse_math=False)
     axes.set(xlabel="predicted", ylabel="label")
     middle = max(map(max, counts)) / 2
     for i, row in enumerate(counts):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
+PASSED = "passed"  # alias of a model that passes the gate
+BY_HAND = "for it was named so by hand; remove its alias to begin anew"
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
 SERVED = "wwm.release.served"  # what mlflow.pyfunc loads a model by; it travels with the model
 
@@ -37,8 +39,11 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     present = by_alias(client, name, message["alias"])
     if present and present.tags.get("dvc") == message["hash"]:
         return
-    if contest and present and (why := gate.lost(contest, json.loads(present.tags["contest"]))):
-        print(f"tracking: {present.tags['model']} stays the champion of {name} in MLflow, {why}", flush=True)
+    # A version that somebody gave the alias by hand has no contest.
+    held = present and json.loads(present.tags.get("contest", "null"))
+    if contest and present and (why := gate.lost(contest, held) if held else BY_HAND):
+        stays = present.tags.get("model", f"version {present.version}")
+        print(f"tracking: {stays} stays the champion of {name} in MLflow, {why}", flush=True)
         return
     if not folder.is_dir() or lineage.of(folder) != message["hash"]:
         print(f"tracking: {folder} is not what it was, and not put into MLflow's registry", flush=True)
@@ -46,17 +51,18 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     experiment_id = client.get_run(run_id).info.experiment_id
     maker = find(client, experiment_id, lineage.tags("dvc", {message["release"]: message["hash"]}))
     made_by = maker or client.get_run(run_id)
-    tags = {
-        **{key: state[key] for key in ("preset", "params", "dirty") if key in state},
+    made_with = made_by.data.tags
+    tags: dict[str, str] = {
+        **{key: made_with[key] for key in ("preset", "params", "dirty") if key in made_with},
         "model": folder.name,
         **({"task": task} if task else {}),
         "dvc": message["hash"],
         "path": message["release"],
-        "git_commit": made_by.data.tags.get("mlflow.source.git.commit", "unknown"),
-        "user": made_by.data.tags.get("mlflow.user", "unknown"),
+        "git_commit": made_with.get("mlflow.source.git.commit", "unknown"),
+        "user": made_with.get("mlflow.user", "unknown"),
     }
     logged = logged_model(client, experiment_id, message["release"], message["hash"]) or log_whole(
-        client, folder, made_by, tags, lineage.label(state), message["title"]
+        client, folder, made_by, tags, lineage.label(tags), message["title"]
     )
     log_metrics(client, logged, made_by, message["scores"])
     ensure(client, name)
@@ -70,6 +76,15 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     )
     note_version(client, logged.model_id, name, made.version)
     client.set_registered_model_alias(name, message["alias"], made.version)
+
+
+def withdraw(client: "MlflowClient", message: dict) -> None:
+    """Takes the alias `passed` away from a model that does not pass, or no longer."""
+    name = f"{owner(message['state'])}.{message['model']}"
+    present = None if message["gate"].startswith(f"{PASSED}:") else by_alias(client, name, PASSED)
+    if present and present.tags.get("dvc") == message["hash"]:
+        client.delete_registered_model_alias(name, PASSED)
+        print(f"tracking: {name} version {present.version} is not `{PASSED}` any more: {message['gate']}", flush=True)
 
 
 def note_version(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
@@ -150,8 +165,7 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     from huggingface_hub import ModelCard
 
     requirements = [f"{name}=={version(name).partition('+')[0]}" for name in sorted(code.packages(SERVED))]
-    described = files.read_json(folder / "config.json").get("wwm")
-    kind = described["kind"] if described else None
+    kind = kind_of(folder)
     if kind == "reading":  # transformers 5 has no pipeline for it
         mlflow.pyfunc.save_model(
             target,
@@ -161,6 +175,10 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
             pip_requirements=requirements,
             mlflow_model=model,
         )
+        (target / "data" / folder.name).rename(target / "model")
+        (target / "data").rmdir()
+        model.flavors["python_function"]["data"] = "model"
+        model.save(str(target / "MLmodel"))
         return
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -185,6 +203,12 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
         (target / name).unlink(missing_ok=True)
 
 
+def kind_of(folder: Path) -> str | None:
+    """What a kept model is for, None of a pre-trained one."""
+    described = files.read_json(folder / "config.json").get("wwm")
+    return described["kind"] if described else None
+
+
 def log_metrics(client: "MlflowClient", logged: "LoggedModel", maker: "Run", scores: dict[str, float]) -> None:
     """The curves of the run that made it and its scores, so that the page of models compares them."""
     from mlflow.entities import Metric
@@ -207,7 +231,9 @@ def description(name: str, message: dict, tags: dict[str, str]) -> str:
     path, uri = message["release"], f"models:/{name}@{message['alias']}"
     state = f"preset `{tags['preset']}`, params.yaml `{tags['params']}`" if "preset" in tags else "no params.yaml"
     dirty = " with changes that are not committed" if "dirty" in tags else ""
-    command = "fill" if path.count("/") == 1 else "predict"
+    kind = kind_of(Path(message["home"], path))
+    loader = "pyfunc" if kind == "reading" else "transformers"
+    command = "predict" if kind else "fill"
     return f"""{message["title"]}.
 
 Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The same bytes are `{path}` with DVC's hash
@@ -215,5 +241,5 @@ Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The 
 
 - what it was trained on: `wwm lineage {name}`
 - fetch it: `mlflow artifacts download -u {uri} -d {path}-from-mlflow`; the model is in `model/` there
-- use it: `mlflow.transformers.load_model("{uri}")`, or `wwm {command}` on the fetched folder
+- use it: `mlflow.{loader}.load_model("{uri}")`, or `wwm {command} {path}-from-mlflow/model`
 """

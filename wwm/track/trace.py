@@ -1,10 +1,11 @@
 """From a registered model, a run or a hash to what it came from and what came of it: `wwm lineage`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wwm.common.errors import UserError
 from wwm.track import lineage, server
@@ -50,10 +51,11 @@ def answering() -> Iterator["MlflowClient"]:
     server.be_quiet()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield MlflowClient(server.tracking_uri())
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"MLflow at {server.tracking_uri()} does not answer: {reason}") from None
 
@@ -65,16 +67,18 @@ def read(client: "MlflowClient") -> Records:
             f"MLflow at {server.tracking_uri()} has no experiment {server.experiment_name()!r}; set"
             " MLFLOW_EXPERIMENT_NAME"
         )
-    runs: list[Run] = []
+    finished = [experiment.experiment_id], "attributes.status = 'FINISHED'"
+    runs = list(pages(partial(client.search_runs, *finished)))
+    aliases = {model.name: dict(model.aliases) for model in pages(client.search_registered_models)}
+    return Records(runs, list(pages(client.search_model_versions)), aliases)
+
+
+def pages(search: Callable[..., Any]) -> Iterator[Any]:
     token: str | None = None
     while token != "":
-        page = client.search_runs(
-            [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=PAGE, page_token=token
-        )
-        runs += page
+        page = search(max_results=PAGE, page_token=token)
+        yield from page
         token = page.token or ""
-    aliases = {model.name: dict(model.aliases) for model in client.search_registered_models(max_results=PAGE)}
-    return Records(runs, list(client.search_model_versions(max_results=PAGE)), aliases)
 
 
 def told(records: Records, what: str) -> list[str]:
@@ -114,7 +118,9 @@ def version(records: Records, name: str) -> "ModelVersion | None":
         number = records.aliases[bare][alias]
     if number:
         if not (found := [one for one in own if int(one.version) == int(number)]):
-            raise UserError(f"{bare} has no version {number} in MLflow; the latest is {len(own)}")
+            raise UserError(
+                f"{bare} has no version {number} in MLflow; it has {', '.join(str(one.version) for one in own)}"
+            )
         return found[0]
     return max(own, key=lambda one: int(one.version), default=None)
 
