@@ -149,7 +149,6 @@ def test_a_checkpoint_without_its_mlm_head_is_named(folder):
 
 
 def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["cloze"].update(sentences=4, max_seq_length=40)

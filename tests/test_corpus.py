@@ -39,7 +39,6 @@ def project(tmp_path, monkeypatch):
         .replace("near_duplicate_similarity: 0.8", "near_duplicate_similarity: null")
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     Path("params.yaml").write_text(text, encoding="utf-8")
     Path("text").mkdir()
     documents = [f"第{i}篇文章讲的是全词掩码的好处。\n它的第二段更短。" for i in range(20)]
@@ -332,7 +331,6 @@ def test_file_is_read_from_a_server(project, monkeypatch, tmp_path):
         with pytest.raises(UserError, match="news.txt cannot be read, EOFError: .* of 10,000,000 bytes came"):
             corpus.main()
         monkeypatch.undo()
-        monkeypatch.setenv("RANK", "1")
         monkeypatch.chdir(tmp_path)
         set_sources(f"news: {{files: '{address}/nwes.txt'}}")
         with pytest.raises(UserError, match="nwes.txt cannot be read"):

@@ -23,7 +23,6 @@ def laid_out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         Path("params.yaml").write_text(text, encoding="utf-8")
         demo.main()
     return folder

@@ -42,7 +42,6 @@ def project(tmp_path, monkeypatch):
         .replace("dictionary: null", "dictionary: words.txt")
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.setattr(corpus, "BLOCK_CHARACTERS", 300)
     Path("params.yaml").write_text(text, encoding="utf-8")
     Path("words.txt").write_text("電腦程式\n", encoding="utf-8")

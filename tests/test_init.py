@@ -21,7 +21,6 @@ def project(tmp_path, monkeypatch):
     """presets/tiny.yaml whose model `random` is loaded from the folder `given`."""
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
     start, end = text.index("    random:\n"), text.index("\npretrain:")
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(
         text[:start] + "    random:\n      source: given\n      architecture: null\n" + text[end:], encoding="utf-8"

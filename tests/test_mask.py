@@ -30,7 +30,6 @@ ENGLISH = [
 def project(tmp_path, monkeypatch):
     """presets/tiny.yaml, and a vocabulary in which long words are several pieces."""
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")
     characters = sorted({character for line in ENGLISH for character in line.lower() if character != " "})

@@ -352,7 +352,6 @@ def test_phase_longer_than_the_models_positions_is_named(project):
 
 
 def test_truncated_model_has_the_chosen_layers_and_everything_else(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8").replace("layers: [0, 1, 2]", "layers: [2, 0]")
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")
@@ -377,7 +376,6 @@ def test_truncated_model_has_the_chosen_layers_and_everything_else(tmp_path, mon
 
 
 def test_layer_that_the_source_lacks_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     text = Path("presets/tiny.yaml").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text, encoding="utf-8")

@@ -172,6 +172,9 @@ def test_a_version_says_who_and_what_it_is(folder):
     assert expected.items() <= version.tags.items()
     assert version.tags["dvc"] == lineage.of("models/finetuned/weather/bert") and version.tags["user"]
     assert "models:/weather@champion" in version.description
+    assert "Seed 1. Scores of this very model" in version.description and "| dev | em | 1.00 |" in version.description
+    assert "wwm predict models/finetuned/weather/bert-from-mlflow/model -" in version.description
+    assert "best fine-tuned model of the task weather" in client().get_registered_model("weather").description
 
 
 def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder, capfd):

@@ -27,7 +27,6 @@ WORDS = {"random": 0.0, "bert": 20.0, "roberta-wwm-ext": 25.0, "rbt3-init": 2.0,
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """params.yaml alone."""
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     compare(MODELS, ["reviews"])
     return tmp_path

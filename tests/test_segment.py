@@ -210,7 +210,6 @@ def test_folder_that_is_no_ltp_model_is_named(tmp_path):
 def test_an_ltp_model_is_taken_over_whole_and_of_a_snapshot_of_the_hub_only_its_own_files(
     trained, tmp_path, monkeypatch, where
 ):
-    monkeypatch.setenv("RANK", "1")  # other ranks than 0 track nothing
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -1,12 +1,14 @@
 """A small project to pre-train in: what tests of `pretrain` on any device share."""
 
 import csv
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -30,7 +32,6 @@ def lay_out(folder: Path, monkeypatch) -> None:
         flags=re.S,
     )
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.chdir(folder)
     Path("params.yaml").write_text(text, encoding="utf-8")
     toy.shards(Path("data/mask/wordpiece-nsp/32/train"))
@@ -38,22 +39,27 @@ def lay_out(folder: Path, monkeypatch) -> None:
     toy.model(Path("models/random"), dropout=0.1)
 
 
+@cache
+def forking() -> subprocess.Popen:
+    code = [sys.executable, str(Path(__file__).parent / "forked.py")]
+    return subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
     """The stage's exit status; it is killed once the checkpoint of step `kill_after` is there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wwm.pretrain", "bert"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    printed = Path("printed.txt")
+    order = {"module": "wwm.pretrain", "arguments": ["bert"], "environment": {**os.environ}, "folder": str(Path.cwd())}
+    forking().stdin.write(json.dumps(order | {"output": str(printed)}) + "\n")
+    forking().stdin.flush()
+    pid = int(forking().stdout.readline())
     if kill_after:
         while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
-            assert process.poll() is None, process.stdout.read()
+            os.kill(pid, 0)  # raises where it has ended
             time.sleep(0.002)
-        os.killpg(process.pid, sent) if sent == signal.SIGKILL else process.send_signal(sent)
-    print(process.communicate()[0])
-    return process.returncode
+        (os.killpg if sent == signal.SIGKILL else os.kill)(pid, sent)
+    status = int(forking().stdout.readline())
+    print(printed.read_text(encoding="utf-8"))
+    return status
 
 
 def set_params(**values) -> None:

@@ -34,10 +34,10 @@ def links(mlflow: str, prefect: str) -> dict[str, str]:
     if number := experiment_id():
         page = f"{mlflow}/#/experiments/{number}"
         shown = {
+            "MLflow, best model of each task, and how to fetch it": f"{mlflow}/#/models",
             "MLflow, models compared": f"{page}/runs?{urlencode(COMPARED)}",
-            "MLflow, models with recipe and scores": f"{page}/models?{urlencode(TRAINING | {'viewMode': 'CHART'})}",
+            "MLflow, models with curves and scores": f"{page}/models?{urlencode(TRAINING | {'viewMode': 'CHART'})}",
             "MLflow, all runs": f"{page}/runs?{urlencode(TRAINING)}",
-            "MLflow, registry with passed and champion": f"{mlflow}/#/models",
         }
     return shown | {"Prefect, runs of the flow": f"{prefect}/runs"}
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
+FILL_MASK = "fill-mask"  # where a task is named, the one that pre-trained models have
 PASSED = "passed"  # alias of a model that passes the gate
 BY_HAND = "for it was named so by hand; remove its alias to begin anew"
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
@@ -65,13 +66,13 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
         client, folder, made_by, tags, lineage.label(tags), message["title"]
     )
     log_metrics(client, logged, made_by, message["scores"])
-    ensure(client, name)
+    ensure(client, name, message)
     made = client.create_model_version(
         name,
         f"models:/{logged.model_id}",
         made_by.info.run_id,
         tags | ({"contest": json.dumps(contest)} if contest else {}),
-        description=description(name, message, tags),
+        description=description(name, message, tags, made_with),
         model_id=logged.model_id,
     )
     note_version(client, logged.model_id, name, made.version)
@@ -114,11 +115,17 @@ def by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | N
         raise
 
 
-def ensure(client: "MlflowClient", name: str) -> None:
+def ensure(client: "MlflowClient", name: str, message: dict) -> None:
     from mlflow.exceptions import MlflowException
 
+    if message["task"] is None:
+        what = "A pre-trained model; `passed` is the version that fills in words better than the model it began as."
+    elif message["task"] == FILL_MASK:
+        what = "`champion` is the model that fills in words best."
+    else:
+        what = f"`champion` is the best fine-tuned model of the task {message['task']}, by the mean over seeds on dev."
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=what)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -226,7 +233,7 @@ def log_metrics(client: "MlflowClient", logged: "LoggedModel", maker: "Run", sco
         client.log_batch(run_id, metrics[first : first + 1000])
 
 
-def description(name: str, message: dict, tags: dict[str, str]) -> str:
+def description(name: str, message: dict, tags: dict[str, str], made_with: dict[str, str]) -> str:
     """In Markdown: what it is, where from, how to fetch and use it."""
     path, uri = message["release"], f"models:/{name}@{message['alias']}"
     state = f"preset `{tags['preset']}`, params.yaml `{tags['params']}`" if "preset" in tags else "no params.yaml"
@@ -234,12 +241,26 @@ def description(name: str, message: dict, tags: dict[str, str]) -> str:
     kind = kind_of(Path(message["home"], path))
     loader = "pyfunc" if kind == "reading" else "transformers"
     command = "predict" if kind else "fill"
+    read = [
+        key.removeprefix("dvc.dep.")
+        for key in sorted(made_with)
+        if key.startswith(("dvc.dep.data/", "dvc.dep.models/"))
+    ]
+    inputs = f", from {', '.join(f'`{path}`' for path in read)}" if read else ""
+    card = Path(message["home"], path, CARD)
+    seed = (
+        card.read_text(encoding="utf-8").partition("\n\n")[2].rpartition("\n\n")[0] if kind and card.is_file() else ""
+    )
+    given = "" if kind is None else " -" if kind == "single" else " FILE"
     return f"""{message["title"]}.
 
 Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The same bytes are `{path}` with DVC's hash
-`{tags["dvc"]}`.
+`{tags["dvc"]}`{inputs}.
+
+In the project's folder:
 
 - what it was trained on: `wwm lineage {name}`
 - fetch it: `mlflow artifacts download -u {uri} -d {path}-from-mlflow`; the model is in `model/` there
-- use it: `mlflow.{loader}.load_model("{uri}")`, or `wwm {command} {path}-from-mlflow/model`
-"""
+- use it: `mlflow.{loader}.load_model("{uri}")`, or `wwm {command} {path}-from-mlflow/model{given}`
+
+{seed}"""

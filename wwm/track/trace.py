@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MADE, READ = "dvc.", "dvc.dep."
 SHORTEST_HASH = 6
 PAGE = 1000
+OF_A_SEED = re.compile(r"(test|dev)_\w+$")
 SHOWN_SCORES = re.compile(r"^(cloze\.word_accuracy|.*\.(test|dev)(_\w+)?_mean|(heldout_)?mlm_loss|test_\w+|dev_\w+)$")
 
 
@@ -169,7 +170,10 @@ def of_run(records: Records, run: "Run") -> list[str]:
     for key, value in sorted(tags.items()):
         if key.startswith(MADE) and not key.startswith(READ):
             lines.append(row("wrote", f"{key.removeprefix(MADE)}  {value}"))
-    scores = [f"{key} {value:.2f}" for key, value in sorted(run.data.metrics.items()) if SHOWN_SCORES.match(key)]
+    shown = {key: value for key, value in sorted(run.data.metrics.items()) if SHOWN_SCORES.match(key)}
+    # Of a fine-tuning's curves over seeds MLflow tells the last point; the means say more where they are there.
+    means = any(key.endswith("_mean") for key in shown)
+    scores = [f"{key} {value:.2f}" for key, value in shown.items() if not (means and OF_A_SEED.match(key))]
     lines += [row("scores", score) for score in scores]
     return [*lines, "made from", *ancestors(records, run, 1, set())]
 
