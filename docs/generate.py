@@ -45,10 +45,10 @@ def stage_table(chinese: bool) -> str:
     return "\n".join(rows)
 
 
-def stage_graph() -> str:
-    """What feeds what in the demo, as `dvc dag --collapse-foreach-matrix` has it, in Mermaid."""
+def stage_graph(stages: str) -> str:
+    """Mermaid of what feeds what in the demo, as `dvc dag --collapse-foreach-matrix` has it, by dvc.yaml."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy("dvc.yaml", folder)
+        Path(folder, "dvc.yaml").write_text(stages, encoding="utf-8")
         shutil.copy("presets/demo.yaml", Path(folder, "params.yaml"))
         Path(folder, ".dvc").mkdir()
         Path(folder, ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
@@ -288,9 +288,10 @@ def generated(scores: str | None = None) -> dict[str, str]:
         "docs/tasks/README.md": task_index(),
     }
     made |= {f"docs/tasks/{name}.md": task_page(task) for name, task in TASKS.items()}
+    graph = stage_graph(made["dvc.yaml"])
     for name, chinese in (("README.md", False), ("README_ZH.md", True)):
         made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))
-        made[name] = between("graph", made[name], stage_graph())
+        made[name] = between("graph", made[name], graph)
         made[name] = between("scores", made[name], scores_summary(record, chinese))
     return made
 
