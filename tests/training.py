@@ -54,7 +54,11 @@ def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
     pid = int(forking().stdout.readline())
     if kill_after:
         while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
-            os.kill(pid, 0)  # raises where it has ended
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                said = printed.read_text(encoding="utf-8")
+                raise AssertionError(f"it ended before step {kill_after}:\n{said}") from None
             time.sleep(0.002)
         (os.killpg if sent == signal.SIGKILL else os.kill)(pid, sent)
     status = int(forking().stdout.readline())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wwm.common import files, preset
 from wwm.common.csv_text import csv_text
+from wwm.common.model_folder import FILL_MASK
 from wwm.report import authors, averages, comparison, conditions, gate, page, plot, task_tables, words
 from wwm.report.champions import Champion, champions
 from wwm.report.results import CLOZE, Results, mean, parameters, read, training
@@ -74,11 +75,11 @@ def release(run: Run, results: Results, best: list[Champion], flat: dict) -> Non
 
     for verdict in gate.verdicts(results):
         model = verdict.model
-        run.annotate_model(model, own(model, *flat), f"{verdict.outcome}: {verdict.reason}")
+        run.annotate_model(model, own(model, *flat), verdict.outcome, verdict.reason)
         if verdict.outcome == "passed":
             run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own(model, *flat))
     for one in best:
-        task = one.task.name if one.task else "fill-mask"
+        task = one.task.name if one.task else FILL_MASK
         measured = own(one.model, one.task.name if one.task else "cloze")
         run.release(one.folder, "champion", f"{one.title}: {one.model}", measured, task, dict(one.contest))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from wwm.common.files import read_json
 
 CARD = "README.md"  # what the model is, in the form of the hub
+FILL_MASK = "fill-mask"  # what a pre-trained model is for, where fine-tuned ones have a task
 # What each model has of its own; all else is its tokenizer's.
 OWN = ("config.json", "model.safetensors", "training.json", CARD)
 # Weights in other forms, which a folder from elsewhere may have.

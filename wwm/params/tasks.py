@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.common.errors import UserError
+from wwm.common.model_folder import FILL_MASK
 from wwm.params.fields import Name, Names, Positive, Section, distinct, one_of
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.task import Keep
@@ -168,7 +169,7 @@ class Finetune(Section):
 
     @model_validator(mode="after")
     def tasks_are_called_like_nothing_else(self) -> Self:
-        if taken := {"cloze", "fill-mask"} & self.tasks.keys():
+        if taken := {"cloze", FILL_MASK} & self.tasks.keys():
             raise UserError(f"a task cannot be called {taken.pop()}, as another measure here is; call it otherwise")
         return self
 

@@ -71,14 +71,16 @@ class Run:
             time=sender.now(),
         )
 
-    def annotate_model(self, name: str, metrics: dict, gate: str) -> None:
-        """Scores of models/NAME and its verdict, written to the run that made it: so models are compared by recipe,
-        curve and scores at once.
+    def annotate_model(self, name: str, metrics: dict, outcome: str, reason: str) -> None:
+        """Scores of models/NAME and the gate's verdict on it, written to the run that made it: so models are compared
+        by recipe, curve and scores at once.
         """
         folder = Path("models", name)
         if self.end and folder.is_dir():
             scores = {key: float(value) for key, value in metrics.items()}
-            self._put(model=name, hash=lineage.of(folder), scores=scores, gate=gate, state=self.state)
+            self._put(
+                model=name, hash=lineage.of(folder), scores=scores, outcome=outcome, reason=reason, state=self.state
+            )
 
     def release(
         self,

@@ -209,7 +209,7 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
         if maker := registry.find(
             client, experiment(client, run_id), lineage.tags("dvc", {f"models/{message['model']}": message["hash"]})
         ):
-            tags = {"model": message["model"], "gate": message["gate"]}
+            tags = {"model": message["model"], "gate": f"{message['outcome']}: {message['reason']}"}
             log(client, maker.info.run_id, metrics=message["scores"], tags=tags)
         registry.withdraw(client, message)
     else:

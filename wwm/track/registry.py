@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wwm.common import code, files
-from wwm.common.model_folder import CARD
+from wwm.common.model_folder import CARD, FILL_MASK
 from wwm.report import gate
 from wwm.track import lineage
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
-FILL_MASK = "fill-mask"  # where a task is named, the one that pre-trained models have
 PASSED = "passed"  # alias of a model that passes the gate
 BY_HAND = "for it was named so by hand; remove its alias to begin anew"
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
@@ -82,10 +81,10 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
 def withdraw(client: "MlflowClient", message: dict) -> None:
     """Takes the alias `passed` away from a model that does not pass, or no longer."""
     name = f"{owner(message['state'])}.{message['model']}"
-    present = None if message["gate"].startswith(f"{PASSED}:") else by_alias(client, name, PASSED)
+    present = None if message["outcome"] == PASSED else by_alias(client, name, PASSED)
     if present and present.tags.get("dvc") == message["hash"]:
         client.delete_registered_model_alias(name, PASSED)
-        print(f"tracking: {name} version {present.version} is not `{PASSED}` any more: {message['gate']}", flush=True)
+        print(f"tracking: {name} version {present.version} is not `{PASSED}` any more: {message['reason']}", flush=True)
 
 
 def note_version(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
@@ -171,43 +170,32 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     import transformers  # type: ignore[import-untyped,unused-ignore]
     from huggingface_hub import ModelCard
 
-    requirements = [f"{name}=={version(name).partition('+')[0]}" for name in sorted(code.packages(SERVED))]
+    common: dict[str, Any] = {
+        "code_paths": [str(code.PACKAGE)],
+        "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in sorted(code.packages(SERVED))],
+        "mlflow_model": model,
+    }
     kind = kind_of(folder)
     if kind == "reading":  # transformers 5 has no pipeline for it
-        mlflow.pyfunc.save_model(
-            target,
-            loader_module=SERVED,
-            data_path=str(folder),
-            code_paths=[str(code.PACKAGE)],
-            pip_requirements=requirements,
-            mlflow_model=model,
-        )
+        mlflow.pyfunc.save_model(target, loader_module=SERVED, data_path=str(folder), **common)
         (target / "data" / folder.name).rename(target / "model")
         (target / "data").rmdir()
-        model.flavors["python_function"]["data"] = "model"
-        model.save(str(target / "MLmodel"))
-        return
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    make: Any = transformers.pipeline  # whose overloads know no task by a variable
-    pipeline = make("text-classification" if kind else "fill-mask", model=str(folder), device="cpu")
-    card = folder / CARD
-    mlflow.transformers.save_model(
-        pipeline,
-        str(target),
-        code_paths=[str(code.PACKAGE)],
-        pip_requirements=requirements,
-        mlflow_model=model,
+    else:
+        transformers.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        make: Any = transformers.pipeline  # whose overloads know no task by a variable
+        pipeline = make("text-classification" if kind else FILL_MASK, model=str(folder), device="cpu")
+        card = folder / CARD
         # Without a card it asks the hub for one.
-        model_card=ModelCard(card.read_text(encoding="utf-8") if card.is_file() else f"{title}\n"),
-    )
+        model_card = ModelCard(card.read_text(encoding="utf-8") if card.is_file() else f"{title}\n")
+        mlflow.transformers.save_model(pipeline, str(target), model_card=model_card, **common)
+        model.signature = None  # that of the pipeline
+        # The pipeline has neither the next sentence head nor vocab.txt.
+        shutil.copytree(folder, target / "model", dirs_exist_ok=True)
+        for name in ("LICENSE.txt", "model_card_data.yaml"):
+            (target / name).unlink(missing_ok=True)
     model.flavors["python_function"] |= {"loader_module": SERVED, "data": "model"}
-    model.signature = None  # that of the pipeline
     model.save(str(target / "MLmodel"))
-    # The pipeline has neither the next sentence head nor vocab.txt.
-    shutil.copytree(folder, target / "model", dirs_exist_ok=True)
-    for name in ("LICENSE.txt", "model_card_data.yaml"):
-        (target / name).unlink(missing_ok=True)
 
 
 def kind_of(folder: Path) -> str | None:
