@@ -10,12 +10,15 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
 
 import networkx
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
 
 # Prefect reads its settings when it is imported. As a script it keeps its records where `make ui` looks for them.
 if __name__ == "__main__":
@@ -28,79 +31,23 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT", "%(asctime)s %(task_run_name)s | %(message)s")
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asctime)s %(flow_name)s | %(message)s")
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_client, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed, wait
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
-from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
+from flows.plan import check_params, in_order, plan
+from flows.stage import StageFailed, Stages, Stopped
 from wwm import params, track
 from wwm.common.errors import UserError
-from wwm.tasks import table as tasks
 from wwm.track import lineage
 
 NOTHING = "Nothing to do: every stage is up to date."
+ASK_SECONDS = 10  # between two questions to Prefect's server
+LAST_WORDS_SECONDS = 10  # that stages which were stopped have to tell it
 MOST_AT_ONCE = 4  # each holds a copy of torch, its model and its data in memory
-
-
-def plan(targets: list[str] | None = None) -> networkx.DiGraph:
-    """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
-
-    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. Raises
-    UserError for an input that is missing and that no stage makes.
-    """
-    remove_stale_rwlock()
-    set_aside_cut_lock()
-    with Repo(_wait_for_lock=True) as repo:
-        graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
-        chosen = (
-            {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
-        )
-        wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
-        check_inputs(
-            [stage for stage in repo.index.stages if stage.addressing in wanted],
-            {Path(out.fs_path) for out in repo.index.outs},
-        )
-        changed = wanted & set(repo.status())
-        outs = {
-            stage.addressing: {out.def_path: out.hash_info.value for out in stage.outs} for stage in repo.index.stages
-        }
-    # against the edges: what follows from a stage are networkx's ancestors
-    todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
-    networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
-    return graph.subgraph(wanted).copy()
-
-
-def check_inputs(stages: list, outs: set[Path]) -> None:
-    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is
-    no such file.
-    """
-    keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
-    for stage in stages:
-        for dep in stage.deps:
-            path = Path(dep.fs_path)
-            made = path in outs or any(out in path.parents or path in out.parents for out in outs)
-            if not (made or path.exists()):
-                name = stage.addressing.partition("@")[0]
-                remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
-                if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):
-                    remedy += f": its home is {data.source} (licence: {data.licence})" + (
-                        f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else ""
-                    )
-                raise UserError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
-
-
-def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
-    """The stages that are to do, or those that are not, each after what it needs."""
-    return [name for name in reversed(list(networkx.topological_sort(graph))) if graph.nodes[name]["todo"] == todo]
-
-
-def check_params() -> None:
-    """Raises UserError with our words for what DVC would only call a template that it cannot resolve."""
-    if Path("params.yaml").is_file():
-        params.read()
 
 
 def stages_at_once() -> int:
@@ -115,40 +62,92 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     """Runs what changed. `targets`: stages to bring up to date, default all; `concurrency`: stages at once, default by
     CPUs and base.threads, 1 with a GPU.
     """
-    log = get_run_logger()
     check_params()
     graph = plan(targets)
+    return execute(
+        graph,
+        concurrency,
+        lambda: track.parent("pipeline", {"targets": " ".join(targets or ["all"])} | lineage.settings()),
+    )
+
+
+def execute(
+    graph: networkx.DiGraph,
+    concurrency: int | None,
+    parent: Callable[[], AbstractContextManager[track.Run]],
+    ran: Callable[[str], None] = lambda name: None,
+) -> State:
+    """Runs what is to do in `graph`, recorded under `parent`; `ran` is called with each stage that was made anew.
+
+    Cached where none was, Failed with the words of the first that failed, Cancelled where Prefect was asked for it.
+    """
+    log = get_run_logger()
     todo, unchanged = in_order(graph, True), in_order(graph, False)
     if not todo:
         log.info(NOTHING)
-        return Completed(message=NOTHING)
+        return Completed(name="Cached", message=NOTHING)
     log.info("To do: %s. Up to date: %d more.", ", ".join(todo), len(unchanged))
-    started, table = time.monotonic(), []
+    started, table, stages = time.monotonic(), [], Stages()
     try:
-        with track.parent("pipeline", {"targets": " ".join(targets or ["all"])} | lineage.settings()) as run:
+        with cancelled(stages), parent() as run:
             run.cached({name: graph.nodes[name]["outs"] for name in unchanged})
-            run_all(graph, max(1, concurrency or stages_at_once()), run, table)
-            if "scores" in graph and artifacts.SCORES.is_file():
+            run_all(graph, max(1, concurrency or stages_at_once()), run, table, stages, ran)
+            if "scores" in todo and artifacts.SCORES.is_file():
                 run.describe(artifacts.SCORES.read_text(encoding="utf-8"))
                 if artifacts.REPORT.is_file():
                     run.text("report.html", artifacts.stamped_report())
     except StageFailed as error:
         return Failed(message=str(error))
+    except Stopped as stopped:
+        return Cancelled(message=f"Cancelled in {stopped}; the same run goes on from there")
     finally:
         width = max(len(name) for name in todo)
         rows = [f"{name:<{width}}  {state:<9}  {clock(seconds)}" for name, state, seconds in table]
         log.info(
             "\n".join(["Time of each stage", *rows, f"{'all':<{width}}  {'':<9}  {clock(time.monotonic() - started)}"])
         )
-    if "scores" in graph:
+    if "scores" in todo:
         artifacts.publish()
+    if {state for _, state, _ in table} == {"Cached"}:
+        return Completed(name="Cached", message=f"Nothing was made anew; restored: {', '.join(todo)}")
+    return Completed(message=f"Made: {', '.join(name for name, state, _ in table if state != 'Cached')}")
 
 
-def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: list) -> None:
-    """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first
-    StageFailed.
+@contextmanager
+def cancelled(stages: Stages) -> Iterator[None]:
+    """Stops `stages` once Prefect's server says that this run is to be cancelled.
+
+    The worker tells a run so by a signal; but it forgets to watch when the server was away for a while.
     """
-    stages, errors, submitted, begun, done = Stages(), {}, {}, {}, set()
+    over, run_id = threading.Event(), runtime.flow_run.id
+
+    def watch() -> None:
+        with get_client(sync_client=True) as client:
+            while not over.wait(ASK_SECONDS):
+                with suppress(Exception):  # the server is away
+                    if client.read_flow_run(run_id).state.is_cancelling():
+                        stages.stop()
+
+    thread = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def run_all(
+    graph: networkx.DiGraph,
+    concurrency: int,
+    run: track.Run,
+    table: list[tuple[str, str, float]],
+    stages: Stages,
+    ran: Callable[[str], None],
+) -> None:
+    """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first
+    StageFailed, Stopped.
+    """
+    errors, submitted, begun, done = {}, {}, {}, set()
 
     def submit(name: str) -> None:
         @task(
@@ -161,9 +160,13 @@ def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: li
         def run_stage():
             try:
                 outcome = stages.run(name, get_run_logger().info, run.env) if graph.nodes[name]["todo"] else "unchanged"
+                if outcome == "ran":
+                    ran(name)
             except StageFailed as error:
                 errors[name] = error
                 return Failed(message=str(error))
+            except Stopped:
+                return Cancelled(message="The flow was stopped")
             return Completed(message=outcome, name="Completed" if outcome == "ran" else "Cached")
 
         begun[name] = time.monotonic()
@@ -196,10 +199,15 @@ def run_all(graph: networkx.DiGraph, concurrency: int, run: track.Run, table: li
             if future.state.name == "Cached":
                 run.cached({name: {path: lineage.of(path) for path in graph.nodes[name]["outs"]}})
             if not future.state.is_completed():
-                failed = failed or errors.get(name) or StageFailed(name, 1, [future.state.message])
+                failed = failed or (
+                    Stopped(name)
+                    if future.state.is_cancelled()
+                    else errors.get(name) or StageFailed(name, 1, [future.state.message])
+                )
         wait(unchanged)
     finally:
         stages.stop()
+        wait(list(submitted.values()), timeout=LAST_WORDS_SECONDS)
     if failed:
         raise failed
 

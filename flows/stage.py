@@ -1,6 +1,6 @@
 """One DVC stage as a process: the only place that runs dvc.
 
-    python flows/stage.py NAME < a pipe        runs it, and stops it when the pipe closes
+    python flows/stage.py repro -s NAME < a pipe        runs it, and stops it when the pipe closes
 
 dvc runs under a small supervisor that holds one end of a pipe to the flow. However the flow ends (return, Ctrl-C,
 cancel, kill -9), the pipe closes and the supervisor stops dvc and everything below it: killing dvc alone leaves a
@@ -43,8 +43,12 @@ class StageFailed(RuntimeError):
         self.name, self.code, self.retryable = name, code, code in WORTH_A_RETRY
 
 
-class Stopped(RuntimeError):
-    """A stage that was ended by `Stages.stop`."""
+class PushFailed(RuntimeError):
+    """What was made is here and not in the remote."""
+
+
+class Stopped(BaseException):
+    """A stage that was ended by `Stages.stop`; no Exception, for nothing went wrong."""
 
 
 class Stages:
@@ -54,9 +58,45 @@ class Stages:
         self.running, self.stopping, self.lock = set(), False, threading.Lock()
 
     def run(self, name: str, show: Callable[[str], None], env: dict[str, str] | None = None) -> str:
-        """Brings one stage up to date: "ran", "restored" (from the run cache) or "unchanged". Raises StageFailed,
-        Stopped.
+        """Brings one stage up to date: "ran", "restored" (from the run cache or the remote) or "unchanged". Raises
+        StageFailed, Stopped.
         """
+        tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
+
+        def read(line: str, lasting: bool) -> None:
+            nonlocal outcome, code
+            if HINTS.match(line):
+                return
+            show(line)
+            if not lasting:
+                return
+            tail.append(line)
+            if line == f"Stage '{name}' is cached - skipping run, checking out outputs":
+                outcome = "restored"
+            elif line.startswith("Pulling data for "):
+                outcome = "restored"
+            elif line.startswith("Unable to pull data for "):
+                outcome = "ran"
+            elif line == f"Stage '{name}' didn't change, skipping":
+                outcome = "unchanged"
+            elif found := re.match(r"ERROR: .*failed to run: .*, exited with (-?\d+)$", line):
+                code = int(found[1])
+
+        status = self.dvc(["repro", "-s", name, *(["--pull"] if has_remote() else [])], read, env)
+        if status:
+            raise StageFailed(name, status if code is None else code, list(tail))
+        return outcome
+
+    def push(self, targets: list[str]) -> None:
+        """Copies what these stages made, or all that dvc.lock names, to the remote, with the run cache. Raises
+        PushFailed, Stopped.
+        """
+        tail = deque(maxlen=TAIL_LINES)
+        if self.dvc(["push", "--run-cache", *targets], lambda line, lasting: tail.append(line)):
+            raise PushFailed("\n".join([line for line in tail if line.startswith("ERROR")] or list(tail)[-3:]))
+
+    def dvc(self, arguments: list[str], read: Callable[[str, bool], None], env: dict[str, str] | None = None) -> int:
+        """The exit status of dvc; `read` is called with each line of it, see `follow`. Raises Stopped."""
         environment = {
             **os.environ,
             **(env or {}),
@@ -65,12 +105,11 @@ class Stages:
         }
         with self.lock:
             if self.stopping:
-                raise Stopped(name)
+                raise Stopped(arguments[-1])
             remove_stale_rwlock()
             # -P keeps flows/ off sys.path
-            command = [sys.executable, "-P", __file__, name]
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-P", __file__, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -78,31 +117,17 @@ class Stages:
                 env=environment,
             )
             self.running.add(process)
-        tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
         try:
             for line, lasting in follow(process.stdout):
-                if HINTS.match(line):
-                    continue
-                show(line)
-                if not lasting:
-                    continue
-                tail.append(line)
-                if line == f"Stage '{name}' is cached - skipping run, checking out outputs":
-                    outcome = "restored"
-                elif line == f"Stage '{name}' didn't change, skipping":
-                    outcome = "unchanged"
-                elif found := re.match(r"ERROR: .*failed to run: .*, exited with (-?\d+)$", line):
-                    code = int(found[1])
+                read(line, lasting)
         finally:
             with suppress(OSError):
                 process.stdin.close()
             process.wait()
             self.running.discard(process)
         if self.stopping:
-            raise Stopped(name)
-        if process.returncode:
-            raise StageFailed(name, process.returncode if code is None else code, list(tail))
-        return outcome
+            raise Stopped(arguments[-1])
+        return process.returncode
 
     def stop(self) -> None:
         """Ends every stage and what it started; returns when none is left."""
@@ -113,6 +138,13 @@ class Stages:
                 process.stdin.close()
         for process in list(self.running):
             process.wait()
+
+
+def has_remote() -> bool:
+    """Whether DVC knows where to take from what another machine has made."""
+    from dvc.config import Config
+
+    return bool(Config.from_cwd()["core"].get("remote"))
 
 
 def follow(stream) -> Iterator[tuple[str, bool]]:
@@ -199,10 +231,10 @@ def whole(path: Path) -> bool:
     )
 
 
-def supervise(name: str) -> int:
+def supervise(*arguments: str) -> int:
     """Runs dvc until it ends or stdin closes; its exit code. Leaves no process behind."""
     dvc = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", name],
+        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -230,4 +262,4 @@ def supervise(name: str) -> int:
 
 if __name__ == "__main__":
     # a daemon thread holds stdin's lock, which a normal exit would wait for
-    os._exit(supervise(sys.argv[1]))
+    os._exit(supervise(*sys.argv[1:]))

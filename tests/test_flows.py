@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import pipeline
+from flows import pipeline, plan
 from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +70,7 @@ def tasks_of_the_last_flow(client, expected: set[str]) -> dict[str, str]:
 
 
 def todo(targets: list[str] | None = None) -> set[str]:
-    return set(pipeline.in_order(pipeline.plan(targets), True))
+    return set(plan.in_order(plan.plan(targets), True))
 
 
 def wait_for(path: Path) -> int:
@@ -255,7 +255,7 @@ def test_a_dvc_lock_that_a_kill_cut_off_anywhere_is_set_aside_and_nothing_runs_a
     for size in range(0, len(lock), 23):
         Path("dvc.lock").write_bytes(lock[:size])
         set_aside_cut_lock()
-        pipeline.plan()  # whatever is left, DVC can read it
+        plan.plan()  # whatever is left, DVC can read it
     Path("dvc.lock").write_bytes(lock[: len(lock) // 2 + 3])
     assert todo() == NAMES
     assert "dvc.lock was cut off" in capsys.readouterr().out and Path("dvc.lock.cut").exists()

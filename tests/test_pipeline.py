@@ -222,7 +222,7 @@ def test_stage_that_is_killed_leaves_nothing_half_written_and_the_next_run_gives
     folder = checkout(tmp_path_factory.mktemp("killed"))
     locked = YAML(typ="safe").load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     listed = run(
-        folder, "-c", "from flows import pipeline; print(*pipeline.in_order(pipeline.plan(), True), sep='\\n')"
+        folder, "-c", "from flows import plan; print(*plan.in_order(plan.plan(), True), sep='\\n')"
     ).splitlines()
     order = [line for line in listed if line in locked]
     assert set(order) == set(locked)

@@ -1,6 +1,5 @@
 """`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor`: what one types beside `dvc repro`."""
 
-import difflib
 import json
 import os
 import shutil
@@ -232,14 +231,7 @@ def preset(
     from wwm.common import files
     from wwm.common import preset as presets
 
-    names = sorted(path.stem for path in Path("presets").glob("*.yaml"))
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        raise UserError(
-            f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has"
-            f" {', '.join(names) or 'none here: run in the project folder'}"
-        )
-    source = Path("presets", f"{name}.yaml")
+    source = presets.file(name)
     corpus = params.read(source).corpus
     if params_file.is_file() and not presets.names(params_file):
         kept = next(

@@ -14,7 +14,7 @@ from typing import Any
 
 from wwm.common.errors import UserError
 
-SCRATCH = Path("scratch")
+SCRATCH = Path(os.environ.get("WWM_SCRATCH", "scratch"))  # shared by clones where it is set, see docs/team.md
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterato
     key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
     digest = hash_of(key)[:16]
     folder = SCRATCH / f"{stage}-{digest}"
-    if not folder.exists():
+    if not folder.exists() and not SCRATCH.is_absolute():
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
             print(
                 f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to"

@@ -1,7 +1,10 @@
 """Which preset a params.yaml is."""
 
+import difflib
 import hashlib
 from pathlib import Path
+
+from wwm.common.errors import UserError
 
 DIGITS = 8
 
@@ -12,6 +15,18 @@ def names(params: Path = Path("params.yaml"), presets: Path = Path("presets")) -
         return []
     own = params.read_bytes()
     return [path.stem for path in sorted(presets.glob("*.yaml")) if path.read_bytes() == own]
+
+
+def file(name: str, presets: Path = Path("presets")) -> Path:
+    """Raises UserError that names those that are there."""
+    known = sorted(path.stem for path in presets.glob("*.yaml"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UserError(
+            f"no preset {name!r}; {f'did you mean {near[0]}? ' if near else ''}presets/ has"
+            f" {', '.join(known) or 'none here: run in the project folder'}"
+        )
+    return presets / f"{name}.yaml"
 
 
 def digest(params: Path = Path("params.yaml")) -> str | None:

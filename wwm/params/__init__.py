@@ -15,7 +15,7 @@ from wwm.params.explain import explain
 from wwm.params.fields import one_of
 from wwm.params.whole import Params, check_names, check_sizes
 
-__all__ = ["Params", "one_of", "read"]
+__all__ = ["Params", "one_of", "parsed", "read"]
 
 
 def read(path: str | Path = "params.yaml") -> Params:
@@ -23,9 +23,14 @@ def read(path: str | Path = "params.yaml") -> Params:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist here; run in the project's folder, or write one by `wwm preset demo`")
+    return parsed("\n".join(files.lines(path)), path)
+
+
+def parsed(text: str, path: Path = Path("params.yaml")) -> Params:
+    """As `read`; `path` is what errors call the text."""
     try:
         # DVC reads YAML 1.2, where 1e-4 is a number; PyYAML (1.1) would make it a string.
-        values = YAML(typ="safe").load("\n".join(files.lines(path)))
+        values = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from None
     try:

@@ -172,6 +172,7 @@ def run(
         tags={key: value for key, value in tags.items() if value},
         params=sender.flatten(params or {}),
         scratch=str(Path(scratch).resolve()) if scratch else None,
+        supersedes={"stage": stage, "name": name} if listen and name else None,
         time=sender.now(),
     )
     for file, text in lineage.explaining(diff).items():
@@ -194,13 +195,13 @@ def run(
 
 
 @contextmanager
-def parent(name: str, params: dict) -> Iterator[Run]:
+def parent(stage: str, params: dict, name: str | None = None) -> Iterator[Run]:
     """Yields a Run that the stages of one pipeline run are nested under, by its `env`, which is {} where MLflow does
-    not answer.
+    not answer. Earlier ones of this `name` that never ended, as on a machine that died, end as KILLED.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = f"{folder}/socket"
-        with run(name, params=params, scratch=folder, listen=address) as current:
+        with run(stage, name, params, scratch=folder, listen=address) as current:
             written, deadline = Path(folder) / ID_FILE, time.monotonic() + sender.GIVE_UP_SECONDS
             while current.end and not written.exists() and time.monotonic() < deadline:
                 time.sleep(0.1)

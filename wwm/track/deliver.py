@@ -119,6 +119,8 @@ def open_run(opening: dict) -> "tuple[MlflowClient, str]":
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+    if opening.get("supersedes"):
+        end_abandoned(client, experiment_id, opening["supersedes"], opening["time"])
     run_id = client.create_run(
         experiment_id, start_time=opening["time"], tags=opening["tags"], run_name=opening["run_name"]
     ).info.run_id
@@ -128,6 +130,18 @@ def open_run(opening: dict) -> "tuple[MlflowClient, str]":
             kept.with_suffix(".tmp").replace(kept)
     log(client, run_id, params=opening["params"])
     return client, run_id
+
+
+def end_abandoned(client: "MlflowClient", experiment_id: str, tags: dict[str, str], before: int) -> None:
+    """Runs with these tags, and those under them, that were begun `before` and never ended: their machine died."""
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    running = "attributes.status = 'RUNNING'"
+    for run in client.search_runs(
+        [experiment_id], " and ".join([running, f"attributes.start_time < {before}", *wanted])
+    ):
+        under = f"{running} and tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+        for each in [*client.search_runs([experiment_id], under), run]:
+            client.set_terminated(each.info.run_id, "KILLED")
 
 
 def stay_beside(database: Path, experiment_id: str) -> None:

@@ -1,0 +1,84 @@
+"""runs/NAME: the branch of git that holds what a team's run was made with, and in the end its dvc.lock.
+
+All of it in a clone whose `origin` may be pushed to. A push is never forced.
+"""
+
+import getpass
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from wwm import params
+from wwm.common import files
+from wwm.common.errors import UserError
+
+PARAMS = Path("params.yaml")
+
+
+def of(name: str) -> str:
+    return f"runs/{name}"
+
+
+def git(*arguments: str) -> str:
+    """What git says. Raises UserError with git's own last words."""
+    author = f"{getpass.getuser()}@{socket.gethostname()}"
+    # What the machine has no setting for; these are what git itself falls back to.
+    environment = {"GIT_TERMINAL_PROMPT": "0", "EMAIL": author, "GIT_AUTHOR_NAME": "", "GIT_COMMITTER_NAME": ""}
+    if not subprocess.run(["git", "config", "user.name"], capture_output=True, check=False).stdout:
+        environment |= {"GIT_AUTHOR_NAME": author, "GIT_COMMITTER_NAME": author}
+    known = {key: value for key, value in environment.items() if value and key not in os.environ}
+    done = subprocess.run(["git", *arguments], env={**os.environ, **known}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = " ".join(line for line in done.stderr.splitlines() if not line.startswith("hint:"))
+        raise UserError(f"git {' '.join(arguments)}: {said or f'exit code {done.returncode}'}")
+    return done.stdout.strip()
+
+
+def go_on(name: str, text: str) -> str | None:
+    """Checks out runs/NAME where `origin` has it, and returns its commit; None where it has none.
+
+    Raises UserError where it was made with other params than `text`, or what is here is not committed.
+    """
+    if changed := git("status", "--porcelain", "--untracked-files=no"):
+        raise UserError(f"{Path.cwd()} has changes that are not committed: {changed.split()[-1]}; commit them first")
+    if not git("ls-remote", "--heads", "origin", f"refs/heads/{of(name)}"):
+        return None
+    git("fetch", "--quiet", "origin", f"+refs/heads/{of(name)}:refs/remotes/origin/{of(name)}")
+    theirs = git("show", f"refs/remotes/origin/{of(name)}:{PARAMS}")
+    if params.parsed(theirs) != params.parsed(text):
+        raise UserError(
+            f"{of(name)} was made with another params.yaml ({different(theirs, text)}): take another name, or the same"
+            " preset and overrides to go on with it"
+        )
+    git("checkout", "--quiet", "-B", of(name), f"refs/remotes/origin/{of(name)}")
+    return git("rev-parse", "HEAD")
+
+
+def different(theirs: str, ours: str) -> str:
+    """The first line that two texts differ in."""
+    pairs = zip([*theirs.strip().splitlines(), ""], [*ours.strip().splitlines(), ""])
+    return next((f"{a.strip()!r} there, {b.strip()!r} here" for a, b in pairs if a.strip() != b.strip()), "its form")
+
+
+def begin(name: str, text: str, why: str) -> None:
+    """Commits `text` as params.yaml and pushes that as runs/NAME. Raises UserError where somebody else just did."""
+    git("checkout", "--quiet", "-b", of(name))
+    files.write_text(PARAMS, text)
+    git("add", str(PARAMS))
+    git("commit", "--quiet", "--allow-empty", "-m", f"{of(name)}: {why}")
+    push(name)
+
+
+def save(name: str, why: str) -> None:
+    """Commits dvc.lock and pushes it; nothing where it is as it was. Raises UserError."""
+    if not Path("dvc.lock").is_file():
+        return
+    git("add", "dvc.lock")
+    if git("status", "--porcelain", "--untracked-files=no", "dvc.lock"):
+        git("commit", "--quiet", "-m", f"{of(name)}: {why}", "dvc.lock")
+    push(name)
+
+
+def push(name: str) -> None:
+    git("push", "--quiet", "origin", f"HEAD:refs/heads/{of(name)}")

@@ -1,0 +1,76 @@
+"""What DVC says is to do: the stages of dvc.yaml as a graph."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import networkx
+from dvc.repo import Repo
+from dvc.stage import Stage
+
+from flows.stage import remove_stale_rwlock, set_aside_cut_lock
+from wwm import params
+from wwm.common.errors import UserError
+from wwm.tasks import table as tasks
+
+
+def plan(targets: list[str] | None = None, allow_missing: bool = False) -> networkx.DiGraph:
+    """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
+
+    Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. With
+    `allow_missing` a stage whose files are elsewhere has not changed by that. Raises UserError for an input that is
+    missing and that no stage makes.
+    """
+    remove_stale_rwlock()
+    set_aside_cut_lock()
+    with Repo(_wait_for_lock=True) as repo:
+        stages = {stage.addressing: stage for stage in repo.index.graph}
+        graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
+        chosen = (
+            {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
+        )
+        wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
+        check_inputs([stages[name] for name in wanted], {Path(out.fs_path) for out in repo.index.outs})
+        if allow_missing:
+            with repo.lock:
+                changed = {name for name in wanted if stages[name].changed(True, upstream_of(name, graph, stages))}
+        else:
+            changed = wanted & set(repo.status())
+        outs = {name: {out.def_path: out.hash_info.value for out in stage.outs} for name, stage in stages.items()}
+    # against the edges: what follows from a stage are networkx's ancestors
+    todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
+    networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
+    return graph.subgraph(wanted).copy()
+
+
+def upstream_of(name: str, graph: networkx.DiGraph, stages: dict[str, Stage]) -> list[Stage]:
+    return [stages[needed] for needed in graph.successors(name)]
+
+
+def check_inputs(stages: Iterable[Stage], outs: set[Path]) -> None:
+    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is
+    no such file.
+    """
+    keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
+    for stage in stages:
+        for dep in stage.deps:
+            path = Path(dep.fs_path)
+            made = path in outs or any(out in path.parents or path in out.parents for out in outs)
+            if not (made or path.exists()):
+                name = stage.addressing.partition("@")[0]
+                remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
+                if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):
+                    remedy += f": its home is {data.source} (licence: {data.licence})" + (
+                        f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else ""
+                    )
+                raise UserError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
+
+
+def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
+    """The stages that are to do, or those that are not, each after what it needs."""
+    return [name for name in reversed(list(networkx.topological_sort(graph))) if graph.nodes[name]["todo"] == todo]
+
+
+def check_params() -> None:
+    """Raises UserError with our words for what DVC would only call a template that it cannot resolve."""
+    if Path("params.yaml").is_file():
+        params.read()

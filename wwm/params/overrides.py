@@ -1,0 +1,114 @@
+"""Single keys of params.yaml that are set from outside: `pretrain.models.bert.phases.0.steps` -> 2000."""
+
+import re
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from wwm.common.errors import UserError
+from wwm.params.whole import Params
+
+NAME, INDEX = "[A-Za-z0-9][A-Za-z0-9_-]*", "[0-9]+"
+NULL = "tag:yaml.org,2002:null"
+UNKNOWN = "nothing, for params.yaml has no such key: docs/params.md has them all"
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of overrides, so that a form shows each key with its text, and refuses what no params.yaml may hold.
+
+    Keys of named items and of places in a list are patterns.
+    """
+    whole = Params.model_json_schema()
+    fixed: dict[str, Any] = {}
+    patterns: dict[str, Any] = {}
+    for place, node in keys(whole, whole["$defs"]):
+        if "." not in place:
+            continue  # a section
+        told = inlined(node, whole["$defs"])
+        if re.fullmatch(r"[\w.]+", place):
+            # A default would be sent along by a form that nobody filled in.
+            fixed[place] = {key: value for key, value in told.items() if key != "default"} | {"title": place}
+        else:
+            patterns[f"^{place.replace('.', chr(92) + '.').replace('*', NAME).replace('#', INDEX)}$"] = told
+    return {
+        "type": "object",
+        "properties": fixed,
+        "patternProperties": patterns,
+        # What a validator says of a key that is none of these; `False` would make it recite them all.
+        "additionalProperties": {"const": UNKNOWN},
+    }
+
+
+def keys(node: dict, defs: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
+    """All keys below a section's schema; `*` stands for a name, `#` for a place in a list."""
+    for name, own in node.get("properties", {}).items():
+        yield f"{prefix}{name}", own
+        for one in [own, *own.get("anyOf", [])]:
+            yield from keys(resolved(one, defs), defs, f"{prefix}{name}.")
+            for item in one.get("patternProperties", {}).values():
+                yield f"{prefix}{name}.*", item
+                yield from keys(resolved(item, defs), defs, f"{prefix}{name}.*.")
+            yield from keys(resolved(one.get("items", {}), defs), defs, f"{prefix}{name}.#.")
+
+
+def resolved(node: dict, defs: dict) -> dict:
+    return defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+
+
+def inlined(node: Any, defs: dict) -> Any:
+    """`node` without references, which would lead nowhere in another schema."""
+    if isinstance(node, list):
+        return [inlined(one, defs) for one in node]
+    if not isinstance(node, dict):
+        return node
+    own = {key: inlined(value, defs) for key, value in node.items() if key != "$ref"}
+    return {**inlined(resolved(node, defs), defs), **own} if "$ref" in node else own
+
+
+def applied(text: str, overrides: Mapping[str, Any]) -> str:
+    """The text of a params.yaml with these keys set; comments stay.
+
+    Raises UserError for a key that leads nowhere; what it may hold is checked where the whole is read.
+    """
+    if not overrides:
+        return text
+    # As the files of presets/ are laid out, so that a diff shows what was set and nothing else.
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda self, _: self.represent_scalar(NULL, "null"))
+    try:
+        values = yaml.load(text)
+    except YAMLError as error:
+        raise UserError(f"params.yaml is not YAML: {error}") from None
+    for key, value in overrides.items():
+        *path, last = key.split(".")
+        node = values
+        for count, part in enumerate(path):
+            node = child(node, part, key, ".".join(path[:count]))
+        if isinstance(node, list):
+            child(node, last, key, ".".join(path))
+            node[int(last)] = value
+        elif isinstance(node, dict) and path:
+            node[last] = value
+        else:
+            raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
+    out = StringIO()
+    yaml.dump(values, out)
+    return out.getvalue()
+
+
+def child(node: Any, part: str, key: str, place: str) -> Any:
+    """What `part` of an override's `key` leads to, below `place`. Raises UserError."""
+    if isinstance(node, list):
+        if re.fullmatch(INDEX, part) and int(part) < len(node):
+            return node[int(part)]
+        raise UserError(f"overrides: {key}: {place} is a list of {len(node)}; say 0 to {len(node) - 1} for {part}")
+    if isinstance(node, dict):
+        if part in node:
+            return node[part]
+        raise UserError(f"overrides: {key}: {place or 'params.yaml'} has no {part}; it has {', '.join(map(str, node))}")
+    raise UserError(f"overrides: {key}: {place} is {node!r} and holds no {part}; set {place} as a whole")
