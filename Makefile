@@ -1,4 +1,5 @@
 # make demo | check | test | test-slow | bench | ui     each sets up .venv first; `make setup` does only that
+# make test-services                    the servers of docker/compose.yaml and several machines, see docs/team.md
 # make test-tpu                         sets up .venv-tpu, for TPUs; `make setup-tpu` does only that
 # TORCH=cpu|cuda                        which build of torch; by default what .venv has, else cuda where nvidia-smi is found
 # JOBS=1                                how many stages `make demo` runs at once
@@ -15,7 +16,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo check test test-slow test-tpu bench ui setup setup-tpu
+.PHONY: demo check test test-slow test-services test-tpu bench ui setup setup-tpu
 demo: setup
 	python -m flows.pipeline $(if $(JOBS),--concurrency $(JOBS))
 
@@ -27,7 +28,7 @@ check: setup
 # A file at a time for each of two processes, in the order of names: test_pipeline and test_pretrain, the longest, run side by side.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
-	python -m pytest -m "not slow" $(TWO)
+	python -m pytest -m "not slow and not services" $(TWO)
 
 test-slow: setup
 	python -m pytest -m slow $(TWO)
@@ -36,6 +37,10 @@ test-slow: setup
 bench: setup
 	python -m bench.pretrain data/mask/whole-word/64/train --length 64
 	python -m bench.finetune models/bert reviews --length 64
+
+# With PostgreSQL from the system's packages; what else a team's servers need is an extra.
+test-services: setup .venv/.ready-services
+	python -m pytest -m services tests/test_services.py
 
 test-tpu: setup-tpu
 	.venv-tpu/bin/python -m pytest tests/test_tpu.py
@@ -71,6 +76,10 @@ WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
 	.venv/bin/pip install --quiet uv || echo "uv cannot be installed here; pip takes minutes longer"
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode $(if $(CPU),--torch-backend cpu) $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} $(WHAT) || \
 	.venv/bin/pip install $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu) $(WHAT)
+	touch $@
+
+.venv/.ready-services: .venv/.ready-$(TORCH)
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode -c constraints.txt -e '.[services]'
 	touch $@
 
 # torch-xla goes with one version of torch alone, older than ours, which brings its CUDA libraries along: 9 GB.

@@ -128,5 +128,5 @@ def fetch() -> None:
         except Exception as error:  # noqa: BLE001 - whatever kind of store it is
             raise UserError(f"DVC's remote {repo.config['core']['remote']} does not answer: {error}") from None
         read = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps}
-        if beside := [out.fs_path for out in repo.index.outs if read & {*Path(out.fs_path).parents}]:
+        if beside := [out.fs_path for out in repo.index.outs if out.hash_info and read & {*Path(out.fs_path).parents}]:
             repo.pull(beside, allow_missing=True)
