@@ -121,6 +121,11 @@ def test_a_task_called_like_another_measure_is_named(tmp_path):
     assert "a task cannot be called cloze, as another measure here is; call it otherwise" in said
 
 
+def test_a_name_that_dvc_overlooks_is_named(tmp_path):
+    said = problem(tmp_path, "  sources:\n    news:", "  sources:\n    size:")
+    assert "DVC overlooks what is called 'size'; call it otherwise" in said
+
+
 def test_two_entries_of_one_length_are_named(tmp_path):
     said = problem(tmp_path, r"(      lengths:\n)(        - \{max_seq_length: 32.*\n)", r"\1\2\2")
     assert "mask.sets.wordpiece-nsp: 32 stands twice; remove one" in said

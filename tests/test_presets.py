@@ -80,7 +80,7 @@ def test_preset_is_the_recipe_of_the_model_of_its_name(name):
 @pytest.mark.parametrize("name", TABLE)
 def test_preset_has_what_all_models_share(name):
     values = preset(name)
-    assert values.vocab.source == GOOGLE and values.vocab.size == 21_128
+    assert values.vocab.source == GOOGLE and values.vocab.vocab_size == 21_128
     assert (values.mask.masked_lm_prob, values.mask.short_seq_prob, values.mask.random_token) == (
         0.15,
         0.1,

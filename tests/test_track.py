@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 
 
-def start_in_a_thread(module: str, listen: str | None = None) -> socket.socket:
+def start_in_a_thread(module: str, folder: Path, listen: str | None = None) -> socket.socket:
     """sender.start without the process, which would import mlflow once more."""
     ours, theirs = socket.socketpair()
     threading.Thread(target=sender.record, args=(theirs, deliver.deliver), daemon=True).start()

@@ -101,5 +101,5 @@ def test_repeated_entry_is_named_by_its_lines(tmp_path):
 
 
 def test_vocabulary_too_small_for_the_characters_is_named():
-    with pytest.raises(UserError, match="vocab.size 20 is too small"):
+    with pytest.raises(UserError, match="vocab.vocab_size 20 is too small"):
         vocab.train(lambda: LINES, 20, 1)

@@ -34,7 +34,7 @@ def main() -> None:
         lower_case = True
         if vocab.source == "train":
             lines = partial(texts, shuffled(shards("train"), base.seed), vocab.train_characters)
-            tokens = train(lines, vocab.size, vocab.min_frequency)
+            tokens = train(lines, vocab.vocab_size, vocab.min_frequency)
         else:
             tokens, lower_case = load(vocab.source)
         tokenizer = vocabulary.build(tokens, lower_case)
@@ -43,7 +43,7 @@ def main() -> None:
             raise UserError(
                 f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK],"
                 f" vocab.unknown_share_limit is {vocab.unknown_share_limit}; take a vocabulary of this script, or a"
-                " larger vocab.size, or raise the limit"
+                " larger vocab.vocab_size, or raise the limit"
             )
         with files.new_folder(outs[0]) as folder:
             vocabulary.save(tokenizer, tokens, lower_case, folder)
@@ -91,8 +91,8 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     within = sorted(later.keys() & {f"##{character}" for character in alphabet})
     if len(vocabulary.SPECIAL) + len(alphabet) + len(within) > size:
         raise UserError(
-            f"vocab.size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them within"
-            f" words too; raise it, or vocab.min_frequency {min_frequency}"
+            f"vocab.vocab_size {size} is too small: the corpus has {len(alphabet)} characters, {len(within)} of them"
+            f" within words too; raise it, or vocab.min_frequency {min_frequency}"
         )
     fixed = [*vocabulary.SPECIAL, *alphabet, *within]
     # Rarer characters stay out: the trainer would add them in no fixed order.

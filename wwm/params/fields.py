@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from wwm.common.errors import UserError
 
 T = TypeVar("T", str, int)
+OVERLOOKED = {"size", "nfiles"}
 
 
 def distinct(values: list) -> list:
@@ -26,10 +27,19 @@ def sum_to_one(shares: list[float]) -> list[float]:
     return shares
 
 
+def seen_by_dvc(name: str) -> str:
+    """Raises UserError for what DVC's run cache leaves out wherever it stands: with another value there, what a stage
+    made of the old one would be restored (`_get_cache_hash` in dvc/stage/cache.py).
+    """
+    if name in OVERLOOKED:
+        raise UserError(f"DVC overlooks what is called {name!r}; call it otherwise")
+    return name
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), AfterValidator(seen_by_dvc)]
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

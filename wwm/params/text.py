@@ -163,7 +163,7 @@ class Vocab(Section):
             " it, `dvc repro -f -s vocab`."
         )
     )
-    size: Positive = Field(
+    vocab_size: Positive = Field(
         description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128."
     )
     train_characters: Positive = Field(

@@ -5,8 +5,9 @@
 
 A call hands a line to the process beside the stage (wwm/track/deliver.py) and returns; that process imports mlflow and
 sends. So a slow or dead server costs the work nothing (wwm/track/untracked.py keeps what it missed), and a stage killed
-by -9 still ends as FAILED. Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the working folder; experiment
-MLFLOW_EXPERIMENT_NAME or `wwm`. Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage wrote and read.
+by -9 still ends as FAILED. Where: MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db in the project's folder;
+experiment MLFLOW_EXPERIMENT_NAME or `wwm`. Tags: `dvc.PATH` and `dvc.dep.PATH` hold DVC's hashes of what the stage
+wrote and read.
 """
 
 import json
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wwm.track import lineage, sender
+from wwm.track import lineage, sender, server
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
@@ -155,9 +156,8 @@ def run(
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
-    current = Run(
-        (None if listen else sender.connect(os.environ.get(SENDER, ""))) or sender.start("wwm.track.deliver", listen)
-    )
+    end = None if listen else sender.connect(os.environ.get(SENDER, ""))
+    current = Run(end or sender.start("wwm.track.deliver", server.project(), listen))
     tags = {
         "stage": stage,
         "name": name,
@@ -178,7 +178,7 @@ def run(
     for file, text in lineage.explaining(diff).items():
         current.text(file, text)
     if not listen:
-        current._put(deps=f"{stage}@{name}" if name else stage)
+        current._put(deps=f"{stage}@{name}" if name else stage, home=str(Path.cwd()))
     try:
         with sender.terminated_as_exit():
             yield current

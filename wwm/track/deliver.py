@@ -205,7 +205,7 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
     elif "release" in message:
         registry.release(client, run_id, message)
     elif "deps" in message:
-        found = lineage.of_deps(message["deps"])
+        found = lineage.of_deps(message["deps"], message["home"])
         log(client, run_id, tags=lineage.tags("dvc.dep", found))
         client.log_inputs(run_id, [data_set(path, value) for path, value in found.items() if path.startswith("data/")])
     elif "child" in message:

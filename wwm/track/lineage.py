@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wwm.common import preset
+from wwm.track import server
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -55,9 +56,14 @@ def settings() -> dict[str, str]:
 
 def state(diff: str) -> dict[str, str]:
     """Tags that say who runs what: `mlflow.user`, the commit and `settings`; `dirty` where there is a `diff` besides
-    the commit.
+    the commit, `experiment` under `dvc exp run`.
     """
-    tags = {"mlflow.source.git.commit": git_commit() or "", "dirty": "yes" if diff else "", **settings()}
+    tags = {
+        "mlflow.source.git.commit": git_commit() or "",
+        "dirty": "yes" if diff else "",
+        "experiment": os.environ.get(server.EXPERIMENT, ""),
+        **settings(),
+    }
     with suppress(OSError, KeyError):
         tags["mlflow.user"] = getpass.getuser()
     return {key: value for key, value in tags.items() if value}
@@ -106,26 +112,26 @@ def computed(path: Path) -> str:
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def of_deps(address: str) -> dict[str, str]:
-    """Path -> hash for all that a stage of dvc.yaml here reads, now; {} where there is no DVC or no such stage."""
+def of_deps(address: str, home: str | Path = ".") -> dict[str, str]:
+    """Path -> hash for all that a stage of dvc.yaml in `home` reads, now; {} where there is no DVC or no such stage."""
     with suppress(ImportError):
         from dvc.dvcfile import load_file
         from dvc.exceptions import DvcException
 
         # dvc.yaml alone is read: another stage may be writing dvc.lock right now
-        with suppress(DvcException, OSError), repository() as repo:
-            stage = load_file(repo, "dvc.yaml").resolver.resolve_one(address)[address]
-            return {path: known(repo, path) for path in stage.get("deps", [])}
+        with suppress(DvcException, OSError), repository(home) as repo:
+            stage = load_file(repo, f"{home}/dvc.yaml").resolver.resolve_one(address)[address]
+            return {path: known(repo, Path(home, path)) for path in stage.get("deps", [])}
     return {}
 
 
 @contextmanager
-def repository() -> Iterator["Repo"]:
-    """Yields DVC's Repo of the working folder, silent meanwhile. Raises ImportError, DvcException."""
+def repository(folder: str | Path = ".") -> Iterator["Repo"]:
+    """Yields DVC's Repo of a folder, silent meanwhile. Raises ImportError, DvcException."""
     from dvc.logger import set_loggers_level
     from dvc.repo import Repo
 
-    with set_loggers_level(logging.CRITICAL), Repo() as repo:
+    with set_loggers_level(logging.CRITICAL), Repo(str(folder)) as repo:
         yield repo
 
 

@@ -21,16 +21,21 @@ from pathlib import Path
 GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
 
 
-def start(module: str, listen: str | None = None) -> socket.socket:
-    """Our end of the socket to a new process that runs `module`, which calls `serve`; with `listen` others may connect
-    there.
+def start(module: str, folder: Path, listen: str | None = None) -> socket.socket:
+    """Our end of the socket to a new process that runs `module` in `folder`, which calls `serve`; with `listen` others
+    may connect there.
     """
     ours, theirs = socket.socketpair()
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     # -P keeps the working folder off sys.path; a session of its own keeps Ctrl-C away until the last numbers are sent
     command = [sys.executable, "-P", "-m", module, *([listen] if listen else [])]
     subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path}, stdin=theirs.fileno(), stdout=2, start_new_session=True
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=theirs.fileno(),
+        stdout=2,
+        start_new_session=True,
     )
     theirs.close()
     return ours

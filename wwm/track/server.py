@@ -1,7 +1,16 @@
-"""Where MLflow is: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME, or a database in the working folder."""
+"""Where MLflow is: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME, or a database in the project's folder."""
 
 import os
 from pathlib import Path
+
+EXPERIMENT, ROOT = "DVC_EXP_NAME", "DVC_ROOT"  # what `dvc exp run` sets: its name, and the project's folder
+
+
+def project() -> Path:
+    """The folder that a local database lies in: the working folder, or, where that is a copy which DVC made for an
+    experiment and deletes at its end, the original.
+    """
+    return Path(os.environ[ROOT]) if EXPERIMENT in os.environ else Path.cwd()
 
 
 def tracking_uri() -> str:

@@ -22,13 +22,13 @@ def keep(target: list[str], opening: dict, messages: list[dict]) -> None:
     """
     path = FOLDER / f"{opening['time']}-{os.getpid()}-{threading.get_ident()}.jsonl"
     opening = opening | {"scratch": None, "target": target}
-    deps = [message["deps"] for message in messages if "deps" in message]
+    deps = [(message["deps"], message["home"]) for message in messages if "deps" in message]
     rest = [message for message in messages if "deps" not in message]
     # At once, for hashing may take longer than anybody waits.
     write(path, opening, rest)
     print(f"tracking: what is missing in MLflow is in {path}, and sent by the next run that reaches it", flush=True)
     # Hashes of inputs are those of now, not of when they are sent.
-    tags = {key: value for stage in deps for key, value in lineage.tags("dvc.dep", lineage.of_deps(stage)).items()}
+    tags = {key: value for stage in deps for key, value in lineage.tags("dvc.dep", lineage.of_deps(*stage)).items()}
     write(path, opening | {"tags": opening["tags"] | tags}, rest)
 
 
