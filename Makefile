@@ -79,7 +79,7 @@ WHAT := torch==2.13.0 -c constraints.txt -e '.[dev]'
 	touch $@
 
 .venv/.ready-services: .venv/.ready-$(TORCH)
-	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode -c constraints.txt -e '.[services]'
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --compile-bytecode -c constraints.txt -e '.[s3,services]'
 	touch $@
 
 # torch-xla goes with one version of torch alone, older than ours, which brings its CUDA libraries along: 9 GB.

@@ -66,9 +66,7 @@ class Servers:
         }
 
     def start(self, name: str) -> None:
-        command = shlex.split(
-            self.described["services"][name]["command"].replace("/data", f"{self.folder}/data/{name}")
-        )
+        command = shlex.split(self.described["services"][name]["command"].replace("/data/", f"{self.folder}/data/"))
         if command[0] == "weed":  # its other ports, which in a container are its own
             for option in ("-master.port", "-volume.port", "-filer.port"):
                 command.append(f"{option}={free_port()}")
