@@ -1,4 +1,9 @@
-"""Makes those buckets of the store AWS_ENDPOINT_URL that are not there: python docker/buckets.py NAME ..."""
+"""Buckets of the store at AWS_ENDPOINT_URL.
+
+python docker/buckets.py make NAME ...              those that are not there
+python docker/buckets.py save FOLDER NAME ...       copies them into FOLDER/NAME
+python docker/buckets.py restore FOLDER NAME ...    and back
+"""
 
 import os
 import sys
@@ -6,6 +11,12 @@ import sys
 import s3fs
 
 store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-for name in sys.argv[1:]:
-    if not store.exists(name):
+verb, *rest = sys.argv[1:]
+folder = "" if verb == "make" else rest.pop(0)
+for name in rest:
+    if verb != "save" and not store.exists(name):
         store.mkdir(name)
+    if verb == "save":
+        store.get(f"{name}/", f"{folder}/{name}/", recursive=True)
+    elif verb == "restore":
+        store.put(f"{folder}/{name}/", f"{name}/", recursive=True)

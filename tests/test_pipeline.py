@@ -8,9 +8,11 @@ import re
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -130,6 +132,50 @@ def test_changed_learning_rate_of_a_task_runs_no_training_again(project):
     finally:
         params.write_text(before, encoding="utf-8")
     assert {name.split("@")[0] for name in changed} == {"finetune", "scores"}
+
+
+def experiments(folder: Path) -> dict[str, set[str]]:
+    """Name -> stages that MLflow has of it, in the folder's own database."""
+    query = (
+        "SELECT name.value, stage.value FROM tags AS name JOIN tags AS stage USING (run_uuid)"
+        " WHERE name.key = 'experiment' AND stage.key = 'stage'"
+    )
+    found: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        for name, stage in connection.execute(query):
+            found.setdefault(name, set()).add(stage)
+    return found
+
+
+@pytest.fixture
+def committed(project, tmp_path) -> Path:
+    """A copy whose state is a commit, from which DVC's experiments begin."""
+    folder = tmp_path / "committed"
+    shutil.copytree(project, folder, symlinks=True)
+    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+    author = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", *author, "commit", "--quiet", "-m", "tiny"], cwd=folder, check=True)
+    return folder
+
+
+def test_an_experiment_in_a_copy_is_recorded_here_and_shown_compared_and_applied(committed):
+    run(committed, "-m", "dvc", "exp", "run", "--temp", "-n", "chinese", "-S", "scores.language=zh", "scores")
+    assert experiments(committed) == {"chinese": {"scores"}}
+    assert "language: en" in (committed / "params.yaml").read_text(encoding="utf-8")
+    assert "chinese" in run(committed, "-m", "dvc", "exp", "show", "--only-changed", "--csv")
+    assert "scores.language" in run(committed, "-m", "dvc", "exp", "diff", "HEAD", "chinese")
+    run(committed, "-m", "dvc", "exp", "apply", "chinese")
+    assert "language: zh" in (committed / "params.yaml").read_text(encoding="utf-8")
+    assert "模型" in (committed / "results/report/scores.md").read_text(encoding="utf-8")
+    files = list((committed / "mlartifacts").rglob("scores.md"))
+    assert any("模型" in path.read_text(encoding="utf-8") for path in files)
+
+
+@pytest.mark.slow
+def test_experiments_that_wait_in_a_queue_are_recorded_here(committed):
+    run(committed, "-m", "dvc", "exp", "run", "--queue", "-n", "chinese", "-S", "scores.language=zh", "scores")
+    run(committed, "-m", "dvc", "exp", "run", "--run-all")
+    assert experiments(committed) == {"chinese": {"scores"}}
 
 
 STAGE = """

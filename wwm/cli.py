@@ -1,4 +1,4 @@
-"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor`: what one types beside `dvc repro`."""
+"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor | clean`: what is beside `dvc repro`."""
 
 import json
 import os
@@ -280,6 +280,17 @@ def doctor() -> None:
     from wwm import doctor as look
 
     look.main()
+
+
+@commands.command()
+def clean(
+    days: Annotated[float, typer.Option(min=0, help="Folders that were last written so long ago or earlier.")] = 30,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them, and not only name them.")] = False,
+) -> None:
+    """List checkpoints and clones that runs which were cut off have left on this machine."""
+    from wwm import clean as old
+
+    old.main(days, remove)
 
 
 def app() -> None:

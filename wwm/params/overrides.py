@@ -44,14 +44,17 @@ def schema() -> dict[str, Any]:
 
 def keys(node: dict, defs: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
     """All keys below a section's schema; `*` stands for a name, `#` for a place in a list."""
+    node = resolved(node, defs)
     for name, own in node.get("properties", {}).items():
         yield f"{prefix}{name}", own
-        for one in [own, *own.get("anyOf", [])]:
-            yield from keys(resolved(one, defs), defs, f"{prefix}{name}.")
-            for item in one.get("patternProperties", {}).values():
-                yield f"{prefix}{name}.*", item
-                yield from keys(resolved(item, defs), defs, f"{prefix}{name}.*.")
-            yield from keys(resolved(one.get("items", {}), defs), defs, f"{prefix}{name}.#.")
+        yield from keys(own, defs, f"{prefix}{name}.")
+    for item in node.get("patternProperties", {}).values():
+        yield f"{prefix}*", item
+        yield from keys(item, defs, f"{prefix}*.")
+    if "items" in node:
+        yield from keys(node["items"], defs, f"{prefix}#.")
+    for one in node.get("anyOf", []):
+        yield from keys(one, defs, prefix)
 
 
 def resolved(node: dict, defs: dict) -> dict:
@@ -89,13 +92,13 @@ def applied(text: str, overrides: Mapping[str, Any]) -> str:
         node = values
         for count, part in enumerate(path):
             node = child(node, part, key, ".".join(path[:count]))
-        if isinstance(node, list):
-            child(node, last, key, ".".join(path))
-            node[int(last)] = value
-        elif isinstance(node, dict) and path:
+        if not path:
+            raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
+        if isinstance(node, dict):
             node[last] = value
         else:
-            raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
+            child(node, last, key, ".".join(path))
+            node[int(last)] = value
     out = StringIO()
     yaml.dump(values, out)
     return out.getvalue()

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from wwm.common.errors import UserError
 from wwm.params.fields import Name, Positive, Section, Share
@@ -62,6 +63,10 @@ class Source(Section):
     @classmethod
     def text_files_by_default(cls, value: object) -> object:
         return {"files": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
     @model_validator(mode="after")
     def fields_go_with_the_format(self) -> Self:

@@ -1,0 +1,75 @@
+"""What runs that were cut off have left on this machine: scratch folders, and clones of workers that were killed."""
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from wwm.common import files
+from wwm.track import untracked
+
+DAY = 24 * 3600
+
+
+class Left(NamedTuple):
+    path: Path
+    size: int  # bytes
+    days: float  # since something in it was written
+
+
+def main(days: float, remove: bool) -> None:
+    """Prints what nothing was written into for `days`, and removes it if told to."""
+    found = [left for left in [*scratch(), *clones()] if left.days >= days]
+    for left in found:
+        print(f"{left.size / 1e6:10,.1f} MB  {left.days:5.0f} days  {left.path}")
+        if remove:
+            shutil.rmtree(left.path)
+            left.path.with_name(f"{left.path.name}.lock").unlink(missing_ok=True)
+    total = f"{sum(left.size for left in found) / 1e6:,.1f} MB in {len(found)} folders"
+    if not found:
+        print(f"Nothing that was last written {days:g} days ago or earlier.")
+    elif remove:
+        print(f"Removed {total}.")
+    else:
+        print(f"{total}, checkpoints among them; nothing is removed without --remove.")
+
+
+def scratch() -> Iterator[Left]:
+    """Folders of unfinished work that no process holds; without what MLflow is still to be sent."""
+    for folder in sorted(files.SCRATCH.glob("*/")):
+        if folder.name != untracked.FOLDER.name and not held(folder.with_name(f"{folder.name}.lock")):
+            yield measured(folder)
+
+
+def held(lock: Path) -> bool:
+    if not lock.is_file():
+        return False
+    with open(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def clones() -> Iterator[Left]:
+    """Folders that Prefect's workers cloned a repository of this project into, and that no process works in."""
+    at_work = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            at_work.add(Path(process.cwd()))
+    for folder in sorted(Path(tempfile.gettempdir()).glob("tmp*prefect/")):
+        if list(folder.glob("*/flows/run.py")) and not any(folder in (one, *one.parents) for one in at_work):
+            yield measured(folder)
+
+
+def measured(folder: Path) -> Left:
+    stats = [path.lstat() for path in (folder, *folder.rglob("*"))]
+    newest = max(stat.st_mtime for stat in stats)
+    return Left(folder, sum(stat.st_size for stat in stats), (time.time() - newest) / DAY)
