@@ -159,9 +159,9 @@ def committed(project, tmp_path) -> Path:
 
 
 def test_an_experiment_in_a_copy_is_recorded_here_and_shown_compared_and_applied(committed):
-    run(committed, "-m", "dvc", "exp", "run", "--temp", "-n", "chinese", "-S", "scores.language=zh", "scores")
+    run(committed, "-m", "dvc", "exp", "run", "--temp", "-n", "chinese", "-S", "+scores.language=zh", "scores")
     assert experiments(committed) == {"chinese": {"scores"}}
-    assert "language: en" in (committed / "params.yaml").read_text(encoding="utf-8")
+    assert "language: zh" not in (committed / "params.yaml").read_text(encoding="utf-8")
     assert "chinese" in run(committed, "-m", "dvc", "exp", "show", "--only-changed", "--csv")
     assert "scores.language" in run(committed, "-m", "dvc", "exp", "diff", "HEAD", "chinese")
     run(committed, "-m", "dvc", "exp", "apply", "chinese")
@@ -173,7 +173,7 @@ def test_an_experiment_in_a_copy_is_recorded_here_and_shown_compared_and_applied
 
 @pytest.mark.slow
 def test_experiments_that_wait_in_a_queue_are_recorded_here(committed):
-    run(committed, "-m", "dvc", "exp", "run", "--queue", "-n", "chinese", "-S", "scores.language=zh", "scores")
+    run(committed, "-m", "dvc", "exp", "run", "--queue", "-n", "chinese", "-S", "+scores.language=zh", "scores")
     run(committed, "-m", "dvc", "exp", "run", "--run-all")
     assert experiments(committed) == {"chinese": {"scores"}}
 

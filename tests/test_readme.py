@@ -78,7 +78,14 @@ def paths(name: str) -> set[str]:
     words = {word for code in inline(name) for word in code.split() if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word)}
     named = {word for word in words if "/" in word or word.endswith((".py", ".yaml", ".md", ".cff", ".toml"))}
     # google-research/bert's, and files that a reader is to write.
-    return {word for word in named if "NAME" not in word} - {"create_pretraining_data.py", "run_squad.py"}
+    others = {"create_pretraining_data.py", "run_squad.py", *deployments()}
+    return {word for word in named if "NAME" not in word and not word.startswith("runs/")} - others
+
+
+def deployments() -> set[str]:
+    """What Prefect calls the flows of prefect.yaml: the flow's name, which is its function's, and the deployment's."""
+    described = YAML(typ="safe").load(text("prefect.yaml"))["deployments"]
+    return {f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}" for one in described}
 
 
 def keys(name: str) -> set[str]:
@@ -195,6 +202,14 @@ def test_every_test_named_is_in_the_file_named_beside_it(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_key_named_is_one_of_params_yaml(name):
     assert not [key for key in keys(name) if not is_key(key)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_deployment_named_is_in_prefect_yaml(name):
+    lines = [line for line in [*commands(name), *inline(name)] if re.search(r"\b(run|watch|pipeline)/[\w-]+", line)]
+    named = {word for line in lines for word in re.findall(r"(?<![\w/])(?:run|watch|pipeline)/[\w-]+", line)}
+    assert named <= deployments()
+    assert not name.endswith("team.md") or named == deployments()
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -63,19 +63,22 @@ class Machine:
         try:
             yield process
         finally:
-            self.kill(process)
-
-    def kill(self, process: subprocess.Popen) -> list[int]:
-        """By -9, with all that it started, as a power cut does; their process ids."""
-        found: list[psutil.Process] = []
-        if process.poll() is None:
-            worker = psutil.Process(process.pid)
-            found = [*worker.children(recursive=True), worker]
-            for each in found:
-                with suppress(psutil.NoSuchProcess):
-                    each.kill()
+            self.power_cut()
             process.wait()
-        return [each.pid for each in found]
+
+    def processes(self) -> list[psutil.Process]:
+        """All that run with this machine's HOME."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("HOME") == str(self.home):
+                    found.append(process)
+        return found
+
+    def power_cut(self) -> None:
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def log(self, pool: str = "wwm") -> str:
         return (self.home / f"{pool}.log").read_text(errors="replace")
@@ -261,14 +264,16 @@ def test_the_same_again_on_a_third_machine_trains_nothing(team, c):
 def test_lineage_leads_from_a_registered_model_to_commit_params_data_and_weights(team, c):
     clone = c.clone(team, "main")
     client = team.mlflow()
-    model = client.get_model_version_by_alias("fill-mask", "champion")
-    told = c.run("wwm", "lineage", "fill-mask", cwd=clone)
+    model = client.get_model_version_by_alias("reviews", "champion")
+    told = c.run("wwm", "lineage", "reviews", cwd=clone)
     parents, _ = team.recorded("first")
-    assert parents[0].data.tags["mlflow.source.git.commit"] in told
-    assert team.md5("first", "data/corpus") in told and model.tags["params"] in told
-    c.run("mlflow", "artifacts", "download", "-u", "models:/fill-mask@champion", "-d", str(c.home / "fetched"))
-    assert lineage.computed(c.home / "fetched/model") == model.tags["dvc"]
-    c.run("wwm", "fill", str(c.home / "fetched/model"), "我们喜欢这本[MASK]。", cwd=clone)
+    assert parents[0].data.tags["mlflow.source.git.commit"] in told and model.tags["params"] in told
+    for path in ("data/tasks/reviews", "data/corpus", model.tags["path"]):
+        assert team.md5("first", path) in told
+    c.run("mlflow", "artifacts", "download", "-u", "models:/reviews@champion", "-d", str(c.home / "fetched"))
+    assert lineage.computed(c.home / "fetched/model") == model.tags["dvc"] == team.md5("first", model.tags["path"])
+    (c.home / "texts.txt").write_text("我们喜欢这本书。\n", encoding="utf-8")
+    assert '"label"' in c.run("wwm", "predict", str(c.home / "fetched/model"), str(c.home / "texts.txt"), cwd=clone)
 
 
 @pytest.mark.parametrize(
@@ -336,10 +341,10 @@ def test_a_run_whose_machine_died_is_crashed_and_goes_on_on_another(team, b, c, 
     """With a scratch folder that both reach it goes on from the checkpoint, else from the stages in the store."""
     name, given = f"died-{shared}".lower(), {"overrides": LONG | {"base.seed": 5 + shared}, "targets": BERT}
     kept = c.env["WWM_SCRATCH"]
-    with b.worker() as worker:
+    with b.worker():
         run_id = team.start("run/team", name=name, **given)
         wait_for(checkpoint_of(b))
-        b.kill(worker)
+        b.power_cut()
     if shared:
         c.env["WWM_SCRATCH"] = b.env["WWM_SCRATCH"]
     try:
