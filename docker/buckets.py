@@ -11,12 +11,12 @@ import sys
 import s3fs
 
 store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-verb, *rest = sys.argv[1:]
-folder = "" if verb == "make" else rest.pop(0)
-for name in rest:
+verb, *names = sys.argv[1:]
+folder = "" if verb == "make" else names.pop(0)
+for name in names:
+    if verb == "save" and store.find(name):
+        store.get(f"{name}/", f"{folder}/{name}/", recursive=True)
     if verb != "save" and not store.exists(name):
         store.mkdir(name)
-    if verb == "save":
-        store.get(f"{name}/", f"{folder}/{name}/", recursive=True)
-    elif verb == "restore":
+    if verb == "restore" and os.path.isdir(f"{folder}/{name}"):
         store.put(f"{folder}/{name}/", f"{name}/", recursive=True)

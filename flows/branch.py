@@ -9,11 +9,14 @@ import socket
 import subprocess
 from pathlib import Path
 
+from flows.stage import whole
 from wwm import params
 from wwm.common import files
 from wwm.common.errors import UserError
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
+CODE = ("wwm", "flows", "dvc.yaml")
 
 
 def of(name: str) -> str:
@@ -35,10 +38,11 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def go_on(name: str, text: str) -> str | None:
+def go_on(name: str, text: str | None) -> str | None:
     """Checks out runs/NAME where `origin` has it, and returns its commit; None where it has none.
 
-    Raises UserError where it was made with other params than `text`, or what is here is not committed.
+    Raises UserError where it was made with other params than `text`, None standing for any, or what is here is not
+    committed.
     """
     if changed := git("status", "--porcelain", "--untracked-files=no"):
         raise UserError(f"{Path.cwd()} has changes that are not committed: {changed.split()[-1]}; commit them first")
@@ -46,12 +50,15 @@ def go_on(name: str, text: str) -> str | None:
         return None
     git("fetch", "--quiet", "origin", f"+refs/heads/{of(name)}:refs/remotes/origin/{of(name)}")
     theirs = git("show", f"refs/remotes/origin/{of(name)}:{PARAMS}")
-    if params.parsed(theirs) != params.parsed(text):
+    if text is not None and params.parsed(theirs) != params.parsed(text):
         raise UserError(
             f"{of(name)} was made with another params.yaml ({different(theirs, text)}): take another name, or the same"
             " preset and overrides to go on with it"
         )
+    other = git("diff", "--name-only", "HEAD", f"refs/remotes/origin/{of(name)}", "--", *CODE)
     git("checkout", "--quiet", "-B", of(name), f"refs/remotes/origin/{of(name)}")
+    if other:
+        print(f"{of(name)} goes on with its own code, in which {other.split()[0]} is another than in this clone")
     return git("rev-parse", "HEAD")
 
 
@@ -71,13 +78,12 @@ def begin(name: str, text: str, why: str) -> None:
 
 
 def save(name: str, why: str) -> None:
-    """Commits dvc.lock and pushes it; nothing where it is as it was. Raises UserError."""
-    if not Path("dvc.lock").is_file():
-        return
-    git("add", "dvc.lock")
-    if git("status", "--porcelain", "--untracked-files=no", "dvc.lock"):
-        git("commit", "--quiet", "-m", f"{of(name)}: {why}", "dvc.lock")
-    push(name)
+    """Commits dvc.lock and pushes it; not while DVC is writing it. Raises UserError."""
+    if LOCK.is_file() and whole(LOCK):
+        git("add", str(LOCK))
+        if git("status", "--porcelain", "--untracked-files=no", str(LOCK)):
+            git("commit", "--quiet", "-m", f"{of(name)}: {why}", str(LOCK))
+        push(name)
 
 
 def push(name: str) -> None:

@@ -39,7 +39,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.plan import check_params, in_order, plan
-from flows.stage import StageFailed, Stages, Stopped
+from flows.stage import StageFailed, Stages, Stopped, pull_run_cache
 from wwm import params, track
 from wwm.common.errors import UserError
 from wwm.track import lineage
@@ -64,22 +64,23 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     """
     check_params()
     graph = plan(targets)
-    return execute(
-        graph,
-        concurrency,
-        lambda: track.parent("pipeline", {"targets": " ".join(targets or ["all"])} | lineage.settings()),
-    )
+    settings = {"targets": " ".join(targets or ["all"])} | lineage.settings()
+    # What another machine has made is taken from DVC's remote; away from the network the work goes on without.
+    stages = Stages(pull=bool(in_order(graph, True)) and pull_run_cache() is None)
+    return execute(graph, concurrency, lambda: track.parent("pipeline", settings), stages)
 
 
 def execute(
     graph: networkx.DiGraph,
     concurrency: int | None,
     parent: Callable[[], AbstractContextManager[track.Run]],
-    ran: Callable[[str], None] = lambda name: None,
+    stages: Stages,
+    done: Callable[[str, str], None] = lambda name, outcome: None,
 ) -> State:
-    """Runs what is to do in `graph`, recorded under `parent`; `ran` is called with each stage that was made anew.
+    """Runs what is to do in `graph` by `stages`, recorded under `parent`; `done` is called with each that was made, and
+    whether it `ran` or was `restored`.
 
-    Cached where none was, Failed with the words of the first that failed, Cancelled where Prefect was asked for it.
+    Cached where none ran, Failed with the words of the first that failed, Cancelled where Prefect was asked for it.
     """
     log = get_run_logger()
     todo, unchanged = in_order(graph, True), in_order(graph, False)
@@ -87,11 +88,11 @@ def execute(
         log.info(NOTHING)
         return Completed(name="Cached", message=NOTHING)
     log.info("To do: %s. Up to date: %d more.", ", ".join(todo), len(unchanged))
-    started, table, stages = time.monotonic(), [], Stages()
+    started, table = time.monotonic(), []
     try:
         with cancelled(stages), parent() as run:
             run.cached({name: graph.nodes[name]["outs"] for name in unchanged})
-            run_all(graph, max(1, concurrency or stages_at_once()), run, table, stages, ran)
+            run_all(graph, max(1, concurrency or stages_at_once()), run, table, stages, done)
             if "scores" in todo and artifacts.SCORES.is_file():
                 run.describe(artifacts.SCORES.read_text(encoding="utf-8"))
                 if artifacts.REPORT.is_file():
@@ -142,7 +143,7 @@ def run_all(
     run: track.Run,
     table: list[tuple[str, str, float]],
     stages: Stages,
-    ran: Callable[[str], None],
+    ended: Callable[[str, str], None],
 ) -> None:
     """Runs what is to do in the graph's order and writes (name, state, seconds) into `table`. Raises the first
     StageFailed, Stopped.
@@ -160,8 +161,8 @@ def run_all(
         def run_stage():
             try:
                 outcome = stages.run(name, get_run_logger().info, run.env) if graph.nodes[name]["todo"] else "unchanged"
-                if outcome == "ran":
-                    ran(name)
+                if graph.nodes[name]["todo"]:
+                    ended(name, outcome)
             except StageFailed as error:
                 errors[name] = error
                 return Failed(message=str(error))

@@ -17,8 +17,8 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
 
     Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. With
-    `allow_missing` a stage whose files are elsewhere has not changed by that. Raises UserError for an input that is
-    missing and that no stage makes.
+    `allow_missing` a stage whose files are not here, but in DVC's cache or remote, has not changed by that. Raises
+    UserError for an input that is missing and that no stage makes.
     """
     remove_stale_rwlock()
     set_aside_cut_lock()
@@ -32,7 +32,12 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
         check_inputs([stages[name] for name in wanted], {Path(out.fs_path) for out in repo.index.outs})
         if allow_missing:
             with repo.lock:
-                changed = {name for name in wanted if stages[name].changed(True, upstream_of(name, graph, stages))}
+                changed = {
+                    name
+                    for name in wanted
+                    if stages[name].changed(True, [stages[needed] for needed in graph.successors(name)])
+                    or is_lost(repo, stages[name])
+                }
         else:
             changed = wanted & set(repo.status())
         outs = {name: {out.def_path: out.hash_info.value for out in stage.outs} for name, stage in stages.items()}
@@ -42,8 +47,10 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     return graph.subgraph(wanted).copy()
 
 
-def upstream_of(name: str, graph: networkx.DiGraph, stages: dict[str, Stage]) -> list[Stage]:
-    return [stages[needed] for needed in graph.successors(name)]
+def is_lost(repo: Repo, stage: Stage) -> bool:
+    """Whether something that the stage has made is neither in DVC's cache nor in its remote."""
+    made = set().union(*stage.get_used_objs().values())
+    return bool(made and repo.cloud.status(made, log_missing=False).missing)
 
 
 def check_inputs(stages: Iterable[Stage], outs: set[Path]) -> None:

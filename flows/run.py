@@ -6,22 +6,31 @@ The deployments of prefect.yaml clone the repository for each run. Another machi
 or has trained what this one needs: nothing is made twice.
 """
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import CheckoutError, DvcException
 from dvc.repo import Repo
 from prefect import flow, get_client, get_run_logger, runtime
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
-from prefect.states import Failed, State
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import WithJsonSchema
 
 from flows import branch
-from flows.pipeline import execute
+from flows.pipeline import NOTHING, execute
 from flows.plan import in_order, plan
-from flows.stage import PushFailed, Stages, has_remote
+from flows.stage import PushFailed, Stages, pull_run_cache
 from wwm import params, track
 from wwm.common import files
 from wwm.common import preset as presets
@@ -37,7 +46,7 @@ def its_name() -> str:
     return runtime.flow_run.parameters.get("name") or runtime.flow_run.name
 
 
-@flow(name="run", flow_run_name=its_name, task_runner=ThreadPoolTaskRunner(max_workers=64))
+@flow(name="run", flow_run_name=its_name, log_prints=True, task_runner=ThreadPoolTaskRunner(max_workers=64))
 def run(
     name: Name | None = None,
     preset: str | None = None,
@@ -61,72 +70,72 @@ def run(
         text = single.applied(file.read_text(encoding="utf-8"), overrides)
         params.parsed(text)
         refuse_twins(called)
-        if commit := branch.go_on(called, text):
+        # Who says nothing but the name of a run goes on with it as it is.
+        if commit := branch.go_on(called, text if preset or overrides else None):
             log.info("Goes on with %s at %s.", branch.of(called), commit[:10])
         else:
             files.write_text(branch.PARAMS, text)
         fetch()
         graph = plan(targets, allow_missing=True)
+        if commit is None and not name and not in_order(graph, True):
+            return Completed(name="Cached", message=NOTHING)  # a date came, and nothing is new
+        if commit is None:
+            set_to = ", ".join(f"{key} = {value}" for key, value in overrides.items())
+            branch.begin(called, text, f"params of {preset or 'the repository'}{f', {set_to}' if set_to else ''}")
     except (UserError, DvcException) as error:
         return Failed(message=str(error))
-    if not commit and (name or in_order(graph, True)):
-        set_to = ", ".join(f"{key} = {value}" for key, value in overrides.items())
-        branch.begin(called, text, f"params of {preset or 'the repository'}{f', {set_to}' if set_to else ''}")
-    left: list[str] = []  # what did not leave this machine, and why
+    finished, saving = in_order(graph, False), Lock()
 
-    def push(*stages: str) -> None:
-        try:
-            Stages().push(list(stages))
-        except PushFailed as error:
-            left.append(f"{', '.join(stages) or 'all of it'} is not in DVC's remote: {error}")
-            log.warning(left[-1])
-
-    state: State = Failed(name="Crashed")
-    settings = {"targets": " ".join(targets or ["all"]), "overrides": str(overrides)} | lineage.settings()
-    try:
-        state = execute(graph, concurrency, lambda: track.parent("run", settings, called), push)
-    finally:
-        if in_order(graph, True):
-            left.clear()
-            push()
+    def save(why: str, *arguments: str) -> str:
+        """To DVC's remote, and then to the branch; "" or why not."""
+        with saving:  # several stages may end at once
             try:
-                branch.save(called, state.name)
-            except UserError as error:
-                left.append(f"dvc.lock is not in {branch.of(called)}: {error}")
-                log.warning(left[-1])
-    if left and state.is_completed():
-        return Failed(message=f"{state.message}. But {'; '.join(left)}. Run it again on this machine, which has it all")
+                Stages().push(*arguments)
+                branch.save(called, why)
+            except (PushFailed, UserError) as error:
+                log.warning("%s is not saved: %s", why, error)
+                return str(error)
+        return ""
+
+    def done(name: str, outcome: str) -> None:
+        finished.append(name)
+        if outcome == "ran":
+            save(name, name)
+
+    settings = {"targets": " ".join(targets or ["all"]), "overrides": str(overrides)} | lineage.settings()
+    stages, ended = Stages(pull=True), "ended early"
+    try:
+        state = execute(graph, concurrency, lambda: track.parent("run", settings, called), stages, done)
+        ended = state.name
+    finally:
+        unsaved = save(ended, "--run-cache", *finished) if finished else ""
+    if unsaved:
+        return Failed(message=f"{state.message}. Not saved: {unsaved}. Run it again on this machine, which has it all")
     return state
 
 
 def refuse_twins(name: str) -> None:
-    """Raises UserError where a run of this name is at work: both would write its branch."""
-    working = [StateType.RUNNING, StateType.CANCELLING]
+    """Raises UserError where an earlier run of this name is at work: both would write its branch."""
+    working = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING]))
     with get_client(sync_client=True) as client:
+        own = client.read_flow_run(runtime.flow_run.id)
         found = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                name=FlowRunFilterName(any_=[name]), state=FlowRunFilterState(type=FlowRunFilterStateType(any_=working))
-            )
+            flow_filter=FlowFilter(id=FlowFilterId(any_=[own.flow_id])),
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=working),
         )
-    if others := [one for one in found if str(one.id) != runtime.flow_run.id]:
-        raise UserError(
-            f"{branch.of(name)} is at work in flow run {others[0].id}; cancel that one, or take another name"
-        )
+    for one in found:
+        if one.id != own.id and (one.start_time, str(one.id)) < (own.start_time, str(own.id)):
+            raise UserError(f"{branch.of(name)} is at work in flow run {one.id}; cancel that one, or take another name")
 
 
 def fetch() -> None:
-    """DVC's run cache, and those results that lie beside each other in a folder which a stage reads as a whole. Raises
-    UserError where the remote does not answer.
+    """What DVC's remote knows of earlier runs, and those results that lie beside each other in a folder which a stage
+    reads as a whole. Raises UserError where the remote does not answer.
     """
-    if not has_remote():
-        raise UserError(
-            "DVC has no remote, so no other machine would see what this one makes; docs/team.md sets one up"
-        )
+    if why := pull_run_cache():
+        raise UserError(why)
     with Repo(_wait_for_lock=True) as repo:
-        try:
-            repo.stage_cache.pull(None)
-        except Exception as error:  # noqa: BLE001 - whatever kind of store it is
-            raise UserError(f"DVC's remote {repo.config['core']['remote']} does not answer: {error}") from None
         read = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps}
         if beside := [out.fs_path for out in repo.index.outs if out.hash_info and read & {*Path(out.fs_path).parents}]:
-            repo.pull(beside, allow_missing=True)
+            with suppress(CheckoutError):  # what is lost is made again
+                repo.pull(beside, allow_missing=True)

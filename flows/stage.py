@@ -52,10 +52,10 @@ class Stopped(BaseException):
 
 
 class Stages:
-    """The stages that a flow runs, so that all can be stopped at once."""
+    """The stages that a flow runs, so that all can be stopped at once; with `pull` DVC's remote is asked first."""
 
-    def __init__(self):
-        self.running, self.stopping, self.lock = set(), False, threading.Lock()
+    def __init__(self, pull: bool = False):
+        self.pull, self.running, self.stopping, self.lock = pull, set(), False, threading.Lock()
 
     def run(self, name: str, show: Callable[[str], None], env: dict[str, str] | None = None) -> str:
         """Brings one stage up to date: "ran", "restored" (from the run cache or the remote) or "unchanged". Raises
@@ -82,17 +82,15 @@ class Stages:
             elif found := re.match(r"ERROR: .*failed to run: .*, exited with (-?\d+)$", line):
                 code = int(found[1])
 
-        status = self.dvc(["repro", "-s", name, *(["--pull"] if has_remote() else [])], read, env)
+        status = self.dvc(["repro", "-s", name, *(["--pull"] if self.pull else [])], read, env)
         if status:
             raise StageFailed(name, status if code is None else code, list(tail))
         return outcome
 
-    def push(self, targets: list[str]) -> None:
-        """Copies what these stages made, or all that dvc.lock names, to the remote, with the run cache. Raises
-        PushFailed, Stopped.
-        """
+    def push(self, *arguments: str) -> None:
+        """`dvc push`. Raises PushFailed, Stopped."""
         tail = deque(maxlen=TAIL_LINES)
-        if self.dvc(["push", "--run-cache", *targets], lambda line, lasting: tail.append(line)):
+        if self.dvc(["push", *arguments], lambda line, lasting: tail.append(line)):
             raise PushFailed("\n".join([line for line in tail if line.startswith("ERROR")] or list(tail)[-3:]))
 
     def dvc(self, arguments: list[str], read: Callable[[str, bool], None], env: dict[str, str] | None = None) -> int:
@@ -140,11 +138,19 @@ class Stages:
             process.wait()
 
 
-def has_remote() -> bool:
-    """Whether DVC knows where to take from what another machine has made."""
-    from dvc.config import Config
+def pull_run_cache() -> str | None:
+    """Fetches what DVC's remote knows of earlier runs; else why not, in words."""
+    from dvc.repo import Repo
 
-    return bool(Config.from_cwd()["core"].get("remote"))
+    with Repo(_wait_for_lock=True) as repo:
+        if not (remote := repo.config["core"].get("remote")):
+            return "DVC has no remote, so no other machine would see what this one makes: docs/team.md sets one up"
+        try:
+            with repo.lock:
+                repo.stage_cache.pull(None)
+        except Exception as error:  # noqa: BLE001 - whatever kind of store it is
+            return f"DVC's remote {remote} does not answer: {type(error).__name__}: {error}"
+    return None
 
 
 def follow(stream) -> Iterator[tuple[str, bool]]:

@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.states import Completed
 from prefect.variables import Variable
 
-SEEN, CHANGED, RESOURCE = "wwm_text_seen", "wwm.text.changed", "wwm.text"
+SEEN, CHANGED, RESOURCE = "wwm_seen_", "wwm.text.changed", "wwm.text"
 
 
 @flow(name="watch")
@@ -20,12 +20,16 @@ def watch(place: str):
     system, path = fsspec.url_to_fs(place)
     found = system.find(path, detail=True)
     files = sorted((name, entry["size"], str(entry.get("ETag", entry.get("mtime")))) for name, entry in found.items())
-    digest = hashlib.sha256(json.dumps([place, files]).encode()).hexdigest()
-    before = Variable.get(SEEN)
+    seen = f"{SEEN}{digest_of(place)}"
+    digest, before = digest_of(files), Variable.get(seen)
     if digest == before:
         return Completed(name="Cached", message=f"{place} is as it was: {len(files)} files")
-    Variable.set(SEEN, digest, overwrite=True)
     get_run_logger().info("%s has %d files now", place, len(files))
     if before:
         emit_event(CHANGED, {"prefect.resource.id": RESOURCE}, payload={"place": place, "files": len(files)})
+    Variable.set(seen, digest, overwrite=True)
     return Completed(message=f"{len(files)} files")
+
+
+def digest_of(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -184,6 +184,13 @@ class Servers:
         except OSError:
             return 0
 
+    def store(self):
+        """The S3 store as a file system of fsspec."""
+        import s3fs  # an extra
+
+        keys = {"key": self.env["S3_ACCESS_KEY"], "secret": self.env["S3_SECRET_KEY"]}
+        return s3fs.S3FileSystem(endpoint_url=self.url("s3"), **keys)
+
     def machine(self, folder: Path) -> dict[str, str]:
         """Environment of another machine, by docker/machine.env.example: HOME and all that it keeps lie in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def test_another_machine_goes_on_with_what_the_first_has_pushed(shared, monkeypa
     changed = TINY.replace("seed: 1", "seed: 2")
     assert branch.go_on("x", changed) is None
     branch.begin("x", changed, "params of tiny, base.seed = 2")
-    Path("dvc.lock").write_text("schema: '2.0'\n")
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     branch.save("x", "Failed")
     branch.save("x", "Failed")  # nothing new
     assert git(shared, "log", "--format=%s", "runs/x").splitlines() == [

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +29,8 @@ def main(days: float, remove: bool) -> None:
     for left in found:
         print(f"{left.size / 1e6:10,.1f} MB  {left.days:5.0f} days  {left.path}")
         if remove:
-            shutil.rmtree(left.path)
-            left.path.with_name(f"{left.path.name}.lock").unlink(missing_ok=True)
+            with files.locked(left.path) if left.path.parent == files.SCRATCH else nullcontext():
+                shutil.rmtree(left.path)
     total = f"{sum(left.size for left in found) / 1e6:,.1f} MB in {len(found)} folders"
     if not found:
         print(f"Nothing that was last written {days:g} days ago or earlier.")
@@ -50,7 +50,7 @@ def scratch() -> Iterator[Left]:
 def held(lock: Path) -> bool:
     if not lock.is_file():
         return False
-    with open(lock) as file:
+    with open(lock, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -70,6 +70,9 @@ def clones() -> Iterator[Left]:
 
 
 def measured(folder: Path) -> Left:
-    stats = [path.lstat() for path in (folder, *folder.rglob("*"))]
+    stats = []
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):  # somebody is at work after all
+            stats.append(path.lstat())
     newest = max(stat.st_mtime for stat in stats)
     return Left(folder, sum(stat.st_size for stat in stats), (time.time() - newest) / DAY)
