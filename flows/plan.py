@@ -50,7 +50,7 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
 def is_lost(repo: Repo, stage: Stage) -> bool:
     """Whether something that the stage has made is neither in DVC's cache nor in its remote."""
     made = set().union(*stage.get_used_objs().values())
-    return bool(made and repo.cloud.status(made, log_missing=False).missing)
+    return bool(made and repo.cloud.status(made).missing)
 
 
 def check_inputs(stages: Iterable[Stage], outs: set[Path]) -> None:

@@ -1,7 +1,9 @@
 """Flows on a toy repository of four stages (a -> b, c -> scores)."""
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +15,7 @@ import psutil
 import pytest
 
 from flows import pipeline, plan
-from flows.stage import StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
+from flows.stage import PushFailed, StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
 
 ROOT = Path(__file__).parent.parent
 DVC_YAML = """
@@ -261,6 +263,38 @@ def test_a_dvc_lock_that_a_kill_cut_off_anywhere_is_set_aside_and_nothing_runs_a
     assert "dvc.lock was cut off" in capsys.readouterr().out and Path("dvc.lock.cut").exists()
     assert {Stages().run(name, print) for name in ("a", "b", "c", "scores")} == {"restored"}
     assert Path("dvc.lock").read_bytes() == lock
+
+
+def test_what_the_remote_has_is_not_to_do_and_what_is_lost_is(toy):
+    """In a clone: dvc.lock is there, and of the files nothing."""
+    with open(".dvc/config", "a") as config:
+        config.write("    remote = store\n['remote \"store\"']\n    url = ../../store\n")
+    for name in ("a", "b", "c", "scores"):
+        Stages().run(name, print)
+        Stages().push(name)
+    for path in ("a", "b", "c", "d"):
+        Path(path).unlink()
+    shutil.rmtree(".dvc/cache")
+    assert todo() == NAMES
+
+    def to_do() -> set[str]:
+        return set(plan.in_order(plan.plan(allow_missing=True), True))
+
+    assert to_do() == set()
+    lost = hashlib.md5(b"b").hexdigest()
+    Path(f"../store/files/md5/{lost[:2]}/{lost[2:]}").unlink()
+    assert to_do() == {"b", "scores"}
+    assert [Stages(pull=True).run(name, print) for name in ("b", "scores")] == ["ran", "restored"]
+    Path("b.py").write_text("open('b', 'w').write('other')")
+    assert to_do() == {"b", "scores"}
+
+
+def test_what_cannot_be_pushed_is_told(toy):
+    with open(".dvc/config", "a") as config:
+        config.write("    remote = store\n['remote \"store\"']\n    url = /dev/null/store\n")
+    Stages().run("a", print)
+    with pytest.raises(PushFailed, match="store"):
+        Stages().push("a")
 
 
 def test_an_empty_lock_of_a_killed_dvc_is_removed_and_one_in_use_is_not(toy):
