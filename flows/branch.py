@@ -26,12 +26,12 @@ def of(name: str) -> str:
 def git(*arguments: str) -> str:
     """What git says. Raises UserError with git's own last words."""
     author = f"{getpass.getuser()}@{socket.gethostname()}"
-    # What the machine has no setting for; these are what git itself falls back to.
-    environment = {"GIT_TERMINAL_PROMPT": "0", "EMAIL": author, "GIT_AUTHOR_NAME": "", "GIT_COMMITTER_NAME": ""}
+    # For a machine that was told nothing; git falls back to EMAIL by itself, and to no name.
+    fallback = {"GIT_TERMINAL_PROMPT": "0", "EMAIL": author}
     if not subprocess.run(["git", "config", "user.name"], capture_output=True, check=False).stdout:
-        environment |= {"GIT_AUTHOR_NAME": author, "GIT_COMMITTER_NAME": author}
-    known = {key: value for key, value in environment.items() if value and key not in os.environ}
-    done = subprocess.run(["git", *arguments], env={**os.environ, **known}, capture_output=True, text=True, check=False)
+        fallback |= {"GIT_AUTHOR_NAME": author, "GIT_COMMITTER_NAME": author}
+    env = {**fallback, **os.environ}
+    done = subprocess.run(["git", *arguments], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join(line for line in done.stderr.splitlines() if not line.startswith("hint:"))
         raise UserError(f"git {' '.join(arguments)}: {said or f'exit code {done.returncode}'}")

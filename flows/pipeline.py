@@ -159,10 +159,11 @@ def run_all(
             retry_condition_fn=lambda *_: name in errors and errors[name].retryable,
         )
         def run_stage():
+            if not graph.nodes[name]["todo"]:
+                return Completed(message="unchanged", name="Cached")
             try:
-                outcome = stages.run(name, get_run_logger().info, run.env) if graph.nodes[name]["todo"] else "unchanged"
-                if graph.nodes[name]["todo"]:
-                    ended(name, outcome)
+                outcome = stages.run(name, get_run_logger().info, run.env)
+                ended(name, outcome)
             except StageFailed as error:
                 errors[name] = error
                 return Failed(message=str(error))

@@ -10,6 +10,7 @@ from wwm.common.errors import UserError
 
 T = TypeVar("T", str, int)
 OVERLOOKED = {"size", "nfiles"}
+NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 def distinct(values: list) -> list:
@@ -39,7 +40,7 @@ def seen_by_dvc(name: str) -> str:
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), AfterValidator(seen_by_dvc)]
+Name = Annotated[str, Field(pattern=f"^{NAME}$"), AfterValidator(seen_by_dvc)]
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wwm.common.errors import UserError
+from wwm.params.fields import NAME
 from wwm.params.whole import Params
 
-NAME, INDEX = "[A-Za-z0-9][A-Za-z0-9_-]*", "[0-9]+"
+INDEX = "[0-9]+"
 NULL = "tag:yaml.org,2002:null"
 UNKNOWN = "nothing, for params.yaml has no such key: docs/params.md has them all"
 
