@@ -11,7 +11,6 @@ from pathlib import Path
 
 from flows.stage import whole
 from wwm import params
-from wwm.common import files
 from wwm.common.errors import UserError
 
 PARAMS = Path("params.yaml")
@@ -68,10 +67,9 @@ def different(theirs: str, ours: str) -> str:
     return next((f"{a.strip()!r} there, {b.strip()!r} here" for a, b in pairs if a.strip() != b.strip()), "its form")
 
 
-def begin(name: str, text: str, why: str) -> None:
-    """Commits `text` as params.yaml and pushes that as runs/NAME. Raises UserError where somebody else just did."""
+def begin(name: str, why: str) -> None:
+    """Commits params.yaml and pushes that as runs/NAME. Raises UserError where somebody else just did."""
     git("checkout", "--quiet", "-b", of(name))
-    files.write_text(PARAMS, text)
     git("add", str(PARAMS))
     git("commit", "--quiet", "--allow-empty", "-m", f"{of(name)}: {why}")
     push(name)

@@ -81,7 +81,7 @@ def run(
             return Completed(name="Cached", message=NOTHING)  # a date came, and nothing is new
         if commit is None:
             set_to = ", ".join(f"{key} = {value}" for key, value in overrides.items())
-            branch.begin(called, text, f"params of {preset or 'the repository'}{f', {set_to}' if set_to else ''}")
+            branch.begin(called, f"params of {preset or 'the repository'}{f', {set_to}' if set_to else ''}")
     except (UserError, DvcException) as error:
         return Failed(message=str(error))
     finished, saving = in_order(graph, False), Lock()

@@ -42,11 +42,16 @@ def clone(shared: Path, name: str, monkeypatch) -> Path:
     return shared.parent / name
 
 
+def begin(text: str, why: str) -> None:
+    branch.PARAMS.write_text(text, encoding="utf-8")
+    branch.begin("x", why)
+
+
 def test_another_machine_goes_on_with_what_the_first_has_pushed(shared, monkeypatch):
     clone(shared, "a", monkeypatch)
     changed = TINY.replace("seed: 1", "seed: 2")
     assert branch.go_on("x", changed) is None
-    branch.begin("x", changed, "params of tiny, base.seed = 2")
+    begin(changed, "params of tiny, base.seed = 2")
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     branch.save("x", "Failed")
     branch.save("x", "Failed")  # nothing new
@@ -63,7 +68,7 @@ def test_another_machine_goes_on_with_what_the_first_has_pushed(shared, monkeypa
 
 def test_a_name_that_is_taken_by_other_params_is_refused_with_what_differs(shared, monkeypatch):
     clone(shared, "a", monkeypatch)
-    branch.begin("x", TINY, "tiny")
+    begin(TINY, "tiny")
     clone(shared, "b", monkeypatch)
     with pytest.raises(UserError, match="'seed: 1' there, 'seed: 2' here.*take another name"):
         branch.go_on("x", TINY.replace("seed: 1", "seed: 2"))
@@ -73,11 +78,11 @@ def test_who_is_second_to_take_a_name_overwrites_nothing(shared, monkeypatch):
     clone(shared, "a", monkeypatch)
     assert branch.go_on("x", TINY) is None
     clone(shared, "b", monkeypatch)
-    branch.begin("x", TINY, "of b")
+    begin(TINY, "of b")
     before = git(shared, "rev-parse", "runs/x")
     monkeypatch.chdir(shared.parent / "a")
     with pytest.raises(UserError, match="rejected"):
-        branch.begin("x", TINY, "of a")
+        begin(TINY, "of a")
     assert git(shared, "rev-parse", "runs/x") == before
 
 

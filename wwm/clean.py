@@ -1,6 +1,5 @@
 """What runs that were cut off have left on this machine: scratch folders, and clones of workers that were killed."""
 
-import fcntl
 import shutil
 import tempfile
 import time
@@ -43,19 +42,8 @@ def main(days: float, remove: bool) -> None:
 def scratch() -> Iterator[Left]:
     """Folders of unfinished work that no process holds; without what MLflow is still to be sent."""
     for folder in sorted(files.SCRATCH.glob("*/")):
-        if folder.name != untracked.FOLDER.name and not held(folder.with_name(f"{folder.name}.lock")):
+        if folder.name != untracked.FOLDER.name and not files.held(folder):
             yield measured(folder)
-
-
-def held(lock: Path) -> bool:
-    if not lock.is_file():
-        return False
-    with open(lock, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def clones() -> Iterator[Left]:

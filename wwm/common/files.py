@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterato
     key = {"inputs": {str(path): content_hash(path) for path in inputs}, "settings": settings}
     digest = hash_of(key)[:16]
     folder = SCRATCH / f"{stage}-{digest}"
-    if not folder.exists() and not SCRATCH.is_absolute():
+    if not folder.exists() and "WWM_SCRATCH" not in os.environ:
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
             print(
                 f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to"
@@ -138,6 +138,16 @@ def locked(folder: Path) -> Iterator[None]:
                 waiting = True
                 time.sleep(1)
         yield
+
+
+def held(folder: Path) -> bool:
+    """Whether a process has `folder` locked."""
+    with suppress(FileNotFoundError), open(folder.with_name(f"{folder.name}.lock"), "r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def hash_of(value: object) -> str:
