@@ -76,8 +76,8 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
         },
     )
 
-    tokens, lower_case = vocab.load(str(vocabulary))
-    tokenizer = vocabulary.build(tokens, lower_case)
+    tokens, *how = vocab.load(str(vocabulary))
+    tokenizer = vocabulary.build(tokens, *how)
     lists = pa.list_(pa.int32())
     table = pa.table(
         {"text": texts, "sentence_ends": pa.array(sentence_ends, lists), "word_ends": pa.array(word_ends, lists)}
@@ -178,7 +178,8 @@ def read_out(tokenizer, texts: list[str]) -> None:
 def write(pieces: mask.Pieces, tokens: list[str], settings: dict) -> int:
     """One pass, written as the stage does; returns how many pieces."""
     with tempfile.NamedTemporaryFile() as file, pa.OSFile(file.name, "wb") as sink:
-        batch = mask.make_examples(pieces, tokens, settings, np.random.default_rng(1))
+        rng = np.random.default_rng(1)
+        batch = mask.make_examples(mask.examples_of(pieces, settings, rng), pieces, tokens, settings, rng)
         with pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
     return len(batch.column("input_ids").values)
@@ -198,9 +199,9 @@ def collator(pieces: mask.Pieces, tokens: list[str], settings: dict, vocabulary:
             ["pip", "install", "--quiet", "--python", python, *wheels, PEER, "torch==2.13.0"],
         ):
             subprocess.run([sys.executable, "-m", "uv", *command], check=True)
-    examples = mask.make_examples(pieces, tokens, settings | {"masking": "dynamic"}, np.random.default_rng(1)).slice(
-        0, 1000
-    )
+    settings, rng = settings | {"masking": "dynamic"}, np.random.default_rng(1)
+    rows = mask.examples_of(pieces, settings, rng)[:1000]
+    examples = mask.make_examples(rows, pieces, tokens, settings, rng)
     with open(WORK / "examples.jsonl", "w") as stream:
         for row in examples.select(["input_ids", "unit_begins"]).to_pylist():
             inside = [position for position, begins in enumerate(row["unit_begins"]) if not begins]

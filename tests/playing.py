@@ -34,7 +34,7 @@ def project(folder: Path) -> None:
     for name in ("segmenter", "vocab"):
         (folder / "data" / name).mkdir(parents=True)
     segmenter.train_perceptron(gold, gold, epochs=3, seed=1, folder=folder / "data/segmenter")
-    tokens = vocab.train(lambda: ["".join(words) for words in gold], 200, 1)
+    tokens = vocab.train(vocabulary.build(vocabulary.SPECIAL, True), lambda: ["".join(words) for words in gold], 200, 1)
     vocabulary.save(vocabulary.build(tokens, True), tokens, True, folder / "data/vocab")
 
 

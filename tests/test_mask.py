@@ -94,6 +94,25 @@ def test_pieces_that_fit_no_word_stop_the_stage_above_the_limit(project):
     assert not Path("data/mask/whole-word").exists()
 
 
+def test_documents_of_one_sentence_stop_a_set_with_next_sentences(project):
+    write_segments(ENGLISH * 10, "none")
+    with pytest.raises(UserError, match=r"at max_seq_length 32 1.0000 of all next sentences are random ones.*_limit"):
+        mask.main("wordpiece-nsp")
+    assert not Path("data/mask/wordpiece-nsp").exists()
+
+
+def test_text_that_is_one_sentence_to_the_splitter_stops_a_set_that_loses_most_of_it(project):
+    text = " ".join(ENGLISH * 30).replace(".", "")
+    write_segments([f"{text} {number}" for number in range(3)], "none")
+    path = Path("params.yaml")
+    lenient = path.read_text(encoding="utf-8").replace("next_share_limit: 0.95", "next_share_limit: 1.0")
+    path.write_text(lenient, encoding="utf-8")
+    with pytest.raises(UserError, match=r"of all pieces are in no example.*mask.unused_share_limit 0.7"):
+        mask.main("wordpiece-nsp")
+    mask.main("whole-word")  # full sentences lose nothing
+    assert json.loads(Path("results/mask/whole-word.json").read_text())["32"]["unused_share"] == 0
+
+
 def test_header_names_the_vocabulary_the_segmenter_and_every_setting(project):
     write_segments(ENGLISH * 10, "none")
     mask.main("whole-word")

@@ -339,7 +339,12 @@ def project(tmp_path_factory):
     for name in ("segmenter", "vocab"):
         (folder / "data" / name).mkdir(parents=True)
     segmenter.train_perceptron(gold, gold, epochs=3, seed=1, folder=folder / "data/segmenter")
-    tokens = vocab.train(lambda: [*("".join(words) for words in gold), *[SENTENCE] * 3], 200, 1)
+    tokens = vocab.train(
+        vocabulary.build(vocabulary.SPECIAL, True),
+        lambda: [*("".join(words) for words in gold), *[SENTENCE] * 3],
+        200,
+        1,
+    )
     vocabulary.save(vocabulary.build(tokens, True), tokens, True, folder / "data/vocab")
     return folder
 
@@ -401,7 +406,8 @@ def test_examples_are_shown_as_on_their_page(line, project):
     settings |= {"short_seq_prob": 0.1, "masked_lm_prob": 0.15, "max_predictions_per_seq": 10}
     settings |= {"random_token": "vocabulary"}
     documents = mask.Pieces(pieces, begins, ends, ends // 20, 0, 1000)
-    batch = mask.make_examples(documents, tokens, settings, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    batch = mask.make_examples(mask.examples_of(documents, settings, rng), documents, tokens, settings, rng)
     header = {"vocab": files.content_hash(project / "data/vocab/vocab.txt"), "settings": json.dumps(settings)}
     shard.parent.mkdir(parents=True)
     with pa.OSFile(str(shard), "wb") as sink, pa.ipc.new_file(sink, batch.schema.with_metadata(header)) as writer:

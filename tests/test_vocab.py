@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 
 import pytest
 
@@ -18,15 +19,19 @@ LINES = [
 ] * 3
 
 
+def trained(size: int) -> list[str]:
+    return vocab.train(vocabulary.build(vocabulary.SPECIAL, True), lambda: LINES, size, 1)
+
+
 @pytest.fixture
 def folder(tmp_path):
-    tokens = vocab.train(lambda: LINES, 120, 1)
+    tokens = trained(120)
     vocabulary.save(vocabulary.build(tokens, True), tokens, True, tmp_path)
     return tmp_path
 
 
 def test_training_twice_gives_the_same_entries_in_the_same_order():
-    assert vocab.train(lambda: LINES, 120, 1) == vocab.train(lambda: LINES, 120, 1)
+    assert trained(120) == trained(120)
 
 
 def test_trained_vocabulary_has_the_special_tokens_first_and_splits_chinese_characters(folder):
@@ -49,10 +54,10 @@ def test_transformers_bert_tokenizer_gives_the_same_ids(folder):
 def test_pieces_of_the_papers_example_are_those_of_the_released_vocabulary(tmp_path):
     with tarfile.open(TASKS) as archive:
         (tmp_path / "vocab.txt").write_bytes(archive.extractfile("vocab.txt").read())
-    tokens, lower_case = vocab.load(str(tmp_path / "vocab.txt"))
+    tokens, lower_case, mapped = vocab.load(str(tmp_path / "vocab.txt"))
     assert len(tokens) == 21128 and [tokens.index(token) for token in vocabulary.SPECIAL] == [0, 100, 101, 102, 103]
     pieces = (
-        vocabulary.build(tokens, lower_case)
+        vocabulary.build(tokens, lower_case, mapped)
         .encode("使用语言模型来预测下一个词的probability。", add_special_tokens=False)
         .tokens
     )
@@ -76,8 +81,8 @@ def test_text_is_lower_cased_where_the_vocabulary_has_no_capitals_whatever_its_f
     entries = [*vocabulary.SPECIAL, "<S>", "<T>", "t", "恤"]
     (tmp_path / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
-    assert vocab.load(str(tmp_path)) == (entries, True)
-    assert vocab.load(str(tmp_path / "vocab.txt")) == (entries, True)
+    assert vocab.load(str(tmp_path)) == (entries, True, {})
+    assert vocab.load(str(tmp_path / "vocab.txt")) == (entries, True, {})
 
 
 def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
@@ -85,6 +90,77 @@ def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
     assert not vocab.load(str(tmp_path))[1] and not vocab.load(str(tmp_path / "vocab.txt"))[1]
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     assert vocab.load(str(tmp_path))[1]
+
+
+@pytest.mark.parametrize(
+    ("entries", "lower_case"),
+    [
+        (["iPhone"], True),
+        (["CT", "GDP", "II"], True),
+        (["Ⅱ", "Ａ", "Ω"], True),
+        (["A", "B", "##C", "T恤"], True),
+        (list(ascii_uppercase[:13]), True),
+        (list(ascii_uppercase[:14]), False),
+        (list(ascii_uppercase), False),
+        ([*ascii_uppercase, "iPhone", "##ing"], False),
+    ],
+)
+def test_a_few_entries_with_capitals_make_no_cased_vocabulary(tmp_path, entries, lower_case):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*vocabulary.SPECIAL, *ascii_lowercase, "的", *entries]), encoding="utf-8")
+    assert vocab.load(str(path))[1] is lower_case
+    assert vocab.load(str(path), lower_case=not lower_case)[1] is not lower_case
+    told = vocab.casing(*vocab.load(str(path))[:2])
+    assert ("never found" in told) == lower_case == ("lower-cased" in told)
+
+
+PROSE = "“你好，”他说——‘真的…’"
+MAP = {"“": '"', "”": '"', "‘": "'", "’": "'", "—": "-", "…": "..."}
+ENTRIES = [*vocabulary.SPECIAL, *"你好他说真的，-.'\""]
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    vocabulary.save(vocabulary.build(ENTRIES, True, MAP), ENTRIES, True, tmp_path, MAP)
+    return tmp_path
+
+
+def test_mapped_punctuation_is_read_alike_by_every_stage_and_by_transformers(mapped):
+    from transformers import AutoTokenizer
+
+    expected = ['"', "你", "好", "，", '"', "他", "说", "-", "-", "'", "真", "的", ".", ".", ".", "'"]
+    ours = tokenization.load(mapped)
+    encoding = ours.encode(PROSE, add_special_tokens=False)
+    assert encoding.tokens == expected
+    # an answer or a word is cut out of the text as it is
+    assert [PROSE[a:b] for a, b in encoding.offsets][:2] == ["“", "你"] and encoding.offsets[-4:-1] == [(12, 13)] * 3
+    ids, starts, ends = tokenization.CorpusTokenizer(ours).encode([PROSE])
+    assert ids.tolist() == encoding.ids and list(zip(starts.tolist(), ends.tolist())) == encoding.offsets
+    assert AutoTokenizer.from_pretrained(mapped).tokenize(PROSE) == expected
+
+
+def test_a_folder_that_was_made_with_mapped_characters_keeps_them(mapped):
+    assert vocab.load(str(mapped)) == (ENTRIES, True, MAP)
+    assert vocab.load(str(mapped), mapped={}) == (ENTRIES, True, {})
+
+
+def test_a_character_mapped_to_what_the_vocabulary_lacks_is_refused():
+    with pytest.raises(UserError, match="vocab.map_characters: ～ is mapped to ~, which the vocabulary has not"):
+        vocab.check_map(vocabulary.build(ENTRIES, True, {"～": "~"}), {"～": "~"})
+
+
+def test_unknown_letters_and_unknown_punctuation_are_counted_apart():
+    tokenizer = vocabulary.build([*ENTRIES, "a", "##b", "1"], True)
+    counts, unknown = vocab.unknown_shares(
+        tokenizer, [*ENTRIES, "a", "##b", "1"], ["你好“龘”，ab1 ab Ⅱ 😀", "他说——龘"]
+    )
+    # 你 好 龘 ab1 a ##b Ⅱ 他 说 龘, and “ ” ， 😀 — —
+    assert counts == {
+        "heldout_pieces": 16,
+        "unknown_share": pytest.approx(4 / 10),
+        "unknown_punctuation_share": pytest.approx(5 / 6),
+    }
+    assert unknown == {"龘": 2, "—": 2, "ab1": 1, "Ⅱ": 1, "“": 1, "”": 1, "😀": 1}
 
 
 def test_line_separators_are_entries_and_do_not_shift_ids(tmp_path):
@@ -102,4 +178,4 @@ def test_repeated_entry_is_named_by_its_lines(tmp_path):
 
 def test_vocabulary_too_small_for_the_characters_is_named():
     with pytest.raises(UserError, match="vocab.vocab_size 20 is too small"):
-        vocab.train(lambda: LINES, 20, 1)
+        trained(20)

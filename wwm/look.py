@@ -9,7 +9,7 @@ from wwm.common.errors import UserError
 from wwm.masks import align, draws
 from wwm.masks.draws import Looked
 from wwm.segmenter import perceptron_file
-from wwm.text import boundaries
+from wwm.text import boundaries, tokenization
 from wwm.text.vocabulary import build
 
 
@@ -22,8 +22,9 @@ class Look:
             if not path.exists():
                 raise UserError(f"{path} does not exist; `dvc repro {stage}` makes it, or name another by --{stage}")
         perceptron_file(segmenter, str(segmenter))
-        self.tokens, lower_case = vocab.load(str(vocabulary))
-        self.tokenizer = build(self.tokens, lower_case)
+        self.tokens, *how = vocab.load(str(vocabulary))
+        made = (vocabulary / "tokenizer.json").is_file()
+        self.tokenizer = tokenization.load(vocabulary) if made else build(self.tokens, *how)
         self.cut = boundaries.on_simplified(segment.load_ltp(str(segmenter), []))
 
     def __call__(self, text: str, count: int, masked_lm_prob: float, seed: int) -> Looked:

