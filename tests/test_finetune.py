@@ -84,7 +84,12 @@ def result():
 
 
 def predictions(task: str, name: str):
-    return json.loads(Path(f"results/predictions/{task}/bert/{name}").read_text(encoding="utf-8"))
+    text = Path(f"results/predictions/{task}/bert/{name}").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
+
+
+def labels_said(split: str) -> list[str]:
+    return [row["label"] for row in predictions("reviews", f"{split}.jsonl")]
 
 
 def test_a_model_learns_its_task_and_every_seed_is_scored(project):
@@ -125,10 +130,23 @@ def test_an_own_task_is_scored_and_compared_by_the_metric_that_it_names(project)
 def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project):
     finetune.main("bert", "reviews")
     best = max(row["scores"]["dev"]["accuracy"] for row in result()["seeds"])
-    said = predictions("reviews", "dev.json")
-    assert 100 * sum(one == label for one, label in zip(said, ["positive", "negative"] * 6)) / 12 == pytest.approx(
-        best, abs=1e-3
-    )
+    rows = predictions("reviews", "dev.jsonl")
+    assert [(row["id"], row["text"], row["gold"]) for row in rows] == [
+        (number, text, label)
+        for number, (text, label) in enumerate(
+            (pair for both in zip(GOOD, BAD) for pair in zip(both, ("positive", "negative"))), 1
+        )
+    ]
+    assert all(row["probability"] == row["probabilities"][row["label"]] >= 0.5 for row in rows)
+    assert 100 * sum(row["label"] == row["gold"] for row in rows) / 12 == pytest.approx(best, abs=1e-3)
+
+
+def test_a_fine_tuning_says_its_scores_when_it_ends(project, capsys):
+    finetune.main("bert", "reviews")
+    found = [row["scores"]["test"]["accuracy"] for row in result()["seeds"]]
+    told = f"test accuracy {max(found):.1f} ({sum(found) / 3:.1f}): max (mean) of 3 seeds in "
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("finetune bert reviews: dev accuracy ") and told in said
 
 
 def keep_of(policy: str | None, **changes) -> Path:
@@ -161,7 +179,7 @@ def test_every_kept_model_scores_what_its_seed_scored(project):
             0: "negative",
             1: "positive",
         }
-    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
+    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == labels_said("dev")
     assert sorted(path.name for path in (folder / "seeds").iterdir()) == sorted(
         str(row["seed"]) for row in rows if row is not best
     )
@@ -170,7 +188,7 @@ def test_every_kept_model_scores_what_its_seed_scored(project):
 def test_the_best_seeds_model_alone_is_kept_by_default_and_none_if_so_said(project):
     folder = keep_of(None)
     assert (folder / "model.safetensors").is_file() and not (folder / "seeds").exists()
-    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
+    assert said_by(folder, "data/tasks/reviews/dev.jsonl") == labels_said("dev")
     assert [path.name for path in keep_of("none").iterdir()] == ["README.md"]
 
 
@@ -187,14 +205,15 @@ def test_a_test_file_without_labels_is_predicted(project):
     texts = [{"text": json.loads(line)["text"]} for line in file.read_text(encoding="utf-8").splitlines()]
     file.write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
     folder = keep_of("best")
-    assert predictions("reviews", "test.json") == said_by(folder, str(file)) and "test" in result()["missing"]
+    assert labels_said("test") == said_by(folder, str(file)) and "test" in result()["missing"]
+    assert {row["gold"] for row in predictions("reviews", "test.jsonl")} == {None}
     assert set(result()["seeds"][0]["scores"]) == {"dev"}
     file.with_suffix(".csv").write_text("text\n", encoding="utf-8")
     file.unlink()
     (project / "models/bert/onnx").mkdir()
     (project / "models/bert/pytorch_model.bin").touch()
     keep_of("best")
-    assert not Path("results/predictions/reviews/bert/test.json").exists()
+    assert not Path("results/predictions/reviews/bert/test.jsonl").exists()
     assert not {"onnx", "pytorch_model.bin"} & {path.name for path in folder.iterdir()}
 
 
@@ -255,10 +274,11 @@ def test_a_reader_finds_spans_in_contexts_longer_than_its_window(project):
     assert values["missing"] == {split: "the answers are kept by the organisers" for split in ("test", "challenge")}
     assert values["unreachable"] == {"train": 0, "dev": 0}
     said = predictions("cmrc2018", "dev.json")
-    assert (
-        set(said) == {f"dev-{number}" for number in range(40)}
-        and predictions("cmrc2018", "dev_nbest.json")["dev-0"][0][0] == said["dev-0"]
-    )
+    assert set(said) == {f"dev-{number}" for number in range(40)} and [
+        row["answer"] for row in predictions("cmrc2018", "dev.jsonl")
+    ] == list(said.values())
+    first = predictions("cmrc2018", "dev.jsonl")[0]
+    assert first["gold"] == [questions[0][2][0]["text"]] and first["n_best"][0]["answer"] == first["answer"]
 
 
 def test_a_reader_answers_yes_no_and_that_there_is_no_answer(project):
@@ -312,7 +332,7 @@ def test_a_kill_costs_only_the_seed_it_hits(project):
     finetune.main("bert", "reviews")
     resumed = result()["seeds"]
     del marked["predictions"]
-    assert said_by(kept.home("reviews", "bert"), "data/tasks/reviews/dev.jsonl") == predictions("reviews", "dev.json")
+    assert said_by(kept.home("reviews", "bert"), "data/tasks/reviews/dev.jsonl") == labels_said("dev")
     assert resumed[0] == {"seed": 20190619, **marked}  # taken, not trained again
     finetune.main("bert", "reviews")
     assert result()["seeds"][1:] == resumed[1:]
@@ -521,7 +541,8 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
         def score(self, model, split, place, positions):
             if split == "dev":
                 self.said = next(self.told)
-            return {"accuracy": self.said}, {f"{split}.json": [self.said]}
+            shares = {"positive": self.said / 100, "negative": 1 - self.said / 100}
+            return {"accuracy": self.said}, {f"{split}.json": [], f"{split}_probabilities.json": [shares] * 12}
 
     monkeypatch.setattr(classifier, "Classification", Told)
     monkeypatch.setattr(finetune, "show_mistakes", lambda *_: None)  # there are no labels
@@ -529,7 +550,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
     finetune.main("bert", "reviews")
     [row] = result()["seeds"]
     assert row["epoch"] == 2 and row["scores"] == {"dev": {"accuracy": 70.0}, "test": {"accuracy": 70.0}}
-    assert predictions("reviews", "test.json") == [70.0]
+    assert {row["probability"] for row in predictions("reviews", "test.jsonl")} == {0.7}
 
 
 def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys):

@@ -13,11 +13,19 @@ from wwm.tasks.rows import Example
 from wwm.tasks.table import TASKS
 from wwm.tasks.task import Task
 
+MINE = Task("mine", "mine", "single", ("0", "1"), "accuracy", "here", "none", "1", "")
 OWN = Task("own", "own", "pair", ("no", "yes"), "accuracy", "here", "none", "1", "", ignored_labels=("-",))
 
 
 def load(folder: Path, task: Task, split_dev=False, train_examples=None, scored_examples=None) -> splits.Data:
-    return splits.load_task(folder, task, split_dev, train_examples, scored_examples)
+    """Without ids, which few tests are about."""
+    data = splits.load_task(folder, task, split_dev, train_examples, scored_examples)
+    bare = ({split: without_ids(found) for split, found in part.items()} for part in (data.splits, data.unlabelled))
+    return data._replace(splits=next(bare), unlabelled=next(bare))
+
+
+def without_ids(found: splits.Split) -> splits.Split:
+    return found._replace(examples=[e._replace(id="") if isinstance(e, Example) else e for e in found.examples])
 
 
 def write(folder: Path, **texts: str) -> Path:
@@ -164,6 +172,23 @@ def test_dev_stands_in_for_train_and_test_where_that_is_asked_for(tmp_path):
     assert "train, dev and test are parts of the dev set, by hash" in data.reduced
 
 
+def test_one_file_that_is_not_split_is_divided_by_hash_where_that_is_asked_for_and_marked(tmp_path):
+    rows = "".join(f"{number},第{number // 2}句,{number % 2}\n" for number in range(400))
+    write(tmp_path, all__csv=f"id,text,label\n{rows}", labelled_sample__csv="text,label\n")
+    with pytest.raises(
+        UserError, match="has no train, dev or test file.*mine.split_file: all.csv divides that by hash"
+    ):
+        load(tmp_path, MINE)
+    with pytest.raises(UserError, match="none.csv does not exist; finetune.tasks.*.split_file names a file there"):
+        splits.load_task(tmp_path, MINE, False, None, None, "none.csv")
+    data, again = (splits.load_task(tmp_path, MINE, False, None, None, "all.csv") for _ in range(2))
+    parts = {split: {example.id for example in found.examples} for split, found in data.splits.items()}
+    assert 200 < len(parts["train"]) < 280 and all(50 < len(parts[split]) < 110 for split in ("dev", "test"))
+    assert data == again and set.union(*parts.values()) == {str(number) for number in range(400)}
+    assert not any(data.duplicates.values())  # what stands twice stays together
+    assert data.reduced == ["train, dev and test are parts of all.csv, by hash"]
+
+
 def test_fewer_examples_are_the_same_ones_every_time_and_marked(tmp_path):
     write(
         tmp_path, train__txt="".join(f"问{number}\t答{number}\t1\n" for number in range(50)), dev__txt="甲\t乙\t0\n" * 5
@@ -196,7 +221,7 @@ def test_a_tab_in_a_text_among_other_columns_is_an_error_and_never_cuts_it(tmp_p
     write(
         tmp_path,
         train__tsv="id\tlabel\ttext_a\n1\t1\t好\t吃\n",
-        dev__tsv="label\ttext_a\tid\n1\t好\t吃\t1\n",
+        dev__tsv="label\ttext_a\tshop\n1\t好\t吃\t1\n",
         test__tsv="label\ttext_a\n0\t差\n",
     )
     with pytest.raises(UserError, match="dev.tsv:2: 4 columns where 3 are expected, label, text, .other."):

@@ -2,9 +2,9 @@
 
 Reads   models/MODEL, data/tasks/TASK/
 Writes  results/finetune/TASK/MODEL.json: the scores of each seed, in percent, and what they were measured with;
-        results/predictions/TASK/MODEL/: what the seed with the best dev score predicts, in the form that official
-        scripts take, test files without labels included; models/finetuned/TASK/MODEL/: that seed's model, and with
-        `keep: all` the others' in seeds/SEED/
+        results/predictions/TASK/MODEL/: what the seed with the best dev score says of each row, SPLIT.jsonl, test files
+        without labels included, and of a reading task SPLIT.json besides, for official scripts;
+        models/finetuned/TASK/MODEL/: that seed's model, and with `keep: all` the others' in seeds/SEED/
 By hand python -m wwm.finetune MODEL TASK
 
 Seeds that are finished survive a kill. Where there are several GPUs each takes seeds.
@@ -22,7 +22,7 @@ from transformers import AutoConfig
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
-from wwm.tasks import classifier, kept, mistakes, reader, seeds, spans, tuning
+from wwm.tasks import classifier, kept, mistakes, predictions, reader, seeds, spans, tuning
 from wwm.tasks.metrics import METRICS, usual
 from wwm.tasks.rows import Split, converted
 from wwm.tasks.splits import Data, load_task, texts
@@ -52,7 +52,7 @@ def main(model: str, task: str) -> None:
     options = finetune.models[params.one_of("finetune MODEL", model, finetune.models)]
     begin = time.perf_counter()
     folder, place = Path("models", model), Path("data/tasks", task)
-    out, predictions = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
+    out, said = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
     home, keep = kept.home(task, model), options.keep or KEEP
     cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
@@ -68,7 +68,7 @@ def main(model: str, task: str) -> None:
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
         check_room(cell, keep, finetune.seeds, home)
-        outs = [out, predictions, home]
+        outs = [out, said, home]
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
@@ -78,9 +78,8 @@ def main(model: str, task: str) -> None:
             finished = seeds.run(cell.job, runs, work, base.threads, f"finetune {model} {task}", keep)
             rows = [one.trained for one in finished]
             best = seeds.best(rows)
-            with files.new_folder(predictions) as written:
-                for name, content in rows[best]["predictions"].items():
-                    files.write_json(written / name, content)
+            with files.new_folder(said) as written:
+                write_predictions(cell, rows[best]["predictions"], written)
             kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
             show_mistakes(run, cell, rows[best]["predictions"])
             for step, (number, row) in enumerate(zip(numbers, rows)):
@@ -102,17 +101,42 @@ def main(model: str, task: str) -> None:
                 "seconds": round(time.perf_counter() - begin, 1),
             }
             files.write_json(out, result)
+            print(f"finetune {model} {task}: {summary(result)}")
         shutil.rmtree(work)
 
 
-def show_mistakes(run: Run, cell: Cell, predictions: dict[str, Any]) -> None:
+def write_predictions(cell: Cell, said: dict[str, Any], folder: Path) -> None:
+    for split, found in {**cell.data.splits, **cell.data.unlabelled}.items():
+        if f"{split}.json" not in said:
+            continue
+        if cell.table.kind == "reading":
+            told = predictions.of_reader(found.examples, said[f"{split}_nbest.json"])
+            files.write_json(folder / f"{split}.json", said[f"{split}.json"])
+        else:
+            shares = said[f"{split}_probabilities.json"]
+            told = predictions.of_classifier(cell.table.kind, found.examples, shares, cell.data.labels)
+        files.write_json_lines(folder / f"{split}.jsonl", told)
+
+
+def summary(result: Finetuned) -> str:
+    """Max (mean) of each measure over the seeds, as the tables have it."""
+    seeds = [row["scores"] for row in result["seeds"]]
+    said = []
+    for split in seeds[0]:
+        for measure, title in result["measures"].items():
+            found = [scores[split][measure] for scores in seeds]
+            said.append(f"{split} {title} {max(found):.1f} ({sum(found) / len(found):.1f})")
+    return f"{', '.join(said)}: max (mean) of {len(seeds)} seeds in {result['seconds']:,.0f} s"
+
+
+def show_mistakes(run: Run, cell: Cell, predicted: dict[str, Any]) -> None:
     """What is wrong on dev: who looks at the errors of test tunes on them."""
-    examples, said, labels = cell.data.splits["dev"].examples, predictions["dev.json"], list(cell.data.labels)
+    examples, said, labels = cell.data.splits["dev"].examples, predicted["dev.json"], list(cell.data.labels)
     if cell.table.kind == "reading":
         answers = said if isinstance(said, dict) else {row["id"]: row["answer"] for row in said}
         run.text("errors_dev.csv", mistakes.of_reader(examples, answers))
         return
-    run.text("errors_dev.csv", mistakes.of_classifier(examples, predictions["dev_probabilities.json"], labels))
+    run.text("errors_dev.csv", mistakes.of_classifier(examples, predicted["dev_probabilities.json"], labels))
     run.matrix("confusion_dev", labels, mistakes.confusion(examples, said, labels))
 
 
@@ -163,7 +187,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
         )
     table = described(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
-    data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples)
+    data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples, given.split_file)
     if simplified:
         data = data._replace(splits=simple(data.splits), unlabelled=simple(data.unlabelled))
     scored = tuple(split for split in table.splits if split in data.splits)

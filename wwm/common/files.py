@@ -59,6 +59,12 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
+def write_json_lines(path: str | Path, rows: Iterable[object]) -> None:
+    """A row a line, as they come."""
+    with new_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 

@@ -118,6 +118,13 @@ class TaskRun(Section):
             "Without a train file, parts of dev stand in for it and for test, which the tables mark. Default false."
         ),
     )
+    split_file: Annotated[str, Field(pattern=r"^[^/]+$")] | None = Field(
+        default=None,
+        description=(
+            "A file of data/tasks/NAME that is not split: by hash three fifths of it are train, one dev and one test,"
+            " which the tables mark; other files there are not read. Default null."
+        ),
+    )
     train_examples: Positive | None = Field(
         default=None,
         description="Train on so many examples, chosen by hash, which the tables mark. Default null for all.",

@@ -21,7 +21,7 @@ from wwm.params import one_of
 from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
-from wwm.tasks.rows import Example, json_objects, labelled, named, streamed, texts_of
+from wwm.tasks.rows import Example, id_of, json_objects, labelled, named, streamed, texts_of
 from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 
 STDIN = Path("/dev/stdin")
@@ -30,8 +30,7 @@ PACKED = ("gz", "bz2", "xz", "zst", "zip")
 # Without --format, of standard input.
 USUAL = {"single": "text", "pair": "tsv", "reading": "jsonl"}
 # What files call their columns, besides those of the task.
-ID = {"id": ("id",)}
-QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text")}
+QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text"), "id": ("id",)}
 OPTIONAL = {"label", "language", "id"}
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -145,7 +144,7 @@ def texts(path: Path, kept: Kept) -> Iterator[Given]:
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     task = task_of(kept)
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
-    for where, label, values in table(path, form, task, named(task) | ID, spelling, columns):
+    for where, label, values in table(path, form, task, named(task), spelling, columns):
         # -1 stands for a label that is kept in data sets of the hub.
         if label in task.ignored_labels or (label == "-1" and label not in spelling):
             label = ""
@@ -161,13 +160,13 @@ def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iter
 def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     """Rows with a question and a context each, and an id if they have one."""
     task = task_of(kept)
-    for where, _, values in table(path, form, task, QUESTION | ID, {}, columns):
+    for where, _, values in table(path, form, task, QUESTION, {}, columns):
         yield given(where, values, task)
 
 
 def fields(kind: str) -> Sequence[str]:
     """What a row must have."""
-    return list(QUESTION) if kind == "reading" else TEXTS[kind]
+    return ["question", "context"] if kind == "reading" else TEXTS[kind]
 
 
 def given(where: str, values: dict, task: Task) -> Given:
@@ -175,15 +174,14 @@ def given(where: str, values: dict, task: Task) -> Given:
     `id`, if it has one. Raises UserError that begins with `where` for a value that is no text.
     """
     if task.kind == "reading":
-        question, context = (text_of(where, field, values.get(field)) for field in QUESTION)
-        return asked(id_of(where, values), question, context)
-    fields = TEXTS[task.kind]
-    shown = {field: text_of(where, field, values.get(field)) for field in fields}
+        question, context = (text_of(where, field, values.get(field)) for field in fields(task.kind))
+        return asked(identity(where, values), question, context)
+    shown = {field: text_of(where, field, values.get(field)) for field in fields(task.kind)}
     content = None
     if all(shown.values()):
         content = Example(texts_of(where, shown, task), -1)
-        shown = dict(zip(fields, content.texts))
-    return Given(content, id_of(where, values) | shown, None)
+        shown = dict(zip(shown, content.texts))
+    return Given(content, identity(where, values) | shown, None)
 
 
 def squad(path: Path) -> Iterator[Given]:
@@ -192,9 +190,9 @@ def squad(path: Path) -> Iterator[Given]:
             yield asked({"id": question.id}, question.question, question.context)
 
 
-def asked(identity: dict[str, Any], question: str, context: str) -> Given:
-    whole = Question(str(identity["id"]), question, context, (), None)
-    return Given(whole if question.strip() and context.strip() else None, identity | {"question": question}, None)
+def asked(known: dict[str, Any], question: str, context: str) -> Given:
+    whole = Question(str(known["id"]), question, context, (), None)
+    return Given(whole if question.strip() and context.strip() else None, known | {"question": question}, None)
 
 
 def task_of(kept: Kept) -> Task:
@@ -266,14 +264,9 @@ def text_of(where: str, field: str, value: object) -> str:
     return str(value).strip()
 
 
-def id_of(where: str, values: dict) -> dict[str, Any]:
-    """What a row has for its id, else its number in messages: its line, or its place in a list or in Parquet."""
+def identity(where: str, values: dict) -> dict[str, Any]:
     given = values.get("id")
-    if given in (None, ""):
-        found = re.search(r"\d+$", where)
-        assert found, where
-        return {"id": int(found[0])}
-    return {"id": given if isinstance(given, int) else text_of(where, "id", str(given))}
+    return {"id": id_of(where, given if isinstance(given, int) else text_of(where, "id", given))}
 
 
 def count(path: Path, form: str) -> int | None:

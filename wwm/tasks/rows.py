@@ -28,10 +28,13 @@ BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 
 
 class Example(NamedTuple):
-    """One text, or pair of texts; `label` indexes the task's labels, -1 where there is none."""
+    """One text, or pair of texts; `label` indexes the task's labels, -1 where there is none; `id` is the file's, else
+    its line, or its place in a list or in Parquet.
+    """
 
     texts: tuple[str, ...]
     label: int
+    id: int | str = ""
 
 
 class Split(NamedTuple):
@@ -52,7 +55,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
     """
     counts: Counter = Counter(empty_lines=0, ignored_labels=0)
     spelling = spellings(task, names, by_number)
-    expected = Fields(named(task), spelling, {"language"})
+    expected = Fields(named(task), spelling, {"language", "id"})
     examples: list[Example] = []
     for path in paths:
         for where, label, values in labelled(path, path.suffix.lower(), task, expected, counts):
@@ -71,7 +74,8 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
                     f"{where}: label {values.get('label')!r} is none of {', '.join(spelling)}, the labels of task"
                     f" {task.name}{names_row}"
                 )
-            examples.append(Example(texts_of(where, values, task), names.index(spelling[label])))
+            label_number = names.index(spelling[label])
+            examples.append(Example(texts_of(where, values, task), label_number, id_of(where, values.get("id"))))
     if counts["ignored_labels"] and not examples:
         raise Unlabelled(f"{paths[0]}: all its labels are among those left out, {', '.join(task.ignored_labels)}")
     if not examples:
@@ -84,9 +88,9 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
 def read_unlabelled(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool) -> Split:
     """As `read`, of a split whose labels are missing or none: every row is an example."""
     counts: Counter = Counter(empty_lines=0)
-    expected = Fields(named(task), spellings(task, names, by_number), {"language", "label"})
+    expected = Fields(named(task), spellings(task, names, by_number), {"language", "label", "id"})
     examples = [
-        Example(texts_of(where, values, task), -1)
+        Example(texts_of(where, values, task), -1, id_of(where, values.get("id")))
         for path in paths
         for where, _, values in labelled(path, path.suffix.lower(), task, expected, counts)
     ]
@@ -171,7 +175,16 @@ def named(task: Task) -> dict[str, tuple[str, ...]]:
         field: (*((task.columns[field],) if field in task.columns else ()), *COLUMNS[field])
         for field in (*TEXTS[task.kind], "label")
     }
-    return fields | ({"language": ("language",)} if task.language else {})
+    return fields | {"id": ("id",)} | ({"language": ("language",)} if task.language else {})
+
+
+def id_of(where: str, given: object) -> int | str:
+    """What a row has for its id, else its number in messages."""
+    if given in (None, "") or given != given:  # NaN, which pandas writes for nothing
+        found = re.search(r"\d+$", where)
+        assert found, where
+        return int(found[0])
+    return given if isinstance(given, int) else str(given).strip()
 
 
 def labelled(path: Path, ending: str, task: Task, expected: Fields, counts: Counter) -> Iterator[tuple[str, str, dict]]:
@@ -195,7 +208,7 @@ def rows(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator
         if not isinstance(values, dict):
             raise UserError(
                 f"{where}: {json.dumps(values, ensure_ascii=False)[:60]} is no object with"
-                f" {', '.join(field for field in expected.names if field != 'language')}"
+                f" {', '.join(field for field in expected.names if field not in ('language', 'id'))}"
             )
         values = {name.lower(): value for name, value in values.items()}
         yield (

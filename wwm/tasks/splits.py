@@ -43,11 +43,17 @@ class Data(NamedTuple):
 
 
 def load_task(
-    folder: Path, task: Task, split_dev: bool, train_examples: int | None, scored_examples: int | None
+    folder: Path,
+    task: Task,
+    split_dev: bool,
+    train_examples: int | None,
+    scored_examples: int | None,
+    split_file: str | None = None,
 ) -> Data:
     """All splits of a task.
 
-    split_dev: where train is missing, dev is divided by hash into train, dev and, if that is missing too, test;
+    split_file: a file there that is divided by hash into train, dev and test, and read alone; split_dev: where train is
+    missing, dev is divided by hash into train, dev and, if that is missing too, test;
     train_examples, scored_examples: at most so many of train and of each scored split, chosen by hash. Raises UserError
     that names file, line and remedy.
     """
@@ -55,10 +61,10 @@ def load_task(
     names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
     missing: dict[str, str] = {}
     unlabelled: dict[str, Split] = {}
-    if task.kind != "reading" and folder.is_dir() and any((folder / name).is_dir() for name in names):
+    if not split_file and task.kind != "reading" and any((folder / name).is_dir() for name in names):
         splits, reduced = read_folders(folder, names), ["splits drawn by hash"]
     else:
-        splits, paths = {}, find(folder, task)
+        splits, paths = {}, whole(folder, split_file) if split_file else find(folder, task)
         for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
             try:
                 splits[split] = (
@@ -81,6 +87,9 @@ def load_task(
                 print(f"task {task.name}: {split} is {told}, {missing[split]}", flush=True)
         reduced = unlike_official(task, splits, paths)
     reduced += [f"the labels of {CLASSES}"] if own_labels and names != task.labels else []
+    if split_file:
+        splits = divided(splits["train"], ("train", "dev", "test"))
+        reduced.append(f"train, dev and test are parts of {split_file}, by hash")
     if split_dev and "dev" in splits and "train" not in splits:
         parts = ("train", "dev") if "test" in splits else ("train", "dev", "test")
         splits |= divided(splits["dev"], parts)
@@ -94,7 +103,7 @@ def load_task(
     if "dev" not in splits:
         raise UserError(
             f"{folder} has no dev file, by which seeds and learning rates are compared; get it from {task.source}, or"
-            " put a part of train aside"
+            f" divide train by hash: finetune.tasks.{task.name}.split_file: {paths['train'][0].name}"
         )
     for split, found in splits.items():
         if not found.examples:
@@ -162,6 +171,12 @@ def chosen(examples: list, count: int, split: str) -> list:
     return [examples[i] for i in sorted(order[:count])]
 
 
+def whole(folder: Path, name: str) -> dict[str, list[Path]]:
+    if not (folder / name).is_file():
+        raise UserError(f"{folder / name} does not exist; finetune.tasks.{folder.name}.split_file names a file there")
+    return {"train": [folder / name]}
+
+
 def find(folder: Path, task: Task) -> dict[str, list[Path]]:
     """The files of each split that is there (several are the parts of one). Raises UserError where a split has two
     candidates, or nothing is there.
@@ -185,8 +200,13 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
                 f"{folder} has {len(paths)} files for {split}: {', '.join(path.name for path in paths)}; leave one"
             )
     if not found:
-        has = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        raise UserError(f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {has}. {where}")
+        names = sorted(path.name for path in folder.iterdir())
+        readable = [name for name in names if Path(name).suffix.lower() in ENDINGS and name != CLASSES]
+        whole = f"; finetune.tasks.{task.name}.split_file: {readable[0]} divides that by hash" if readable else ""
+        raise UserError(
+            f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {', '.join(names[:5]) or 'nothing'}"
+            f"{whole}. {where}"
+        )
     return found
 
 
@@ -210,7 +230,7 @@ def read_folders(folder: Path, names: tuple[str, ...]) -> dict[str, Split]:
         for split, count in BY_LABEL.items():
             # A small sample keeps the proportions.
             end = begin + min(count, len(texts) * count // sum(BY_LABEL.values()))
-            found[split] += [Example((article(path),), label) for path in texts[begin:end]]
+            found[split] += [Example((article(path),), label, f"{name}/{path.name}") for path in texts[begin:end]]
             begin = end
     return {split: Split(examples, f"{folder}/*", {}) for split, examples in found.items()}
 
