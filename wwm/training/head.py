@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 
-from transformers import BertForPreTraining
+from transformers import PreTrainedModel
 
 from wwm.common.model_folder import HEADS
 
 
-def untrained_heads(bert: BertForPreTraining, drawn: Iterable[str]) -> list[str]:
+def untrained_heads(bert: PreTrainedModel, drawn: Iterable[str] = ()) -> list[str]:
     """Those of HEADS that have a tensor among the names `drawn`, or all of whose biases and LayerNorms still are the
     zeros and ones that they begin as: training moves each of them.
     """
-    found = set()
-    for head in HEADS:
-        tensors = dict(bert.get_submodule(head).named_parameters())
+    found, modules = set(), dict(bert.named_modules())
+    for head in modules.keys() & set(HEADS):
+        tensors = dict(modules[head].named_parameters())
         begins = {
             name: float(name.endswith("LayerNorm.weight"))
             for name in tensors

@@ -22,6 +22,7 @@ NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin
 # What else training leaves beside a model.
 BESIDE = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "adapter")
 LFS = b"version https://git-lfs"
+PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
 
 
 def read(folder: Path, named: str) -> dict[str, Tensor]:
@@ -114,12 +115,18 @@ def load(path: Path, named: str) -> Any:
         raise UserError(broken)
     if zipped and not any(name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist()):
         raise UserError(f"{named} is a zip archive; unpack it and name the folder that comes of it")
-    if not zipped and not start.startswith(b"\x80"):
-        # Else a pickle, as every file of torch's begins.
+    if start[8:9] == b"{":  # of safetensors, whose first eight bytes are a length
         try:
             return load_file(path)
-        except SafetensorError as error:
-            raise UserError(f"{broken} ({error})") from None
+        except SafetensorError:
+            raise UserError(broken) from None
+    if not zipped and not start.startswith(b"\x80"):
+        said = start[:60].decode(errors="replace")
+        raise UserError(
+            f"{named} is text ({' '.join(said.split())}), so its download failed; download it anew"
+            if said.isascii() and all(c.isprintable() or c.isspace() for c in said)
+            else broken
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -145,7 +152,7 @@ def check_start(start: bytes, named: str) -> None:
         raise UserError(f"{named} is empty; copy or download it anew")
     if start.startswith(LFS):
         raise UserError(f"{named} is a git-lfs pointer, not the file itself; run `git lfs pull` where it was cloned")
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    if PAGE.match(start):
         raise UserError(f"{named} is a web page, so its download failed; download it anew")
 
 

@@ -1,5 +1,6 @@
 """The weights of a BERT from any folder, in the names that transformers has today, held against its config.json."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,9 @@ KEPT = (
     "pad_token_id",
     "tie_word_embeddings",
 )
+# What torch puts into names that it wraps, at any depth.
+WRAPPERS = re.compile(r"\b(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+GAMMA, BETA = re.compile(r"\.gamma$"), re.compile(r"\.beta$")
 ENCODER = ("embeddings.", "encoder.", "pooler.")
 DRAWN = ("bert.pooler.", "cls.")  # what a model may lack
 WORDS = "bert.embeddings.word_embeddings.weight"
@@ -104,6 +108,8 @@ def bert(folder: Path, named: str, n_entries: int) -> Bert:
             del wanted[part]
         tensors, untied = tied(tensors)
         told += [untied] if untied else []
+    elif heads := [tensors[name] for name in (BIAS, f"{DECODER}.bias") if name in tensors]:
+        tensors |= {BIAS: heads[0], f"{DECODER}.bias": heads[0]}
     lacking = sorted(wanted.keys() - tensors.keys())
     if missing := [one for one in lacking if not one.startswith(DRAWN)]:
         raise UserError(
@@ -148,7 +154,9 @@ def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dic
         )
     lacking = [key for key in REQUIRED if type(described.get(key)) is not int or described[key] < 1]
     if lacking:
-        raise UserError(f"{named} has no whole number as {', '.join(lacking)}; take the config that belongs to the BERT")
+        raise UserError(
+            f"{named} has no whole number as {', '.join(lacking)}; take the config that belongs to the BERT"
+        )
     try:
         config = BertConfig(**{key: described[key] for key in KEPT if key in described})
         with torch.device("meta"):
@@ -158,23 +166,17 @@ def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dic
     return config, shapes
 
 
-def todays_names(
-    tensors: dict[str, Tensor], wanted: set[str], named: str
-) -> tuple[dict[str, Tensor], list[str]]:
+def todays_names(tensors: dict[str, Tensor], wanted: set[str], named: str) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors of the encoder and of its heads as BertForPreTraining calls them, those that it does not know
     included, and the names of others, as a classifier's. Raises UserError if there is no BERT, or more than one.
     """
-    renamed = {
-        name.removesuffix(".gamma") + ".weight"
-        if name.endswith(".gamma")
-        else name.removesuffix(".beta") + ".bias"
-        if name.endswith(".beta")
-        else name: tensor
-        for name, tensor in tensors.items()
-        if not name.endswith(".position_ids")
-    }
-    if len(renamed) < len({name for name in tensors if not name.endswith(".position_ids")}):
-        raise UserError(f"{named} has tensors as gamma and as weight, or as beta and as bias; take another checkpoint")
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not name.endswith("position_ids"):
+            new = GAMMA.sub(".weight", BETA.sub(".bias", WRAPPERS.sub("", name)))
+            if new in renamed:
+                raise UserError(f"{named} has {new} twice, under another name ({name}) too; save the model alone")
+            renamed[new] = tensor
     tails = {name.removeprefix("bert.") for name in wanted if name.startswith("bert.")}
     # Before each dot a prefix may end.
     cuts = ((name[:at], name[at:]) for name in renamed for at in (0, *(i + 1 for i, c in enumerate(name) if c == ".")))
@@ -187,10 +189,9 @@ def todays_names(
             f"{named} holds more than one BERT, under {prefix or 'no prefix'} and {prefixes[1][0]}; save the one"
             " that is meant by itself"
         )
-    # The heads stand beside the encoder, or below the same prefix where it is called nothing.
-    around = prefix.removesuffix(".").rpartition(".")[0]
-    beside = f"{around}." if around else ""
-    heads = next((one for one in (prefix, beside) if any(name.startswith(f"{one}cls.") for name in renamed)), prefix)
+    # The heads stand below the same prefix as the encoder's parts, or around it.
+    ends = (at for at in range(len(prefix), -1, -1) if not at or prefix[at - 1] == ".")
+    heads = next((prefix[:at] for at in ends if any(name.startswith(f"{prefix[:at]}cls.") for name in renamed)), prefix)
     found, foreign = {}, []
     for name, tensor in renamed.items():
         if name.startswith(tuple(prefix + part for part in ENCODER)):
@@ -218,15 +219,12 @@ def tied(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
 
 def check_rows(tensors: dict[str, Tensor], vocab_size: int, n_entries: int, named: str) -> None:
     """Raises UserError where embeddings, config and vocabulary are of different sizes, padding apart."""
-    rows = len(tensors[WORDS])
+    rows = [*tensors[WORDS].shape, 0][0]
     sizes = f"{rows:,} rows of embeddings, a vocab_size of {vocab_size:,} and a vocabulary of {n_entries:,} entries"
-    if rows != vocab_size and n_entries <= rows <= n_entries + MOST_SPARE:
-        raise UserError(f"{named}: {sizes}; set vocab_size to {rows} if these are one model's, rows to spare are cut")
-    if rows != vocab_size or not n_entries <= rows <= n_entries + MOST_SPARE:
-        raise UserError(
-            f"{named}: {sizes} (rows to spare are cut, up to {MOST_SPARE}); take config, weights and vocabulary from"
-            " one model"
-        )
+    fits = n_entries <= rows <= n_entries + MOST_SPARE
+    if rows != vocab_size or not fits:
+        remedy = f"if all are one model's, set vocab_size to {rows}" if fits else "take all from one model"
+        raise UserError(f"{named}: {sizes}; {remedy} (up to {MOST_SPARE} rows past the vocabulary are cut)")
 
 
 def first(names: list[str]) -> str:
