@@ -54,7 +54,7 @@ def test_head_that_was_never_trained_is_named_with_the_remedy(project, capsys):
     init.main("random")
     printed = capsys.readouterr().out
     assert (
-        "given has an MLM head that was never trained: cls.predictions.bias" in printed
+        "given has an MLM head that was never trained: it is as in a new model" in printed
         and "`train: mlm_head`" in printed
     )
 

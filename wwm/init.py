@@ -92,13 +92,12 @@ def tell(source: str, loaded: "weights.Bert", untrained: list[str]) -> None:
         print(f"{source}: {line}")
     if loaded.lacking:
         print(f"{source} lacks these tensors, which start at random: {', '.join(loaded.lacking)}")
-    drawn = {head for head in untrained if any(name.startswith(f"{head}.") for name in loaded.lacking)}
-    if never := [head for head in untrained if head not in drawn]:
-        print(f"{source} has heads that were never trained, as in a new model: {', '.join(never)}")
     if model_folder.MLM_HEAD in untrained:
+        drawn = any(name.startswith(model_folder.MLM_HEAD) for name in loaded.lacking)
+        saved = "" if drawn else f"{source} has an MLM head that was never trained: it is as in a new model. "
         print(
-            "Warm the MLM head up by a first phase with `train: mlm_head`, which leaves the encoder as it is; until"
-            " then `cloze` marks what the model says"
+            f"{saved}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as it is; until"
+            " it is trained, `cloze` marks what the model says"
         )
 
 

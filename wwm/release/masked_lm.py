@@ -96,6 +96,7 @@ def load(folder: Path, place: torch.device) -> MaskedLM:
         raise UserError(f"{folder}/tokenizer.json has no {', '.join(lacking)} and is not BERT's; name a BERT")
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else a table of the pooler and the next-sentence head, which are left out
+    network: Any  # transformers' wrapper hides that `to` is a method
     network, missing = network_of(folder, tokenizer.get_vocab_size())
     if missing:
         raise UserError(

@@ -127,10 +127,9 @@ def cloze_table(results: Results) -> Table:
     heads = [say(label) for label in CLOZE.values()]
     heads += [say("1 character") if n == "1" else say("{n} characters", n=n) for n in lengths] + sources
     models, *figures = zip(*rows)
-    untrained = say("The MLM head was never trained, so this says nothing of the encoder.")
-    notes = [
-        (Note("", untrained),) if model in results.cloze and model not in results.guessed else () for model in models
-    ]
+    untrained = Note("", say("The MLM head was never trained, so this says nothing of the encoder."))
+    unfit = results.cloze.keys() - results.guessed.keys()
+    notes = [(untrained,) if model in unfit else () for model in models]
     columns = [
         Column(Cell(head), [Cell(text, note) for text, note in zip(texts, notes)], compared=True)
         for head, texts in zip(heads, figures)

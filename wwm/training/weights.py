@@ -154,9 +154,7 @@ def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dic
         )
     lacking = [key for key in REQUIRED if type(described.get(key)) is not int or described[key] < 1]
     if lacking:
-        raise UserError(
-            f"{named} has no whole number as {', '.join(lacking)}; take the config that belongs to the BERT"
-        )
+        raise UserError(f"{named} has no whole number as {', '.join(lacking)}; take the config of the BERT itself")
     try:
         config = BertConfig(**{key: described[key] for key in KEPT if key in described})
         with torch.device("meta"):
