@@ -128,9 +128,10 @@ def load(path: Path, named: str) -> Any:
             else broken
         )
     try:
-        with warnings.catch_warnings():
+        # Given a path, torch goes by its ending.
+        with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
             why = f"more than tensors ({found[1]}), and reading that can run code"
