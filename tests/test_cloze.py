@@ -168,6 +168,22 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path
     assert sum(part["words"] for part in results[0]["by_length"].values()) == 4
     assert {source: part["words"] for source, part in results[0]["by_source"].items()} == {"news": 2, "reviews": 2}
     assert results[0]["training"] == {"steps": None, "tokens": None}
+    assert not results[0]["head_trained"]  # as in a new model
+
+
+@pytest.mark.parametrize(("untrained", "trained"), [([], True), (["bert.pooler"], True), (["cls.predictions"], False)])
+def test_a_head_that_was_never_trained_is_marked(folder, tmp_path, monkeypatch, capsys, untrained, trained):
+    monkeypatch.chdir(tmp_path)
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["cloze"].update(sentences=4, max_seq_length=40)
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    Path("data/segment/heldout").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([document("news", *NEWS)]), "data/segment/heldout/00000.parquet")
+    (folder / "training.json").write_text(json.dumps({"steps": None, "tokens": None, "untrained": untrained}))
+    cloze.main("bert")
+    assert json.loads(Path("results/cloze/bert.json").read_text(encoding="utf-8"))["head_trained"] == trained
+    assert ("its MLM head was never trained" in capsys.readouterr().out) != trained
 
 
 def test_a_model_that_is_not_there_is_named():

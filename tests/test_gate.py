@@ -37,7 +37,9 @@ def test_random_weights_are_held_against_the_most_frequent_piece(project, words,
 
 def test_a_start_whose_head_was_never_trained_is_no_start(project):  # noqa: F811
     change("results/cloze/rbt3-init.json", head_trained=False)
-    assert "always 的 2.5 %" in outcome("rbt3").reason
+    reason = outcome("rbt3").reason
+    assert "always 的 2.5 %" in reason and reason.endswith("; the MLM head of rbt3-init was never trained")
+    assert outcome("rbt3-init").reason == "not trained here, and its MLM head was never trained"
 
 
 @pytest.mark.parametrize(("lacks", "command"), [("rbt3", "dvc repro cloze@rbt3"), ("rbt3-init", "cloze@rbt3-init")])

@@ -1,9 +1,12 @@
 """Where models begin: what a checkpoint lacks is said before anybody trains on it."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
@@ -54,7 +57,7 @@ def test_head_that_was_never_trained_is_named_with_the_remedy(project, capsys):
     init.main("random")
     printed = capsys.readouterr().out
     assert (
-        "given has an MLM head that was never trained: cls.predictions.bias" in printed
+        "given has an MLM head that was never trained: it is as in a new model" in printed
         and "`train: mlm_head`" in printed
     )
 
@@ -68,6 +71,39 @@ def test_head_that_is_missing_is_named_tensor_by_tensor_with_the_remedy(project,
         and "cls.predictions.transform.dense.weight" in printed
     )
     assert "`train: mlm_head`" in printed
+
+
+def test_heads_that_were_drawn_are_remembered_in_the_folder_and_classification_says_so(project, capsys):
+    change(lambda name, tensor: None if name.startswith("bert.pooler") else tensor + 0.01)
+    init.main("random")
+    remembered = json.loads(Path("models/random/training.json").read_text())
+    assert remembered == {"steps": None, "tokens": None, "untrained": ["bert.pooler"]}
+    classifier.Classification(Path("models/random"), None, {}, ("a", "b"), 8, "accuracy")
+    assert "models/random has a pooler that was never trained" in capsys.readouterr().out
+
+
+def test_weights_under_other_names_become_the_same_model_under_todays(project):
+    given = load_file("given/model.safetensors")
+    old = {
+        f"module.{k.replace('Norm.weight', 'Norm.gamma').replace('Norm.bias', 'Norm.beta')}": v
+        for k, v in given.items()
+    }
+    torch.save({"model": old, "epoch": 3}, "given/pytorch_model.bin")
+    Path("given/model.safetensors").unlink()
+    Path("given/config.json").rename("given/bert_config.json")
+    init.main("random")
+    taken = load_file("models/random/model.safetensors")
+    assert taken.keys() == given.keys() and all(taken[name].equal(tensor) for name, tensor in given.items())
+
+
+def test_a_file_as_source_is_told_to_be_unpacked_or_its_folder_named(project):
+    text = Path("params.yaml").read_text(encoding="utf-8").replace("source: given", "source: given.zip")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    shutil.make_archive("given", "zip", "given")
+    with pytest.raises(
+        UserError, match="init.models.random.source: given.zip is a file; unpack it and name the folder"
+    ):
+        init.main("random")
 
 
 def compared_only(project):
@@ -97,6 +133,7 @@ def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, 
     assert json.loads(Path("models/other/training.json").read_text()) == {
         "steps": 0,
         "tokens": 0,
+        "untrained": [],
     }  # a model of wwm's own says what it saw
 
 
@@ -118,9 +155,38 @@ def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_
         init.main("other")
     Path("given/model.safetensors").unlink()
     with pytest.raises(
-        ValueError, match="init.models.other.source: given is no model with weights and tokenizer .*model.safetensors"
+        ValueError, match="init.models.other.source: given has no weights .*; copy model.safetensors there"
     ):
         init.main("other")
+
+
+def rows_gone(name, tensor):
+    return tensor[:-1].clone() if name.endswith("word_embeddings.weight") else tensor
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda: Path("given/model.safetensors").write_bytes(b"version https://git-lfs"), "is a git-lfs pointer"),
+        (lambda: os.truncate("given/model.safetensors", 20_000), "model.safetensors is cut off or broken"),
+        (lambda: Path("given/config.json").write_text("<html>"), "config.json is a web page"),
+        (lambda: change(lambda name, tensor: tensor * float("nan")), "tensors hold NaN or infinity"),
+        (lambda: change(lambda name, tensor: None if "layer.1." in name else tensor), "lacks 16 tensors of its model"),
+        (lambda: change(rows_gone), "config.json and weights differ in sizes"),
+        (lambda: toy.model(Path("given"), layers=3) and shrink(), "has 16 tensors that its config.json does not know"),
+    ],
+)
+def test_a_model_to_compare_is_held_to_its_config(project, damage, said):
+    compared_only(project)
+    damage()
+    with pytest.raises(UserError, match=f"^init.models.other.source: given.*{said}") as raised:
+        init.main("other")
+    assert "\n" not in str(raised.value)
+
+
+def shrink() -> None:
+    path = Path("given/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 2}))
 
 
 def test_a_model_to_compare_without_a_pooler_says_so_and_classification_refuses_it(project, capsys):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -170,6 +171,24 @@ def test_sigterm_saves_and_asks_to_be_run_again(project, processes, capsys):
     assert run(kill_after=5, sent=signal.SIGTERM) == os.EX_TEMPFAIL
     (step,) = re.findall(r"stopped at step (\d+), checkpoint saved", capsys.readouterr().out)
     assert len(list(Path("scratch").glob(f"pretrain-*/step-{int(step):08d}.pt"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "head_only", "left"),
+    [
+        (True, [False], []),
+        (True, [True, False], []),
+        (True, [True], ["cls.seq_relationship", "bert.pooler"]),
+        (False, [False], ["cls.seq_relationship", "bert.pooler"]),
+    ],
+)
+def test_a_head_that_was_drawn_is_remembered_until_a_phase_reaches_it(pairs, head_only, left):
+    phases = [SimpleNamespace(train="mlm_head" if one else "all") for one in head_only]
+    drawn = ["cls.predictions", "cls.seq_relationship", "bert.pooler"]
+    trained = SimpleNamespace(before={"steps": None, "untrained": drawn}, job=SimpleNamespace(phases=phases))
+    assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {"untrained": left}
+    trained.before = {"steps": None}
+    assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {}
 
 
 def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
@@ -371,6 +390,7 @@ def test_truncated_model_has_the_chosen_layers_and_everything_else(tmp_path, mon
     assert json.loads(Path("models/rbt3-init/training.json").read_text()) == {
         "steps": 0,
         "tokens": 0,
+        "untrained": [],
         "cut_from": "roberta-wwm-ext",
     }
 

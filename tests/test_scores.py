@@ -151,6 +151,20 @@ def test_a_margin_counts_only_above_the_wider_spread(project):
     assert cloze.spread == pytest.approx(200 * sum(p * (1 - p) / 402 for p in (73 / 402, 9 / 402)) ** 0.5)
 
 
+def test_nothing_is_claimed_against_a_head_that_was_never_trained(project):
+    path = Path("results/cloze/rbt3-init.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"head_trained": False, "word_accuracy": 0.1}))
+    results = found()
+    assert [c.task for c in comparison.comparisons(results)[1]] == ["reviews"]
+    assert "cloze" not in " ".join(comparison.claims(results)[1].details)
+    table = task_tables.cloze_table(results)
+    assert cells(table, "rbt3-init")["whole words"] == "0.1 ¹" and cells(table, "rbt3")["whole words"] == "18.0"
+    assert table.notes == ["¹ The MLM head was never trained, so this says nothing of the encoder."]
+    assert "rbt3-init" not in scores.flat_metrics(results)["cloze"]
+    assert not [row for row in scores.single_figures(results) if row[:2] == ("rbt3-init", "cloze")]
+    assert cells(table, "random")["whole words"] == "0.0"  # random weights have nothing better to show
+
+
 def test_what_does_not_come_out_is_said(project):
     first, second = comparison.claims(found())
     assert (first.mark, second.mark) == ("✔", "◐")

@@ -1,4 +1,4 @@
-"""Fill-mask accuracy by whole words on held-out text: shows that a model's MLM head is there and trained.
+"""Fill-mask accuracy by whole words on held-out text, marked where a model's MLM head was never trained.
 
 Reads   models/MODEL, data/segment/heldout/*.parquet
 Writes  results/cloze/MODEL.json: accuracy in percent per piece and per whole word, by word length and by source
@@ -28,7 +28,7 @@ from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
 from wwm.text import tokenization
 from wwm.training import device
-from wwm.training.head import untrained_head
+from wwm.training.head import untrained_heads
 
 # What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as
 # characters.
@@ -106,7 +106,8 @@ def main(model: str) -> None:
             raise UserError(
                 "data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share"
             )
-        head_trained = not untrained_head(bert)
+        history = model_folder.training_history(folder)
+        head_trained = model_folder.MLM_HEAD not in history.get("untrained", untrained_heads(bert))
         answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
         result = {
             "model": model,
@@ -121,15 +122,15 @@ def main(model: str) -> None:
             "most_frequent": most_frequent(answers),
             "head_trained": head_trained,
             "rows": files.hash_of(questions),
-            "training": model_folder.training_history(folder),
+            "training": history,
             "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)
-        run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy")})
+        run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy", "head_trained")})
         run.text("answers.csv", table(answers))
         print(
             f"{model}: {result['piece_accuracy']:.1f} % of pieces, {result['word_accuracy']:.1f} % of {len(answers)}"
-            " words"
+            " words" + ("" if head_trained else "; its MLM head was never trained, so this says nothing of its encoder")
         )
 
 

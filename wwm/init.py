@@ -1,18 +1,22 @@
 """Where models begin: random weights of a given architecture, or a model from a folder or the hub.
 
 Reads   data/vocab/
-Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (steps and tokens seen) of a random
-        model
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (steps and tokens seen, heads that
+        were never trained)
 By hand python -m wwm.init NAME
 """
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wwm.common import files, hub, model_folder
 from wwm.common.errors import UserError
 
-PATTERNS = ("config.json", "*.safetensors", "pytorch_model.bin")
+if TYPE_CHECKING:
+    from wwm.training import weights
+
+PATTERNS = ("config.json", "bert_config.json", "*.safetensors", "pytorch_model*.bin", "*.index.json")
 TOKENIZER = (
     "vocab.txt",
     "tokenizer.json",
@@ -29,7 +33,8 @@ def main(name: str) -> None:
     from transformers.utils import logging
 
     from wwm import params, track
-    from wwm.training.head import untrained_head
+    from wwm.training import weights
+    from wwm.training.head import untrained_heads
 
     logging.disable_progress_bar()
     values = params.read()
@@ -46,41 +51,26 @@ def main(name: str) -> None:
             print(f"init {name}: {n_parameters:,} parameters, with a vocabulary of its own")
             return
         vocabulary = list(files.lines("data/vocab/vocab.txt"))
+        named, loaded = f"{key}: {model.source}", None
+        if source is None:
+            config = BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump())
+        else:
+            own = weights.entries(source, named)
+            loaded = weights.bert(source, named, len(own))
+            if own != vocabulary:
+                raise UserError(
+                    f"{named} has a vocabulary of {len(own)} entries, data/vocab another one of {len(vocabulary)}; set"
+                    f" vocab.source to {model.source} too"
+                )
+            config = loaded.config
         # Also what a loaded model lacks starts from this.
         torch.manual_seed(base.seed if model.seed is None else model.seed)
-        if source is None:
-            bert = BertForPreTraining(BertConfig(vocab_size=len(vocabulary), **model.architecture.model_dump()))
-        else:
-            try:
-                bert, loading = BertForPreTraining.from_pretrained(
-                    source, dtype=torch.float32, output_loading_info=True
-                )
-            except OSError as error:
-                raise UserError(
-                    f"{key}: {model.source} gives no BERT model ({str(error).splitlines()[0]}); use {choices}"
-                ) from None
-            own = list(files.lines(source / "vocab.txt")) if (source / "vocab.txt").is_file() else None
-            if bert.config.vocab_size != len(vocabulary) or own not in (None, vocabulary):
-                raise UserError(
-                    f"{key}: {model.source} has a vocabulary of {bert.config.vocab_size} entries, data/vocab another"
-                    f" one of {len(vocabulary)}; set vocab.source to {model.source} too"
-                )
-            missing = sorted(loading["missing_keys"])
-            if missing:
-                print(f"{model.source} lacks these tensors, which start at random: {', '.join(missing)}")
-            if untrained := untrained_head(bert):
-                given = (
-                    ""
-                    if set(untrained) & set(missing)
-                    else (
-                        f"{model.source} has an MLM head that was never trained: {', '.join(untrained)} are as in a new"
-                        " one. "
-                    )
-                )
-                print(
-                    f"{given}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as"
-                    " it is"
-                )
+        bert = BertForPreTraining(config)
+        if loaded:
+            bert.load_state_dict(loaded.tensors, strict=False)
+        untrained = untrained_heads(bert, loaded.lacking if loaded else ())
+        if loaded:
+            tell(model.source, loaded, untrained)
         with files.new_folder(out) as folder:
             bert.save_pretrained(folder)
             model_folder.copy_tokenizer(Path("data/vocab"), folder)
@@ -89,11 +79,26 @@ def main(name: str) -> None:
             files.write_json(
                 tokenizer, files.read_json(tokenizer) | {"model_max_length": bert.config.max_position_embeddings}
             )
-            if source is None:
-                files.write_json(folder / "training.json", {"steps": 0, "tokens": 0})
+            seen = None if loaded else 0
+            files.write_json(folder / "training.json", {"steps": seen, "tokens": seen, "untrained": untrained})
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")
+
+
+def tell(source: str, loaded: "weights.Bert", untrained: list[str]) -> None:
+    """What is not as it was in `source`, and what was not trained there."""
+    for line in loaded.told:
+        print(f"{source}: {line}")
+    if loaded.lacking:
+        print(f"{source} lacks these tensors, which start at random: {', '.join(loaded.lacking)}")
+    if model_folder.MLM_HEAD in untrained:
+        drawn = any(name.startswith(model_folder.MLM_HEAD) for name in loaded.lacking)
+        saved = "" if drawn else f"{source} has an MLM head that was never trained: it is as in a new model. "
+        print(
+            f"{saved}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as it is; until"
+            " it is trained, `cloze` marks what the model says"
+        )
 
 
 def take_over(source: Path, named: str, out: Path) -> int:
@@ -104,6 +109,11 @@ def take_over(source: Path, named: str, out: Path) -> int:
     """
     from transformers import AutoModel, AutoTokenizer
 
+    from wwm.training import weight_files, weights
+
+    # transformers looks into the same files; what is wrong with them is told here.
+    weight_files.read_config(source, named)
+    weight_files.read(source, named)
     try:
         model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -112,6 +122,20 @@ def take_over(source: Path, named: str, out: Path) -> int:
             f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has config.json,"
             " model.safetensors and vocab.txt"
         ) from None
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(f"{named}: config.json and weights differ in sizes; take both from one model") from None
+    weight_files.check_finite(model.state_dict(), named)
+    # A head of another task is no part of what is compared; one layer more is.
+    parts = tuple(f"{name}." for name, _ in model.named_children())
+    prefix = f"{model.base_model_prefix}."
+    unexpected = sorted(name for name in loading["unexpected_keys"] if name.removeprefix(prefix).startswith(parts))
+    if extra := [name for name in unexpected if not name.endswith("position_ids")]:
+        raise UserError(
+            f"{named} has {len(extra)} tensors that its config.json does not know, {weights.first(extra)}; take the"
+            " config.json that belongs to its weights"
+        )
     missing = sorted(loading["missing_keys"])
     if lacks := [name for name in missing if "pooler" not in name]:
         raise UserError(

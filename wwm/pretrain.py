@@ -81,7 +81,7 @@ def main(name: str) -> None:
             )
             trained.train()
             if processes.rank == 0:
-                write(trained, out, results)
+                write(trained, out, results, untrained(trained, told["examples"]))
         if processes.rank == 0:
             shutil.rmtree(scratch)
 
@@ -126,7 +126,17 @@ def recipe(init: Path, examples: Path) -> dict:
     }
 
 
-def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
+def untrained(trained: trainer.Trainer, header: dict) -> dict[str, list[str]]:
+    """What training.json says of heads that are still as they were drawn; {} where the start's folder does not say."""
+    if "untrained" not in trained.before:
+        return {}
+    head_only = all(trainer.HEAD_ONLY[phase.train] for phase in trained.job.phases)
+    without_pairs = head_only or not header["next_sentence_prediction"]
+    heads = trained.before["untrained"] if without_pairs else []
+    return {"untrained": [head for head in heads if head != model_folder.MLM_HEAD]}
+
+
+def write(trained: trainer.Trainer, out: Path, results: list[Path], untrained: dict[str, list[str]]) -> None:
     """The model folder and the curve. `steps` and `tokens` count what the models it started from saw, too."""
     state, init = trained.state, trained.job.init
     own = {"steps": state.total_steps, "tokens": state.tokens}
@@ -134,7 +144,8 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path]) -> None:
     with files.new_folder(out) as folder:
         moved(trained.model, torch.device("cpu")).save_pretrained(folder)
         model_folder.copy_tokenizer(init, folder)
-        files.write_json(folder / "training.json", seen | {"own_steps": state.total_steps, "own_tokens": state.tokens})
+        history = {"own_steps": state.total_steps, "own_tokens": state.tokens} | untrained
+        files.write_json(folder / "training.json", seen | history)
     table = io.StringIO()
     writer = csv.DictWriter(table, curve.COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -139,7 +139,7 @@ def single_figures(results: Results) -> list[tuple]:
         for measure, value in measures.items()
     ]
     return scored + [
-        (model, "cloze", "heldout", key, "", row[key]) for model, row in results.cloze.items() for key in CLOZE
+        (model, "cloze", "heldout", key, "", row[key]) for model, row in results.guessed.items() for key in CLOZE
     ]
 
 
@@ -160,7 +160,7 @@ def flat_metrics(results: Results) -> dict:
                         f"{name}_max": round(max(values), 4),
                         f"{name}_mean": round(mean(values), 4),
                     }
-    flat["cloze"] = {model: {key: row[key] for key in CLOZE} for model, row in results.cloze.items()}
+    flat["cloze"] = {model: {key: row[key] for key in CLOZE} for model, row in results.guessed.items()}
     return flat
 
 
@@ -176,7 +176,7 @@ def plots(results: Results) -> list:
         }
         for model in results.models
     }
-    cloze = {say(label): {model: row[key] for model, row in results.cloze.items()} for key, label in CLOZE.items()}
+    cloze = {say(label): {model: row[key] for model, row in results.guessed.items()} for key, label in CLOZE.items()}
     ranges = [
         plot.ranges(
             say(
@@ -193,7 +193,7 @@ def plots(results: Results) -> list:
     return [
         *([plot.overview(scores)] if any(scores.values()) else []),
         *([plot.curves(results.curves)] if results.curves else []),
-        *([plot.bars(cloze)] if results.cloze else []),
+        *([plot.bars(cloze)] if results.guessed else []),
         *ranges,
     ]
 

@@ -1,6 +1,7 @@
 """A folder of files by its path here or its name on the Hugging Face hub."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 from wwm.common.errors import UserError
 
@@ -14,6 +15,9 @@ def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: 
     """
     if Path(source).is_dir():
         return Path(source)
+    if Path(source).is_file():
+        remedy = "unpack it and name the folder that comes of it" if is_zipfile(source) else "name the folder it is in"
+        raise UserError(f"{key}: {source} is a file; {remedy}")
     from huggingface_hub import errors, snapshot_download
 
     name, _, revision = source.partition("@")

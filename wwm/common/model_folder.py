@@ -9,13 +9,15 @@ CARD = "README.md"  # what the model is, in the form of the hub
 FILL_MASK = "fill-mask"  # what a pre-trained model is for, where fine-tuned ones have a task
 # What each model has of its own; all else is its tokenizer's.
 OWN = ("config.json", "model.safetensors", "training.json", CARD)
+MLM_HEAD, POOLER = "cls.predictions", "bert.pooler"
+HEADS = (MLM_HEAD, "cls.seq_relationship", POOLER)  # what a pre-trained model has besides its encoder
 # Weights in other forms, which a folder from elsewhere may have.
 WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".pt", ".ckpt"}
 
 
 def training_history(model: str | Path) -> dict:
     """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does
-    not say.
+    not say; `untrained`, those of HEADS that are as they were drawn.
     """
     path = Path(model, "training.json")
     return read_json(path) if path.exists() else {"steps": None, "tokens": None}

@@ -11,6 +11,7 @@ class Training(TypedDict, total=False):
     own_steps: int  # in its own training, without its starting points'
     own_tokens: int
     cut_from: str  # of a truncated model: the bigger one
+    untrained: list[str]  # of wwm/common/model_folder.py's HEADS, those whose weights are as they were drawn
 
 
 class Seed(TypedDict):

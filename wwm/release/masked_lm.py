@@ -8,18 +8,20 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModelForMaskedLM, BertForMaskedLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from wwm.common import files
+from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.text import tokenization
+from wwm.training import weight_files, weights
+from wwm.training.head import untrained_heads
 
 TOKENS = 2**14  # of one forward pass
 FLOATS = 2**22  # of one tensor of log-probabilities, 16 MB
 NEEDED = ("[CLS]", "[SEP]", "[MASK]")
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+NEVER = "{} has an MLM head that was never trained, so what it filled in would be chance; name another model"
 PRETRAINED = ("ForMaskedLM", "ForPreTraining")
 
 
@@ -64,13 +66,7 @@ class MaskedLM:
 def config_of(folder: Path) -> dict[str, Any]:
     """config.json. Raises UserError where it is not JSON."""
     path = folder / "config.json"
-    try:
-        found = files.read_json(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); copy it anew") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path} cannot be read as JSON (no object); copy it anew")
-    return found
+    return weight_files.read_object(path, str(path))
 
 
 def check(folder: Path) -> None:
@@ -85,8 +81,10 @@ def check(folder: Path) -> None:
         )
     if config.get("model_type") not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise UserError(f"{folder} is of type {config.get('model_type')!r}, which has no MLM head; name a BERT")
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        raise UserError(f"{folder} has no weights; copy {WEIGHTS[0]} there, or name another model")
+    if not any((folder / name).is_file() for name in weight_files.NAMES):
+        raise UserError(f"{folder} has no weights; {weight_files.instead(folder)}, or name another model")
+    if model_folder.MLM_HEAD in model_folder.training_history(folder).get("untrained", ()):
+        raise UserError(NEVER.format(folder))
 
 
 def load(folder: Path, place: torch.device) -> MaskedLM:
@@ -98,16 +96,36 @@ def load(folder: Path, place: torch.device) -> MaskedLM:
         raise UserError(f"{folder}/tokenizer.json has no {', '.join(lacking)} and is not BERT's; name a BERT")
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else a table of the pooler and the next-sentence head, which are left out
-    network, info = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    if info["missing_keys"]:
+    network: Any  # transformers' wrapper hides that `to` is a method
+    network, missing = network_of(folder, tokenizer.get_vocab_size())
+    if missing:
         raise UserError(
-            f"{folder} has no trained MLM head: {', '.join(sorted(info['missing_keys']))} missing; save the model with"
-            " its head (BertForPreTraining)"
+            f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head"
+            " (BertForPreTraining)"
         )
-    entries, known = tokenizer.get_vocab_size(), network.config.vocab_size
-    if entries > known:
+    if "untrained" not in model_folder.training_history(folder) and untrained_heads(network):
+        raise UserError(NEVER.format(folder))
+    return MaskedLM(network.to(place), tokenizer)
+
+
+def network_of(folder: Path, entries: int) -> tuple[PreTrainedModel, list[str]]:
+    """The model in 32-bit weights, and the names that its head lacks. Raises UserError for weights that do not fit."""
+    if config_of(folder)["model_type"] == "bert":
+        found = weights.bert(folder, str(folder), entries)
+        bert = BertForMaskedLM(found.config)
+        bert.load_state_dict(found.tensors, strict=False)
+        return bert, [name for name in found.lacking if name.startswith(model_folder.MLM_HEAD)]
+    weight_files.read(folder, str(folder))
+    try:
+        network, info = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(f"{folder}: config.json and weights differ in sizes; take both from one model") from None
+    weight_files.check_finite(network.state_dict(), str(folder))
+    if entries > (known := network.config.vocab_size):
         raise UserError(
             f"{folder} has {entries} entries in its tokenizer.json and {known} in its weights; copy the tokenizer that"
             " the model was trained with"
         )
-    return MaskedLM(network.to(place), tokenizer)
+    return network, sorted(info["missing_keys"])

@@ -59,7 +59,7 @@ def champions(results: Results) -> list[Champion]:
     cloze. The first of equals.
     """
     found = [one for task in results.tasks if (one := of_task(task))]
-    words = {model: row["word_accuracy"] for model, row in results.cloze.items() if row["word_accuracy"]}
+    words = {model: row["word_accuracy"] for model, row in results.guessed.items() if row["word_accuracy"]}
     if words:
         model = max(words, key=lambda model: words[model])
         row = results.cloze[model]

@@ -48,15 +48,15 @@ class Claim(NamedTuple):
 
 def compare(results: Results, model: str, against: str) -> list[Comparison]:
     """One for each task that both have, on its first measure (spread: the wider of the two ranges over seeds), and one
-    for the cloze words (measured once: two standard errors of a difference of shares).
+    for the cloze words, if both have a trained head (measured once: two standard errors of a difference of shares).
     """
     found = []
     for task in results.tasks:
         ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
             found.append(Comparison(task.name, model, against, *margins.of_seeds(ours, theirs)))
-    if model in results.cloze and against in results.cloze:
-        one, other = results.cloze[model], results.cloze[against]
+    if model in results.guessed and against in results.guessed:
+        one, other = results.guessed[model], results.guessed[against]
         margin = margins.of_shares(one["word_accuracy"], other["word_accuracy"], one["words"], other["words"])
         found.append(Comparison("cloze", model, against, *margin))
     return found
@@ -235,7 +235,7 @@ def paired_table(results: Results, pairs: Pairs) -> Table:
         for measure in task.measures
     }
     measures |= {
-        f"{say('cloze')} {say(label)}": {m: row[key] for m, row in results.cloze.items()}
+        f"{say('cloze')} {say(label)}": {m: row[key] for m, row in results.guessed.items()}
         for key, label in CLOZE.items()
     }
     both = [say("{one} and {other}", one=one, other=other) for one, other in zip(pairs.models, pairs.against)]

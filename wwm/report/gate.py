@@ -36,6 +36,8 @@ def verdicts(results: Results) -> list[Verdict]:
 def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "none", "unmeasured"], str]:
     trained = results.pretrain.get(model)
     if trained is None:
+        if model in results.cloze and model not in results.guessed:
+            return "none", say("not trained here, and its MLM head was never trained")
         return "none", say("not trained here")
     row = results.cloze.get(model)
     if row is None:
@@ -61,6 +63,8 @@ def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "n
         share=share,
         **margin._asdict(),
     )
+    if before != 0 and start_row and not start_row["head_trained"]:
+        said = say("{said}; the MLM head of {start} was never trained", said=said, start=start)
     return ("passed" if margin.holds else "failed"), said
 
 

@@ -73,6 +73,15 @@ class Results(NamedTuple):
     unmeasured: list[str]  # tasks that no model was fine-tuned on
     starts: dict[str, dict]  # cloze of those that pre-trained models began as, compared or not
 
+    @property
+    def guessed(self) -> dict[str, dict]:
+        """`cloze` without models whose MLM head was never trained, though their encoder may have been: what they guess
+        is compared with nothing. Random weights have nothing better to show, and stay.
+        """
+        return {
+            model: row for model, row in self.cloze.items() if row["head_trained"] or row["training"].get("steps") == 0
+        }
+
 
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
     """The results of `models` under `folder`, of the tasks `names`."""

@@ -127,7 +127,13 @@ def cloze_table(results: Results) -> Table:
     heads = [say(label) for label in CLOZE.values()]
     heads += [say("1 character") if n == "1" else say("{n} characters", n=n) for n in lengths] + sources
     models, *figures = zip(*rows)
-    columns = [plain(head, list(texts), compared=True) for head, texts in zip(heads, figures)]
+    untrained = Note("", say("The MLM head was never trained, so this says nothing of the encoder."))
+    unfit = results.cloze.keys() - results.guessed.keys()
+    notes = [(untrained,) if model in unfit else () for model in models]
+    columns = [
+        Column(Cell(head), [Cell(text, note) for text, note in zip(texts, notes)], compared=True)
+        for head, texts in zip(heads, figures)
+    ]
     return table(
         say("Cloze: accuracy on held-out text, in percent"), caption, [plain(say("model"), list(models)), *columns]
     )

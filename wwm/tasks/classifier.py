@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
+from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.tuning import passes
@@ -43,6 +44,8 @@ class Classification:
         self.folder, self.labels, self.metric = folder, labels, metric
         self.encoded = {split: encode(tokenizer, examples, max_seq_length) for split, examples in splits.items()}
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
+        if model_folder.POOLER in model_folder.training_history(folder).get("untrained", ()):
+            print(f"{folder} has a pooler that was never trained: classification begins with a random one", flush=True)
 
     def model(self) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(

@@ -61,7 +61,9 @@ def write(home: Path, keep: Keep, runs: list[Finished], seeds: list[int], best: 
                 files.link(file, place / file.name)
             files.write_json(place / CONFIG, files.read_json(place / CONFIG) | {KEY: kept})
             model_folder.copy_tokenizer(source, place)
-            files.write_json(place / "training.json", model_folder.training_history(source))
+            history = model_folder.training_history(source)
+            history.pop("untrained", None)  # its heads are the task's
+            files.write_json(place / "training.json", history)
             files.write_text(place / model_folder.CARD, card(kept, seeds[i], runs[i].trained["scores"]))
         if not wanted:
             # DVC warns of an empty folder.

@@ -1,20 +1,25 @@
-"""Whether a model's MLM head was ever trained."""
+"""Which heads of a model were never trained."""
 
-from transformers import BertForPreTraining
+from collections.abc import Iterable
+
+from transformers import PreTrainedModel
+
+from wwm.common.model_folder import HEADS
 
 
-def untrained_head(bert: BertForPreTraining) -> list[str]:
-    """Tensors of the MLM head if all of them that begin as ones or zeros still are; [] for a head that was trained,
-    which moves each of them.
+def untrained_heads(bert: PreTrainedModel, drawn: Iterable[str] = ()) -> list[str]:
+    """Those of HEADS that have a tensor among the names `drawn`, or all of whose biases and LayerNorms still are the
+    zeros and ones that they begin as: training moves each of them.
     """
-    begins = {
-        name: float(name.endswith("LayerNorm.weight"))
-        for name, _ in bert.cls.predictions.named_parameters()
-        if "LayerNorm" in name or name.endswith("bias")
-    }
-    tensors = dict(bert.cls.predictions.named_parameters())
-    return (
-        sorted(f"cls.predictions.{name}" for name in begins)
-        if all(bool((tensors[name] == value).all()) for name, value in begins.items())
-        else []
-    )
+    found, modules = set(), dict(bert.named_modules())
+    for head in modules.keys() & set(HEADS):
+        tensors = dict(modules[head].named_parameters())
+        begins = {
+            name: float(name.endswith("LayerNorm.weight"))
+            for name in tensors
+            if "LayerNorm" in name or name.endswith("bias")
+        }
+        if all(bool((tensors[name] == value).all()) for name, value in begins.items()):
+            found.add(head)
+        found |= {head for name in drawn if name.startswith(f"{head}.")}
+    return [head for head in HEADS if head in found]
