@@ -1,6 +1,6 @@
 """What DVC says is to do: the stages of dvc.yaml as a graph."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import networkx
@@ -8,9 +8,11 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from flows.stage import remove_stale_rwlock, set_aside_cut_lock
-from wwm import params
+from wwm import check, params
 from wwm.common.errors import UserError
 from wwm.tasks import table as tasks
+
+PARAMS = Path("params.yaml")
 
 
 def plan(targets: list[str] | None = None, allow_missing: bool = False) -> networkx.DiGraph:
@@ -18,7 +20,7 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
 
     Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. With
     `allow_missing` a stage whose files are not here, but in DVC's cache or remote, has not changed by that. Raises
-    UserError for an input that is missing and that no stage makes.
+    UserError that lists all that is missing for the stages to do, and that no stage makes.
     """
     remove_stale_rwlock()
     set_aside_cut_lock()
@@ -29,7 +31,6 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
             {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
         )
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
-        check_inputs([stages[name] for name in wanted], {Path(out.fs_path) for out in repo.index.outs})
         if allow_missing:
             with repo.lock:
                 changed = {
@@ -40,9 +41,16 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
                 }
         else:
             changed = wanted & set(repo.status())
+        all_outs = {Path(out.fs_path) for out in repo.index.outs}
         outs = {name: {out.def_path: out.hash_info.value for out in stage.outs} for name, stage in stages.items()}
     # against the edges: what follows from a stage are networkx's ancestors
     todo = changed.union(*(networkx.ancestors(graph, name) for name in changed))
+    problems = list(missing_inputs([stages[name] for name in wanted & todo], all_outs))
+    if PARAMS.is_file():
+        made = [Path(out.def_path) for name in todo for out in stages[name].outs]
+        problems += check.problems(params.read(), wanted & todo, made)
+    if problems:
+        raise UserError("\n".join([f"{len(problems)} things are missing:", *problems] if problems[1:] else problems))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
     return graph.subgraph(wanted).copy()
 
@@ -53,10 +61,8 @@ def is_lost(repo: Repo, stage: Stage) -> bool:
     return bool(made and repo.cloud.status(made).missing)
 
 
-def check_inputs(stages: Iterable[Stage], outs: set[Path]) -> None:
-    """Raises UserError for the first dep that is not there and is in no stage's outs; DVC would only say that there is
-    no such file.
-    """
+def missing_inputs(stages: Iterable[Stage], outs: set[Path]) -> Iterator[str]:
+    """A line for each dep that is not there and in no stage's outs; DVC would only say that there is no such file."""
     keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
     for stage in stages:
         for dep in stage.deps:
@@ -69,7 +75,7 @@ def check_inputs(stages: Iterable[Stage], outs: set[Path]) -> None:
                     remedy += f": its home is {data.source} (licence: {data.licence})" + (
                         f", or fetch it by fetch.tasks.{data.name}: hub" if data.hub else ""
                     )
-                raise UserError(f"{stage.addressing}: {dep.def_path} does not exist, and no stage makes it; {remedy}")
+                yield f"{dep.def_path} does not exist, and no stage makes it ({stage.addressing} reads it); {remedy}"
 
 
 def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
@@ -79,5 +85,5 @@ def in_order(graph: networkx.DiGraph, todo: bool) -> list[str]:
 
 def check_params() -> None:
     """Raises UserError with our words for what DVC would only call a template that it cannot resolve."""
-    if Path("params.yaml").is_file():
+    if PARAMS.is_file():
         params.read()

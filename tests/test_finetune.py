@@ -144,9 +144,9 @@ def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project
 def test_a_fine_tuning_says_its_scores_when_it_ends(project, capsys):
     finetune.main("bert", "reviews")
     found = [row["scores"]["test"]["accuracy"] for row in result()["seeds"]]
-    told = f"test accuracy {max(found):.1f} ({sum(found) / 3:.1f}): max (mean) of 3 seeds in "
+    told = f"test_accuracy {max(found):.1f} ({sum(found) / 3:.1f}): max (mean) of 3 seeds in "
     said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("finetune bert reviews: dev accuracy ") and told in said
+    assert said.startswith("finetune bert reviews: dev_accuracy ") and told in said
 
 
 def keep_of(policy: str | None, **changes) -> Path:

@@ -153,7 +153,8 @@ def test_a_folder_of_text_that_is_missing_is_named_with_its_key_before_anything_
         " [out], outs: [d]}\n"
     )
     with pytest.raises(
-        SystemExit, match="corpus: mytxt does not exist, and no stage makes it; set corpus.folder in params.yaml"
+        SystemExit,
+        match=r"mytxt does not exist, and no stage makes it \(corpus reads it\); set corpus.folder in params.yaml",
     ):
         pipeline.main([])
 
@@ -165,8 +166,8 @@ def test_a_tasks_files_that_are_missing_are_named_with_where_to_ask_for_them(toy
     with pytest.raises(
         SystemExit,
         match=(
-            r"a: data/tasks/lcqmc does not exist, .* its home is http://icrc.hitsz.edu.cn.*by the form on that page to"
-            r" qingcai.chen"
+            r"data/tasks/lcqmc does not exist, .*\(a reads it\).* its home is http://icrc.hitsz.edu.cn.*by the form on"
+            r" that page to qingcai.chen"
         ),
     ):
         pipeline.main([])

@@ -1,4 +1,4 @@
-"""`wwm predict | fill | play | lineage | masks | show | f1 | preset | doctor | clean`: what is beside `dvc repro`."""
+"""The command `wwm`: what is beside `dvc repro`."""
 
 import json
 import os
@@ -91,31 +91,9 @@ def f1(
     segmenter: Annotated[Path, typer.Option(help="An LTP folder.", exists=True)] = Path("data/segmenter"),
 ) -> None:
     """Print word F1 of the segmenter on GOLD, by script, with and without the conversion to simplified characters."""
-    from opencc import OpenCC
+    from wwm import f1 as measured
 
-    from wwm import segment
-    from wwm.segmenter import perceptron_file, read_gold, word_scores
-    from wwm.text import boundaries
-
-    perceptron_file(segmenter, str(segmenter))
-    cut = segment.load_ltp(str(segmenter), [])
-    convert = OpenCC("t2s").convert
-    sentences = read_gold(gold)
-    scripts: dict[str, list[list[str]]] = {"simplified": [], "traditional": []}
-    for words in sentences:
-        text = "".join(words)
-        scripts["traditional" if convert(text) != text else "simplified"].append(words)
-    print(f"{'script':<14}{'sentences':>10}{'words':>10}{'F1 as is':>12}{'F1 simplified':>16}")
-    for script, part in scripts.items():
-        if part:
-            scores = []
-            for way in (cut, boundaries.on_simplified(cut)):
-                _, word_ends = boundaries.segment_texts(["".join(words) for words in part], way)
-                found = [
-                    ["".join(words)[a:b] for a, b in zip([0, *ends], ends)] for words, ends in zip(part, word_ends)
-                ]
-                scores.append(word_scores(part, found)["f1"])
-            print(f"{script:<14}{len(part):>10,}{sum(map(len, part)):>10,}{scores[0]:>12.2f}{scores[1]:>16.2f}")
+    measured.main(gold, segmenter)
 
 
 @commands.command()
@@ -272,6 +250,16 @@ def lineage(
     from wwm.track import trace
 
     trace.main(what)
+
+
+@commands.command()
+def check() -> None:
+    """List all that is wrong in params.yaml or missing here for the stages that would run, each with its remedy."""
+    from flows.plan import check_params, in_order, plan
+
+    check_params()
+    todo = in_order(plan(), True)
+    print(f"Nothing is missing. To do: {', '.join(todo) or 'nothing'}.")
 
 
 @commands.command()

@@ -27,7 +27,7 @@ def main(task: str) -> None:
         )
     out = Path("data/tasks", task)
     name = table.hub.name if source == "hub" else source
-    choices = "`hub`, a data set on the hub, or a folder in its layout"
+    choices = hub.CHOICES["fetch"]
     folder = hub.folder(name, f"fetch.tasks.{task}", list(table.hub.files.values()), choices, repo_type="dataset")
     with track.run("fetch", name=task, params={"dataset": name} | hub.origin(folder), outs=[out]):
         found = {split: sorted(folder.glob(pattern)) for split, pattern in table.hub.files.items()}

@@ -23,11 +23,10 @@ from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
 from wwm.tasks import classifier, kept, mistakes, predictions, reader, seeds, spans, tuning
-from wwm.tasks.metrics import METRICS, usual
+from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Split, converted
-from wwm.tasks.splits import Data, load_task, texts
-from wwm.tasks.table import named_task
-from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task, own_task
+from wwm.tasks.splits import Data, load_task, task_of, texts
+from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task
 from wwm.text import simplify, tokenization
 from wwm.track import Run
 
@@ -79,7 +78,8 @@ def main(model: str, task: str) -> None:
             rows = [one.trained for one in finished]
             best = seeds.best(rows)
             with files.new_folder(said) as written:
-                write_predictions(cell, rows[best]["predictions"], written)
+                named = {**cell.data.splits, **cell.data.unlabelled}
+                predictions.write(written, cell.table.kind, named, rows[best]["predictions"], cell.data.labels)
             kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
             show_mistakes(run, cell, rows[best]["predictions"])
             for step, (number, row) in enumerate(zip(numbers, rows)):
@@ -105,28 +105,12 @@ def main(model: str, task: str) -> None:
         shutil.rmtree(work)
 
 
-def write_predictions(cell: Cell, said: dict[str, Any], folder: Path) -> None:
-    for split, found in {**cell.data.splits, **cell.data.unlabelled}.items():
-        if f"{split}.json" not in said:
-            continue
-        if cell.table.kind == "reading":
-            told = predictions.of_reader(found.examples, said[f"{split}_nbest.json"])
-            files.write_json(folder / f"{split}.json", said[f"{split}.json"])
-        else:
-            shares = said[f"{split}_probabilities.json"]
-            told = predictions.of_classifier(cell.table.kind, found.examples, shares, cell.data.labels)
-        files.write_json_lines(folder / f"{split}.jsonl", told)
-
-
 def summary(result: Finetuned) -> str:
     """Max (mean) of each measure over the seeds, as the tables have it."""
-    seeds = [row["scores"] for row in result["seeds"]]
-    said = []
-    for split in seeds[0]:
-        for measure, title in result["measures"].items():
-            found = [scores[split][measure] for scores in seeds]
-            said.append(f"{split} {title} {max(found):.1f} ({sum(found) / len(found):.1f})")
-    return f"{', '.join(said)}: max (mean) of {len(seeds)} seeds in {result['seconds']:,.0f} s"
+    found = [by_split(row["scores"]) for row in result["seeds"]]
+    columns = {name: [scores[name] for scores in found] for name in found[0]}
+    said = [f"{name} {max(column):.1f} ({sum(column) / len(column):.1f})" for name, column in columns.items()]
+    return f"{', '.join(said)}: max (mean) of {len(found)} seeds in {result['seconds']:,.0f} s"
 
 
 def show_mistakes(run: Run, cell: Cell, predicted: dict[str, Any]) -> None:
@@ -185,7 +169,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
         raise UserError(
             f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's"
         )
-    table = described(place.name, given.define)
+    table = task_of(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples, given.split_file)
     if simplified:
@@ -268,15 +252,6 @@ def conditions(cell: Cell) -> dict:
         "parameters": cell.job.parameters(),
         "unknown_share": unknown_share(cell.tokenizer, scored),
     }
-
-
-def described(name: str, own) -> Task:
-    """The task `name` of the table, or as `define` in params.yaml has it."""
-    if own is None:
-        return named_task(name)
-    labels = tuple(own.labels)
-    metric = own.metric or usual(own.kind, labels)
-    return own_task(name, own.kind, labels, own.columns, tuple(own.ignored_labels), metric)
 
 
 def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -> tuning.How:

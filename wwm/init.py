@@ -40,7 +40,7 @@ def main(name: str) -> None:
     values = params.read()
     base, init = values.base, values.init
     model = init.models[params.one_of("init NAME", name, init.models)]
-    out, key, choices = Path("models", name), f"init.models.{name}.source", "`random`, a model folder or a hub name"
+    out, key, choices = Path("models", name), f"init.models.{name}.source", hub.CHOICES["init"]
     source = None if model.source == "random" else hub.folder(model.source, key, [*PATTERNS, *TOKENIZER], choices)
     with track.run(
         "init", name=name, params=model.model_dump() | (hub.origin(source) if source else {}), outs=[out]

@@ -43,8 +43,7 @@ def main() -> None:
                 ]
                 origin = {"sha256": hashlib.sha256(json.dumps(made_from).encode()).hexdigest()}
             else:
-                choices = "`train`, an LTP folder, or a hub name such as LTP/small"
-                source = hub.folder(segmenter.source, "segmenter.source", LTP_FILES, choices)
+                source = hub.folder(segmenter.source, "segmenter.source", LTP_FILES, hub.CHOICES["segmenter"])
                 if hub.origin(source):
                     # What else of it somebody downloaded lies there, too, and must not make another segmenter of it.
                     for file in (file for pattern in LTP_FILES for file in source.glob(pattern)):

@@ -160,8 +160,7 @@ def find(source: str) -> tuple[Path, dict[str, Any]]:
     path = Path(source)
     if path.is_file():
         return path, {}
-    choices = "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese"
-    path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], choices)
+    path = hub.folder(source, "vocab.source", ["vocab.txt", "tokenizer_config.json"], hub.CHOICES["vocab"])
     if not (path / "vocab.txt").is_file():
         raise UserError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"

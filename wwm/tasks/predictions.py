@@ -1,10 +1,28 @@
 """What a fine-tuned model says of each row of a split, beside what is right: the rows of a .jsonl file."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+from wwm.common import files
 from wwm.tasks.questions import Question
-from wwm.tasks.rows import Example
+from wwm.tasks.rows import Example, Split
 from wwm.tasks.task import TEXTS, Kind
+
+
+def write(folder: Path, kind: Kind, splits: dict[str, Split], said: dict[str, Any], labels: Sequence[str]) -> None:
+    """SPLIT.jsonl of each split, and of a reading task SPLIT.json for official scripts. said: what tuning.Job.score
+    says, by file name.
+    """
+    for split, found in splits.items():
+        if f"{split}.json" not in said:
+            continue
+        if kind == "reading":
+            rows = of_reader(found.examples, said[f"{split}_nbest.json"])
+            files.write_json(folder / f"{split}.json", said[f"{split}.json"])
+        else:
+            rows = of_classifier(kind, found.examples, said[f"{split}_probabilities.json"], labels)
+        files.write_json_lines(folder / f"{split}.jsonl", rows)
 
 
 def of_classifier(

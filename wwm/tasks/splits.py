@@ -8,13 +8,15 @@ import hashlib
 import re
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
+from wwm.tasks.metrics import usual
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions, read_unlabelled, spellings
-from wwm.tasks.task import Task
+from wwm.tasks.table import named_task
+from wwm.tasks.task import Task, own_task
 
 WORDS = {
     "train": "train(ing)?",
@@ -42,6 +44,15 @@ class Data(NamedTuple):
     spellings: dict[str, str]  # of labels in the files -> the label
 
 
+def task_of(name: str, define: Any) -> Task:
+    """The task `name` of the table, or as `define` in params.yaml has it."""
+    if define is None:
+        return named_task(name)
+    labels = tuple(define.labels)
+    metric = define.metric or usual(define.kind, labels)
+    return own_task(name, define.kind, labels, define.columns, tuple(define.ignored_labels), metric)
+
+
 def load_task(
     folder: Path,
     task: Task,
@@ -61,10 +72,10 @@ def load_task(
     names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
     missing: dict[str, str] = {}
     unlabelled: dict[str, Split] = {}
-    if not split_file and task.kind != "reading" and any((folder / name).is_dir() for name in names):
+    if not split_file and by_label(folder, task, names):
         splits, reduced = read_folders(folder, names), ["splits drawn by hash"]
     else:
-        splits, paths = {}, whole(folder, split_file) if split_file else find(folder, task)
+        splits, paths = {}, files_of(folder, task, split_file)
         for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
             try:
                 splits[split] = (
@@ -171,10 +182,19 @@ def chosen(examples: list, count: int, split: str) -> list:
     return [examples[i] for i in sorted(order[:count])]
 
 
-def whole(folder: Path, name: str) -> dict[str, list[Path]]:
-    if not (folder / name).is_file():
-        raise UserError(f"{folder / name} does not exist; finetune.tasks.{folder.name}.split_file names a file there")
-    return {"train": [folder / name]}
+def by_label(folder: Path, task: Task, names: tuple[str, ...]) -> bool:
+    """Whether it has a folder of texts for each label."""
+    return task.kind != "reading" and any((folder / name).is_dir() for name in names)
+
+
+def files_of(folder: Path, task: Task, split_file: str | None = None) -> dict[str, list[Path]]:
+    """The files of each split, or the one that is to be divided. Raises UserError where they are not there."""
+    if split_file is None:
+        return find(folder, task) if not by_label(folder, task, task.labels) else {}
+    if not (folder / split_file).is_file():
+        key = f"finetune.tasks.{task.name}.split_file"
+        raise UserError(f"{folder / split_file} does not exist; {key} names a file there")
+    return {"train": [folder / split_file]}
 
 
 def find(folder: Path, task: Task) -> dict[str, list[Path]]:
