@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -147,9 +148,10 @@ def documents(folder: Path, size: float) -> list[str]:
     if not paths:
         sys.exit(f"error: {folder} has no *.txt")
     texts = []
+    plain = argparse.Namespace(format="text", fields=None)
     for number, path in enumerate(paths):
         share = left = size / (len(paths) - number)
-        for text in sources.documents(sources.Place(str(path), 0), argparse.Namespace(format="text", fields=None)):
+        for text in sources.documents(sources.Place(str(path), 0), plain, Counter()):
             texts.append(text)
             left -= len(text.encode())
             if left <= 0:

@@ -1,6 +1,7 @@
 """Articles of a MediaWiki dump -> plain text."""
 
 import bz2
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="
   <siteinfo><sitename>Wikipedia</sitename></siteinfo>
 %s
 </mediawiki>"""
+MEDIAWIKI = SimpleNamespace(format="mediawiki", fields=None)
 PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>%s</text></revision></page>"
 
 
@@ -20,7 +22,7 @@ PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>
     [
         (
             "'''数学'''（{{lang|en|mathematics}}，）是研究[[數量|数量]]的'''[[学科]]<ref>某书</ref>'''。",
-            "数学是研究数量的学科。",
+            "数学（mathematics）是研究数量的学科。",
         ),
         ("== 历史 ==\n古代就有。\n* 项目''一''\n# 项目二\n: 缩进\n后来也有。", "古代就有。\n后来也有。"),
         (
@@ -32,7 +34,65 @@ PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>
     ],
 )
 def test_mark_up_goes_and_paragraphs_stay(raw, expected):
-    assert wikitext.plain_text(raw) == expected
+    assert wikitext.plain_text(raw) == (expected, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("位于海拔{{formatnum:785}}米处，人口{{ formatnum: 1777000 }}人", "位于海拔785米处，人口1777000人"),
+        ("全长{{convert|1300|mi|km}}，高{{cvt|3|to|5|km|mi|0}}", "全长1300英里，高3至5公里"),
+        (
+            "高{{convert|5|ft|6|in|m}}，{{Convert|-5.5|°C|°F|1}}，{{convert|30|furlong}}",
+            "高5英尺6英寸，-5.5摄氏度，30furlong",
+        ),
+        (
+            "{{val|1.5|e=8|u=km}}、{{frac|3|4}}、{{frac|1|3|4}}、{{gaps|1|234}}、{{US$|5}}",
+            "1.5×10⁸km、3/4、1 3/4、1234、US$5",
+        ),
+        ("生於{{le|某镇|Some Town}}，遷居{{link-en|另一城|Other}}", "生於某镇，遷居另一城"),
+        ("{{tsl|en|Foreign|本地}}、{{tsl|en|Foreign|本地|显示}}、{{link-ja|甲|に|乙}}", "本地、显示、乙"),
+        ("{{ilh|甲|lang-code=en|foreign=A}}、{{le|甲|A|d=丙}}、{{internal link helper/en|甲|A}}", "甲、丙、甲"),
+        ("{{lang|zh|丁省}}（{{lang-en|City}}、{{langx|de|Stadt}}；{{lang-ja|都市}}）", "丁省（City、Stadt；都市）"),
+        ("'''毛'''{{bd|1893年|12月26日|1976年|9月9日|catIdx=M}}。", "毛（1893年12月26日－1976年9月9日）。"),
+        (
+            "{{start date|2010|05|3}}、{{dts|2010-05-03}}、{{birth date and age|1990|1|df=y}}",
+            "2010年5月3日、2010年5月3日、1990年1月",
+        ),
+        ("{{bd|1954年|9月21日}}，{{as of|2010|5}}，{{circa|1900年}}", "（1954年9月21日－），截至2010年5月，约1900年"),
+        ("{{nowrap|[[甲|乙]] {{lang|en|C}}}}{{color|red|红}}{{small|小}}{{abbr|缩写|说明}}", "乙 C红小缩写"),
+        (
+            "{{ruby|漢字|かんじ}}、{{僻字|𠮷|吉}}、{{zh|s=简|t=繁}}、{{unichar|20AC}}、甲{{·}}乙",
+            "漢字、𠮷、简、€、甲·乙",
+        ),
+        ("{{模板:Nowrap|甲}}{{Template:Small|乙}}{{ Font_color |red|丙}}", "甲乙丙"),
+        ("甲{{R|某书}}是城{{cn|date=2020年}}。{{sfn|某|2000}}{{flagicon|CHN}}中国", "甲是城。中国"),
+        ("{{NoteTA|G1=IT}}{{Infobox person|a={{未知}}}}甲是人。", "甲是人。"),
+        ("面积10<sup>2</sup>，H<sub>2</sub>O，设<math>x+y=2</math>", "面积10²，H₂O，设x+y=2"),
+        ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字，[http://a.b {{lang|en|T}}]", "漢字，T"),
+    ],
+)
+def test_a_template_leaves_the_text_that_it_shows(raw, expected):
+    assert wikitext.plain_text(raw) == (expected, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected", "left_out"),
+    [
+        ("前一句。它{{未知|甲}}很大。后一句。", "前一句。后一句。", 1),
+        ("{{未知}}是国家。它很大。", "它很大。", 1),
+        ("甲（{{未知|乙}}）是城（英语：{{未知}}，1990年）。", "甲是城。", 0),
+        ("是城。{{未知}}\n{{某框\n|a=b\n}}\n乙是镇。", "是城。\n乙是镇。", 0),
+        ("设<math>\\frac{1}{2}</math>为数。后一句。", "后一句。", 1),
+        ("“他说{{未知}}。”她答。", "她答。", 1),
+        ("{{nowrap|甲{{未知}}}}是。", "", 1),
+        ("[[甲|{{未知}}]]是。'''{{未知}}'''也是！乙", "乙", 2),
+        ("{{PAGENAME}}有{{#expr:1+1}}个。", "", 1),
+        ("{{flag|CHN}}夺冠。{{convert|x|y}}长。", "", 2),
+    ],
+)
+def test_no_sentence_keeps_a_hole(raw, expected, left_out):
+    assert wikitext.plain_text(raw) == (expected, left_out)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +124,28 @@ def test_articles_of_a_dump_in_several_bzip2_streams_without_redirects_and_other
     whole = (DUMP % "\n".join(pages)).encode()
     path = tmp_path / "zhwiki-20261101-pages-articles-multistream.xml.bz2"
     path.write_bytes(b"".join(bz2.compress(part) for part in (whole[:300], whole[300:])))
-    found = sources.documents(sources.Place(str(path), 0), SimpleNamespace(format="mediawiki", fields=None))
-    assert [wikitext.plain_text(text) for text in found] == ["数学是研究数量的学科。", "几何研究形状。"]
+    found = sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())
+    assert [wikitext.plain_text(text)[0] for text in found] == ["数学是研究数量的学科。", "几何研究形状。"]
 
 
 def test_dump_that_is_cut_off_is_named(tmp_path):
     path = tmp_path / "zhwiki.xml"
     path.write_text((DUMP % (PAGE % ("数学", 0, "", "数学。")))[:-30], encoding="utf-8")
     with pytest.raises(UserError, match="zhwiki.xml: no whole MediaWiki dump"):
-        list(sources.documents(sources.Place(str(path), 0), SimpleNamespace(format="mediawiki", fields=None)))
+        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))
+
+
+def test_dump_without_namespaces_has_them_in_its_titles_and_redirects_in_its_text(tmp_path):
+    path = tmp_path / "zhwiki.xml"
+    space = "<siteinfo><namespaces><namespace key='0' /><namespace key='1'>Talk</namespace></namespaces></siteinfo>"
+    page = "<page><title>%s</title><revision><text>%s</text></revision></page>"
+    pages = [("数学", "甲。"), ("Talk:数学", "乙。"), ("星际: 前传", "丙。"), ("數學", "#重定向 [[数学]]"), ("空", "")]
+    path.write_text(f"<mediawiki>{space}{''.join(page % one for one in pages)}</mediawiki>", encoding="utf-8")
+    assert list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())) == ["甲。", "丙。"]
+
+
+def test_xml_that_is_no_dump_is_named(tmp_path):
+    path = tmp_path / "abstract.xml"
+    path.write_text("<feed><doc>甲</doc></feed>", encoding="utf-8")
+    with pytest.raises(UserError, match="abstract.xml: <feed> is no MediaWiki dump; set another `format`"):
+        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from wwm import engine
 from wwm.common import code, files
 from wwm.common.errors import UserError
-from wwm.text import cleaning, duplicates, selection, sources, wikitext
+from wwm.text import cleaning, duplicates, selection, shape, sources, wikitext
 from wwm.text.selection import RULES, Documents
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
@@ -57,6 +57,7 @@ def main() -> None:
         for name, own in counts.items():
             mine = np.array([source == name for source in documents.sources])[documents.block]
             selection.count(own, mine, documents, parts)
+            shape.check(f"corpus.sources.{name}", own, corpus)
             if not own["train_documents"] or not own["heldout_documents"]:
                 dropped = ", ".join(f"{key[8:]} {own[key]}" for key in sorted(own) if key.startswith("dropped_"))
                 raise UserError(
@@ -85,9 +86,10 @@ def main() -> None:
                 shards,
             ):
                 files.link(made / "shard.parquet", folder / name)
-        total = sum(counts.values(), Counter()) + Counter(
-            {f"{name}.{key}": number for name, own in counts.items() for key, number in own.items()}
-        )
+        total = sum(counts.values(), Counter())
+        total |= shape.shares(total)
+        for name, own in counts.items():
+            total |= {f"{name}.{key}": number for key, number in (own | shape.shares(own)).items() if number}
         files.write_json(outs[1], dict(sorted(total.items())))
         run.log(total)
         run.artifact(outs[0] / "dropped.jsonl")
@@ -108,7 +110,7 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
         for name, places in found.items():
             source = corpus.sources[name]
             for block, digest in cut_blocks(
-                text for place in places for text in sources.documents(place, source, bar.update)
+                text for place in places for text in sources.documents(place, source, counts[name], bar.update)
             ):
                 names.append(name)
                 settings = rules | {"format": sources.layout(source)}
@@ -179,13 +181,19 @@ def cut_blocks(documents: Iterable[str]) -> Iterator[tuple[list[str], str]]:
 def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str, int]:
     """Writes block.parquet: each document cleaned, or as read where it is refused, with what decisions need."""
     columns: dict[str, list] = {name: [] for name in BLOCK.names}
-    removed = 0
+    counts = Counter(documents_read=len(documents))
     for raw in documents:
+        text = raw
         # Far too long is so without a look at its mark-up.
-        whole = len(raw) <= FAR * settings["max_characters"]
-        text = cleaning.clean(wikitext.plain_text(raw) if settings["format"] == "mediawiki" else raw) if whole else raw
-        removed += len(raw) - len(text)
+        if len(raw) <= FAR * settings["max_characters"]:
+            if settings["format"] == "mediawiki":
+                text, left_out = wikitext.plain_text(raw)
+                counts["incomplete_sentences"] += left_out
+            text = cleaning.clean(text)
+        counts["removed_characters"] += len(raw) - len(text)
         rule = refused(text, settings)
+        if not rule:
+            counts.update(shape.of(text))
         sign = not rule and settings["near_duplicate_similarity"] is not None
         row = (
             raw[:SAMPLE_CHARACTERS] if rule else text,
@@ -197,7 +205,7 @@ def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str,
         for name, value in zip(columns, row):
             columns[name].append(value)
     pq.write_table(pa.table(columns, BLOCK), folder / "block.parquet", compression="zstd")
-    return {"documents_read": len(documents), "removed_characters": removed}
+    return counts
 
 
 def refused(text: str, settings: dict) -> str:

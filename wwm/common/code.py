@@ -13,11 +13,14 @@ from wwm.common import files
 PACKAGE = Path(__file__).resolve().parents[1]
 # A log format, how params.yaml is checked, how an error is worded or what is shown must not retrain a model.
 CHANGES_NOTHING = {
-    *("wwm.common.code", "wwm.common.command", "wwm.common.errors"),
+    *("wwm.common.code", "wwm.common.command", "wwm.common.encoding", "wwm.common.errors"),
     *("wwm.params", "wwm.track", "wwm.show", "wwm.tasks.mistakes"),
 }
 # They read, write and hand on; what they read is in the keys of scratch/ itself.
-HANDS_ON = {"wwm.common.files", "wwm.common.hub", "wwm.engine", "wwm.text.sources"}
+HANDS_ON = {
+    *("wwm.common.files", "wwm.common.hub", "wwm.engine"),
+    *(f"wwm.text.{name}" for name in ("sources", "download", "dumps", "kinds", "records")),
+}
 
 
 def changing(stage: str) -> list[Path]:

@@ -1,6 +1,5 @@
 """Outputs appear whole or not at all; long work keeps its state in a locked scratch folder."""
 
-import codecs
 import fcntl
 import hashlib
 import json
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from wwm.common import encoding
 from wwm.common.errors import UserError
 
 SCRATCH = Path(os.environ.get("WWM_SCRATCH", "scratch"))  # shared by clones where it is set, see docs/team.md
@@ -78,19 +78,32 @@ def lines(path: str | Path) -> Iterator[str]:
 def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
     """Lines of UTF-8 without their ends, cut at \\n alone: U+2028 and U+0085 are characters of a line.
 
-    A byte order mark is left out. Raises UserError that names the line of `name` that is not UTF-8.
+    A byte order mark is left out. Raises UserError that names the line and byte of `name` that is not UTF-8, and what
+    it may be.
     """
-    for number, raw in enumerate(stream, 1):
+    begun, offset, foreign = b"", 0, False
+    lines = iter(stream)
+    for number, raw in enumerate(lines, 1):
         try:
-            yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            # UTF-16 of nothing but ASCII is UTF-8 as well.
+            if number == 1 and b"\0" in raw and encoding.wide(raw):
+                raise UnicodeDecodeError("utf-8", raw, raw.index(0), raw.index(0) + 1, "a wide encoding")
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            encoding = (
-                "UTF-16" if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "GB18030"
-            )
+            sample = raw
+            while len(sample) < encoding.SAMPLE and (more := next(lines, b"")):
+                sample += more
+            if len(begun) == offset:
+                begun += sample
             raise UserError(
-                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}); convert"
-                f" it, say by `iconv -f {encoding} -t UTF-8`"
+                f"{name}, line {number}: not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}, offset"
+                f" {offset + error.start:,} of the file); {encoding.remedy(begun, sample, foreign)}"
             ) from None
+        if len(begun) == offset < encoding.SAMPLE:
+            begun += raw
+        offset += len(raw)
+        foreign = foreign or not line.isascii()
+        yield line.rstrip("\r\n")
 
 
 def content_hash(path: str | Path) -> str:

@@ -1,10 +1,11 @@
 """What the sections of params.yaml are made of."""
 
+import re
 from collections.abc import Collection
 from enum import Enum
 from typing import Annotated, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from wwm.common.errors import UserError
 
@@ -37,10 +38,20 @@ def seen_by_dvc(name: str) -> str:
     return name
 
 
+def named(name: object) -> object:
+    """Raises UserError for text that cannot be a name everywhere."""
+    if isinstance(name, str) and not re.fullmatch(NAME, name):
+        raise UserError(
+            f"{name!r} is no name: files, DVC's stages and MLflow's metrics are called by it, so use letters of A to Z,"
+            " digits, - and _"
+        )
+    return name
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=f"^{NAME}$"), AfterValidator(seen_by_dvc)]
+Name = Annotated[str, Field(pattern=f"^{NAME}$"), BeforeValidator(named), AfterValidator(seen_by_dvc)]
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -6,7 +6,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Name, Positive, Section, Share
+from wwm.params.fields import Changes, Name, Positive, Section, Share
 
 Character = Annotated[str, Field(pattern=r"^\S$")]
 
@@ -28,18 +28,29 @@ class Source(Section):
 
     files: str = Field(
         description=(
-            "File or glob in `corpus.folder` or in the data set, or an http(s) URL. May be compressed: .gz .bz2 .xz"
-            " .zst."
+            "File or glob in `corpus.folder` or in the data set, or an http(s) URL, which is fetched once. May be"
+            " compressed by gzip, bzip2, xz or Zstandard."
         )
     )
     format: (
-        Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
+        Literal[
+            "text",
+            "jsonl",
+            "parquet",
+            "mediawiki",
+            "wikiextractor",
+            "wiki2019zh",
+            "news2016zh",
+            "baike_qa2019",
+            "webtext2019zh",
+        ]
         | None
     ) = Field(
         default=None,
         description=(
             "`text`: UTF-8, a paragraph a line, a blank line between documents; `jsonl`: a JSON object a line;"
-            " `parquet`; `mediawiki`: a pages-articles XML dump; or the JSON lines of a corpus of"
+            " `parquet`; `mediawiki`: a pages-articles XML dump; `wikiextractor`: what WikiExtractor makes of one,"
+            " `<doc …>` or JSON lines; or the JSON lines of a corpus of"
             " brightmart/nlp_chinese_corpus by its name. null for `text`."
         ),
     )
@@ -54,6 +65,16 @@ class Source(Section):
         default=None,
         description=(
             "A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`."
+        ),
+    )
+    sha1: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = Field(
+        default=None, description="What the file at a URL is checked by, 40 digits; null for no check."
+    )
+    on_bad: Literal["error", "drop"] | None = Field(
+        default=None,
+        description=(
+            "What becomes of a line that is no JSON object, and of a value that is no text (null, a number, an object):"
+            " `error`, or `drop`, which counts them. null: such a line is an error, such a value is dropped."
         ),
     )
     weight: Annotated[float, Field(gt=0)] | None = Field(
@@ -77,6 +98,10 @@ class Source(Section):
                 "`fields` is needed with the formats jsonl and parquet and null with any other, this is"
                 f" {self.format or 'text'}"
             )
+        if self.on_bad and self.format in (None, "text", "mediawiki"):
+            raise UserError(f"`on_bad` is of JSON and Parquet, this is {self.format or 'text'}; leave it out")
+        if self.sha1 and not self.files.startswith(("http://", "https://")):
+            raise UserError(f"`sha1` is of a file at a URL, {self.files} is none; leave it out")
         return self
 
 
@@ -102,6 +127,20 @@ class Corpus(Section):
             "A document that is as similar as this to an earlier one is dropped (Jaccard similarity of runs of five"
             " characters, estimated by MinHash); null: exact duplicates only."
         )
+    )
+    one_sentence_share_limit: Annotated[Share | None, Changes.MEASURES] = Field(
+        default=None,
+        description=(
+            "The stage fails where more of a source's documents than this are one sentence, which no next sentence"
+            " prediction learns from; null: it warns above one half."
+        ),
+    )
+    unbroken_share_limit: Annotated[Share | None, Changes.MEASURES] = Field(
+        default=None,
+        description=(
+            "The stage fails where more of a source's characters than this stand further from the last end of a"
+            " sentence than the longest sequence reaches, for want of punctuation; null: it warns above one half."
+        ),
     )
     heldout_share: Share = Field(
         description="Share of documents, by hash of the text, kept from training to measure on."

@@ -1,28 +1,54 @@
 """What is taken out of raw text, and which documents are no natural language. Everything else stays as it is."""
 
 import html
+import html.entities
 import re
 import unicodedata
 from collections.abc import Callable
 
-# Elements of HTML; what else stands in angle brackets (vector<int>, a < b) is text.
+# Elements of HTML, those of older versions among them. No others: <T>, <你的名字> and <3 are text.
 BLOCK = (
-    "address|article|aside|blockquote|br|center|dd|div|dl|dt|figure|footer|form|h[1-6]|"
-    "header|hr|li|main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul"
+    "address|article|aside|blockquote|body|br|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|fieldset|"
+    "figcaption|figure|footer|form|frameset|h[1-6]|head|header|hgroup|hr|html|legend|li|main|menu|nav|noframes|ol|"
+    "optgroup|option|p|pre|search|section|select|summary|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|ul"
 )
 INLINE = (
-    "a|abbr|acronym|audio|b|bdi|bdo|big|body|button|cite|code|del|dfn|em|embed|font|"
-    "head|html|i|iframe|img|input|ins|kbd|label|link|map|mark|meta|object|q|ruby|rp|rt|"
-    "s|samp|small|source|span|strike|strong|sub|sup|time|title|tt|u|var|video|wbr"
+    "a|abbr|acronym|applet|area|audio|b|base|basefont|bdi|bdo|big|blink|button|canvas|cite|code|data|datalist|del|dfn|"
+    "em|embed|font|frame|i|iframe|img|input|ins|kbd|label|link|map|mark|marquee|meta|meter|nobr|noscript|object|output|"
+    "param|picture|progress|q|rb|rp|rt|rtc|ruby|s|samp|script|slot|small|source|span|strike|strong|style|sub|sup|time|"
+    "track|tt|u|var|video|wbr"
 )
-OPENED = re.compile(r"<!--|<(script|style|noscript)\b[^<>]*>", re.I)
-CLOSED = {"": re.compile("-->")} | {
-    name: re.compile(rf"</{name}\s*>", re.I) for name in ("script", "style", "noscript")
-}
-BLOCK_TAG = re.compile(rf"</?(?:{BLOCK})(?:\s[^<>]*)?/?>", re.I)
-INLINE_TAG = re.compile(rf"</?(?:{INLINE})(?:\s[^<>]*)?/?>", re.I)
+# What a tag may have besides its name. `a<b 且 c>d` has none of it; without quotes only known attributes count.
+BOOLEAN = (
+    "allowfullscreen|async|autofocus|autoplay|border|checked|compact|controls|defer|disabled|hidden|ismap|itemscope|loop|"
+    "multiple|muted|nohref|noresize|noshade|novalidate|nowrap|open|readonly|required|reversed|selected"
+)
+VALUED = (
+    "abbr|accept|action|align|alink|alt|background|bgcolor|bordercolor|cellpadding|cellspacing|charset|cite|"
+    "class|clear|color|cols|colspan|content|coords|data|datetime|dir|download|enctype|face|for|frameborder|headers|"
+    "height|href|hreflang|hspace|id|itemprop|itemtype|lang|language|link|marginheight|marginwidth|max|maxlength|media|"
+    "method|min|name|placeholder|poster|rel|rows|rowspan|scope|scrolling|shape|size|span|src|srcset|start|style|"
+    "summary|tabindex|target|text|title|type|usemap|valign|value|vlink|vspace|width|xml:lang|"
+    r"data-[-\w]+|aria-[-\w]+|on[a-z]+"
+)
+ATTRIBUTES = (
+    r"""(?>\s+(?>[a-z_:][-\w:.]*\s*=\s*(?:"[^"]*"|'[^']*')"""
+    rf"""|(?:{VALUED}|{BOOLEAN})\s*=\s*[^\s"'<>=`][^\s"'<>`]*|(?:{BOOLEAN})(?![^\s/>])))*+"""
+)
+TAG = re.compile(rf"<(/?)(?:({BLOCK})|({INLINE}))(?![^\s/>])({ATTRIBUTES})\s*(/?)>", re.I | re.A)
+# Those that need nothing to close them: a bare <source>, <b> or <Object> is a placeholder, a comparison or a type; so
+# is what may do without when it follows a Latin letter, as in a<p>b.
+ALONE = re.compile(r"(?:br|hr|wbr|(?<![A-Za-z0-9]<)(?:p|li|d[dt]|t[dhr]|thead|tbody|tfoot))\s*", re.I)
+HIDDEN = ("script", "style", "noscript")
+OPENED = re.compile(rf"<!--|<({'|'.join(HIDDEN)})(?![^\s/>]){ATTRIBUTES}\s*>", re.I | re.A)
+CLOSED = {"": re.compile("-->")} | {name: re.compile(rf"</{name}\s*>", re.I) for name in HIDDEN}
+DECLARATION = re.compile(r"<!doctype\s[^<>]*>|<\?xml\s[^<>]*\?>", re.I)
 # Without its semicolon an entity may be a part of an address (?a=1&copy=2).
-ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.I)
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+# H<sub>2</sub>O and 10<sup>2</sup> are other things than H2O and 102.
+RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
+LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+SCRIPTED = re.compile(r"<(sup|sub)>([0-9+−=()n-]{1,9})</\1>", re.I)
 
 
 class Kept(dict):
@@ -55,11 +81,39 @@ def clean(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "<" in text:
-        text = INLINE_TAG.sub("", BLOCK_TAG.sub("\n", without_hidden(text)))
+        text = without_tags(SCRIPTED.sub(scripted, DECLARATION.sub("", without_hidden(text))))
     if "&" in text:
-        text = ENTITY.sub(lambda found: html.unescape(found[0]), text)
+        text = ENTITY.sub(entity, text)
     lines = (line.strip() for line in text.translate(VISIBLE).split("\n"))
     return "\n".join(line for line in lines if line)
+
+
+def without_tags(text: str) -> str:
+    """A tag is one by its name and by what else it has: attributes, a tag of that name that closes it, or the right to
+    stand alone.
+    """
+    found = list(TAG.finditer(text))
+    closed = {name(tag) for tag in found if tag[1]}
+    kept, position = [], 0
+    for tag in found:
+        if tag[1] or tag[4] or tag[5] or name(tag) in closed or ALONE.fullmatch(text, tag.start() + 1, tag.end() - 1):
+            kept += [text[position : tag.start()], "\n" if tag[2] else ""]
+            position = tag.end()
+    return "".join([*kept, text[position:]])
+
+
+def name(tag: re.Match) -> str:
+    return (tag[2] or tag[3]).lower()
+
+
+def scripted(found: re.Match) -> str:
+    """Digits of <sup> and <sub> as characters of their own."""
+    return found[2].translate(RAISED if found[1].lower() == "sup" else LOWERED)
+
+
+def entity(found: re.Match) -> str:
+    """What an entity stands for; &it; and &foo; that HTML does not have stay."""
+    return html.unescape(found[0]) if found[0][1] == "#" or found[0][1:] in html.entities.html5 else found[0]
 
 
 def without_hidden(text: str) -> str:

@@ -1,29 +1,28 @@
 """Where raw text comes from: files of a folder, of a hub data set or at a URL -> documents, still uncleaned.
 
-A file may be compressed (.gz .bz2 .xz .zst). A document is its paragraphs joined by newlines; that of a wiki dump is
-still in wiki mark-up.
+A file may be compressed by gzip, bzip2, xz or Zstandard, whatever its name. A document is its paragraphs joined by
+newlines; that of a wiki dump is still in wiki mark-up.
 """
 
 import io
 import json
 import lzma
-import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.compression import compr
-from fsspec.utils import infer_compression
 
 from wwm.common import files, hub
 from wwm.common.errors import UserError
+from wwm.text import download, dumps, kinds, records, shape
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -37,11 +36,20 @@ LAYOUTS = {
     "baike_qa2019": ["title", "desc", "answer"],
     "webtext2019zh": ["title", "desc", "content"],
 }
-SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK = 1 << 20  # bytes read at once
-BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstd.ZstdError, pa.ArrowInvalid)
+BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstd.ZstdError, pa.ArrowException, UnicodeDecodeError)
 
-Format = Literal["text", "jsonl", "parquet", "mediawiki", "wiki2019zh", "news2016zh", "baike_qa2019", "webtext2019zh"]
+Format = Literal[
+    "text",
+    "jsonl",
+    "parquet",
+    "mediawiki",
+    "wikiextractor",
+    "wiki2019zh",
+    "news2016zh",
+    "baike_qa2019",
+    "webtext2019zh",
+]
 
 
 class Source(Protocol):
@@ -51,10 +59,12 @@ class Source(Protocol):
     format: Format | None
     fields: list[str] | None
     dataset: str | None
+    sha1: str | None
+    on_bad: Literal["error", "drop"] | None
 
 
 class Place(NamedTuple):
-    """One file: where it is, and how many bytes; 0 where a server does not say."""
+    """One file: where it is, and how many bytes."""
 
     path: str
     size: int
@@ -87,7 +97,8 @@ def layout(source: Source) -> Format:
 def find(folder: Path, key: str, source: Source) -> list[Place]:
     """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
     if urlsplit(source.files).scheme in ("http", "https"):
-        return [Place(source.files, size_at(source.files))]
+        path = download.download(source.files, key, source.sha1)
+        return [Place(str(path), path.stat().st_size)]
     if Path(source.files).is_absolute() or ".." in Path(source.files).parts:
         raise UserError(
             f"{key}: {source.files} is outside of corpus.folder; set corpus.folder to the folder and this key to a file"
@@ -98,7 +109,7 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
             source.dataset,
             key,
             [source.files],
-            "a folder in the layout of a hub data set, or a hub name",
+            hub.CHOICES["corpus"],
             repo_type="dataset",
         )
     found = sorted(path for path in folder.glob(source.files) if path.is_file())
@@ -112,73 +123,75 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
     return [Place(str(path), path.stat().st_size) for path in found]
 
 
-def size_at(address: str) -> int:
-    try:
-        return fsspec.open(address).fs.size(address) or 0
-    except OSError as error:
-        raise UserError(f"{address} cannot be read, {type(error).__name__}: {error}") from None
-
-
-def documents(place: Place, source: Source, progress: Callable[[int], object] = lambda count: None) -> Iterator[str]:
+def documents(
+    place: Place, source: Source, counts: Counter, progress: Callable[[int], object] = lambda count: None
+) -> Iterator[str]:
     """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as
-    they are read.
+    they are read. Adds to `counts` what a row had that is no text, and rows that were left out.
 
-    Raises UserError that names file and line for what is not UTF-8, no JSON, without a field, or cut off, and for a
-    file without text.
+    Raises UserError that names file and line for what is not UTF-8, no JSON, or cut off, and for a file without text or
+    of another format.
     """
-    empty = True
+    empty, found, text = True, 0, ""
     try:
-        for text in read(place, source, progress):
+        for text in read(place, source, counts, progress):
+            found += 1
             empty = empty and not text.strip()
             yield text
-    except Exception as error:
-        if not isinstance(error, BROKEN) and type(error).__module__.partition(".")[0] != "aiohttp":
-            raise
+    except BROKEN as error:
         raise UserError(
             f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again"
         ) from None
     if empty:
         raise UserError(f"{place.path}: no text in it; remove it or fill it")
+    counts["files"] += 1
+    counts["undivided_files"] += layout(source) == "text" and found == 1 and text.count("\n") >= shape.LINES
 
 
-def read(place: Place, source: Source, progress: Callable[[int], object]) -> Iterator[str]:
-    fields = source.fields or LAYOUTS.get(layout(source))
-    if layout(source) == "parquet":
-        assert fields is not None, "params.yaml is checked for it"
-        batches = pq.ParquetFile(place.path).iter_batches(1000, columns=fields)
-        for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
-            yield joined(row, fields, f"{place.path}, row {number}")
-        progress(place.size)
-        return
-    with fsspec.open(place.path, "rb") as raw:
+def read(place: Place, source: Source, counts: Counter, progress: Callable[[int], object]) -> Iterator[str]:
+    format, fields, name = layout(source), source.fields or LAYOUTS.get(layout(source)), place.path
+    with open(name, "rb") as raw:
         counted = Counted(raw, progress)
-        stream = decompressed(io.BufferedReader(counted, CHUNK), place.path)
-        match layout(source):
-            case "mediawiki":
-                yield from articles(stream, place.path)
+        stream = plain(io.BufferedReader(counted, CHUNK), name, format == "parquet")
+        if format == "parquet":
+            assert fields is not None, "params.yaml is checked for it"
+            yield from records.documents(parquet_rows(name, fields), fields, source.on_bad, counts)
+            progress(place.size - counted.total)
+            return
+        if format == "mediawiki":
+            yield from dumps.articles(stream, name)
+            return
+        lines = files.decoded(stream, name)
+        match format:
             case "text":
-                yield from paragraphs(files.decoded(stream, place.path))
-            case name if name == "jsonl" or name in LAYOUTS:
+                yield from paragraphs(lines, name)
+            case "wikiextractor":
+                yield from wikiextractor(lines, name, source.on_bad, counts)
+            case _ if format == "jsonl" or format in LAYOUTS:
                 assert fields is not None, "params.yaml is checked for it"
-                for number, line in enumerate(files.decoded(stream, place.path), 1):
-                    if line.strip():
-                        yield joined(parsed(line, place.path, number), fields, f"{place.path}, line {number}")
+                rows = records.json_rows(lines, name, source.on_bad, counts)
+                yield from records.documents(rows, fields, source.on_bad, counts)
             case other:
                 raise AssertionError(other)
-        if urlsplit(place.path).scheme and counted.total < place.size:
-            raise EOFError(f"{counted.total:,} of {place.size:,} bytes came")
 
 
-def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
-    compression = infer_compression(name)
-    return compr[compression](stream, mode="rb") if compression else stream
+def plain(stream: io.BufferedReader, name: str, parquet: bool) -> io.BufferedReader:
+    """The bytes of a file, decompressed if its first ones say so. Raises UserError for what is none of our formats."""
+    if compression := kinds.compression(stream.peek()):
+        stream = io.BufferedReader(compr[compression](stream, mode="rb"), CHUNK)
+    kinds.refuse_foreign(stream.peek(), name, parquet)
+    return stream
 
 
-def paragraphs(lines: Iterator[str]) -> Iterator[str]:
-    """A paragraph a line, a blank line between documents."""
+def paragraphs(lines: Iterable[str], name: str) -> Iterator[str]:
+    """A paragraph a line, a blank line between documents. Raises UserError if the first line is of another format."""
     document: list[str] = []
-    for line in lines:
+    seen = False
+    for number, line in enumerate(lines, 1):
         if line.strip():
+            if not seen and (known := format_of(line)):
+                raise UserError(f"{name}, line {number}: this is no plain text, set the source's `format` to {known}")
+            seen = True
             document.append(line)
         elif document:
             yield "\n".join(document)
@@ -187,59 +200,52 @@ def paragraphs(lines: Iterator[str]) -> Iterator[str]:
         yield "\n".join(document)
 
 
-def parsed(line: str, path: str, number: int) -> dict:
+def format_of(line: str) -> str | None:
+    """The format, if it is not text, of a file that begins with this line."""
+    line = line.strip()
+    keys = keys_of(line)
+    if dumps.ARTICLE.match(line) or {"id", "url", "title", "text"} <= keys:
+        return "wikiextractor"
+    if line.startswith("<mediawiki"):
+        return "mediawiki"
+    if keys:
+        return "jsonl, and `fields` to those that hold text, or to the name of a corpus that has them"
+    if line in ("[", "{", "[{"):
+        return "jsonl, once each object stands on a line of its own (`jq -c '.[]'`)"
+    return None
+
+
+def keys_of(line: str) -> set[str]:
+    """The keys of a JSON object; none for other text."""
     try:
         row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path}, line {number}: no JSON ({error}); each line is an object of its own") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, line {number}: {line[:40]} is no JSON object; each line is an object of its own")
-    return row
+    except (ValueError, RecursionError):
+        return set()
+    return set(row) if isinstance(row, dict) else set()
 
 
-def joined(row: dict, fields: list[str], where: str) -> str:
-    """The fields, a paragraph each; one that repeats the one before it is left out, and a missing value is no
-    paragraph.
-    """
-    parts: list[str] = []
+def wikiextractor(lines: Iterator[str], name: str, on_bad: str | None, counts: Counter) -> Iterator[str]:
+    """WikiExtractor's output, <doc ...> or, as by its --json, JSON lines."""
+    blank, first = [], ""
+    for first in lines:
+        if first.strip():
+            break
+        blank.append(first)
+    whole = chain(blank, [first], lines)
+    if not first.startswith("{"):
+        yield from dumps.extracted(whole, name)
+        return
+    rows = records.json_rows(whole, name, on_bad, counts)
+    yield from records.documents(dumps.untitled_rows(rows), ["text"], on_bad, counts)
+
+
+def parquet_rows(path: str, fields: list[str]) -> Iterator[tuple[str, dict]]:
+    """(place, chosen columns) of each row. Raises UserError for a column that the file has not."""
+    file = pq.ParquetFile(path)
     for field in fields:
-        if field not in row:
+        if field not in file.schema_arrow.names:
             raise UserError(
-                f"{where}: no field {field!r}; it has {', '.join(map(str, row)) or 'none'}, set the source's `fields`"
+                f"{path}: no column {field!r}; it has {', '.join(file.schema_arrow.names)}, set the source's `fields`"
             )
-        values = row[field] if isinstance(row[field], list) else [row[field]]
-        if not all(isinstance(value, str | int | float | None) for value in values):
-            raise UserError(
-                f"{where}: field {field!r} holds {type(row[field]).__name__} {str(row[field])[:40]}; a document is made"
-                " of text, set the source's `fields`"
-            )
-        # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
-        texts = [SURROGATES.sub("", str(value)) for value in values if value]
-        if texts and texts != parts[-1:]:
-            parts += texts
-    return "\n".join(parts)
-
-
-def articles(stream: IO[bytes], name: str) -> Iterator[str]:
-    """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other
-    namespaces.
-    """
-    try:
-        root = None
-        for event, element in ElementTree.iterparse(stream, ("start", "end")):
-            if root is None:
-                root = element
-            if event != "end" or local(element) != "page":
-                continue
-            parts = {local(child): child for child in element.iter()}
-            if parts["ns"].text == "0" and "redirect" not in parts and "text" in parts:
-                yield parts["text"].text or ""
-            # Finished pages would stay in memory.
-            root.clear()
-    except ElementTree.ParseError as error:
-        raise UserError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
-
-
-def local(element: ElementTree.Element) -> str:
-    """The tag without its namespace, which changes with the version of the export format."""
-    return element.tag.rpartition("}")[2]
+    batches = (batch.to_pylist() for batch in file.iter_batches(1000, columns=fields))
+    return ((f"{path}, row {number}", row) for number, row in enumerate(chain.from_iterable(batches), 1))

@@ -3,8 +3,10 @@
 import re
 
 import mwparserfromhell
-from mwparserfromhell.nodes import Heading, Tag, Template, Text, Wikilink
+from mwparserfromhell.nodes import ExternalLink, Heading, Tag, Template, Text, Wikilink
 from mwparserfromhell.wikicode import Wikicode
+
+from wwm.text import cleaning, templates
 
 # -{zh-hans:计算机;zh-hant:電腦}-, see
 # meta.wikimedia.org/wiki/Automatic_conversion_between_simplified_and_traditional_Chinese
@@ -17,18 +19,49 @@ NOT_TEXT = re.compile(
     r"\s*(?:file|image|media|category|文件|檔案|档案|图像|圖像|图片|圖片|媒体|媒體|分类|分類|[a-z]{2,3}(?:-[a-z]+)*)\s*:",
     re.I,
 )
-LIST_ITEM = "\x00"
+LIST_ITEM, HOLE = "\x00", "\x01"  # what stands for a list's bullet, and for what is not known
+FORMULAS = ("math", "chem", "ce", "hiero", "score")
+# What is read in a line as it is written: a + b, x, n = 2.
+FORMULA = re.compile(r"[\w\s.,+\-−=<>()/|!'%]*", re.A)
+NO_TEXT = ("table", "ref", "rt", "rp", "gallery", "timeline", "imagemap", "syntaxhighlight", "templatedata")
+BRACKETED_HOLE = re.compile(rf"[（(][^（()）]*{HOLE}[^（()）]*[）)]")
+# Behind the end of the last sentence stand notes alone.
+LAST_HOLES = re.compile(rf"(?:^|(?<=[。！？!?…”’」』）)]))[\s{HOLE}]+$")
+SENTENCE = re.compile(r"[^。！？!?]*[。！？!?]+[”’」』）)]*|[^。！？!?]+$")
 # What a removed template leaves behind: （，） and the like.
-EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：,;:]*[）)]")
+EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：，;:,]*[）)]")
+LOOSE_MARKS = re.compile(r"(?<=[（(])[，、；,;]\s*|[，、；,;：:]\s*(?=[）)])")
 SWITCHES = re.compile(r"__[A-Z\u4e00-\u9fff]+__")
 
 
-def plain_text(wikitext: str) -> str:
-    """Paragraphs, one a line. Headings, lists, tables, templates, references, pictures and categories are left out."""
+def plain_text(wikitext: str) -> tuple[str, int]:
+    """(paragraphs, one a line; how many sentences were left out of them).
+
+    Headings, lists, tables, references, pictures and categories are left out. Of a template or formula the text is
+    kept that it shows; where that is not known, the brackets are left out in which it stands, or else its sentence, so
+    that none keeps a hole.
+    """
     code = mwparserfromhell.parse(SWITCHES.sub("", resolve_variants(wikitext)))
     prune(code)
-    lines = (EMPTY_BRACKETS.sub("", line).strip() for line in code.strip_code().split("\n") if LIST_ITEM not in line)
-    return "\n".join(line for line in lines if line)
+    lines: list[str] = []
+    left_out = 0
+    for line in code.strip_code().split("\n"):
+        if LIST_ITEM in line:
+            continue
+        if HOLE in line:
+            line, lost = without_holes(line)
+            left_out += lost
+        if line := LOOSE_MARKS.sub("", EMPTY_BRACKETS.sub("", line)).strip():
+            lines.append(line)
+    return "\n".join(lines), left_out
+
+
+def without_holes(line: str) -> tuple[str, int]:
+    """(the sentences of a line that have no hole, how many have one)."""
+    line = LAST_HOLES.sub("", BRACKETED_HOLE.sub("", line))
+    sentences = SENTENCE.findall(line)
+    whole = [sentence for sentence in sentences if HOLE not in sentence]
+    return "".join(whole), len(sentences) - len(whole)
 
 
 def prune(code: Wikicode) -> None:
@@ -39,10 +72,21 @@ def prune(code: Wikicode) -> None:
             code.nodes[i] = Text("\n")
         elif isinstance(node, Tag) and node.wiki_markup in ("*", "#", ":", ";"):
             code.nodes[i] = Text(LIST_ITEM)
-        elif name in ("table", "ref") or isinstance(node, Heading | Template):
+        elif name in NO_TEXT or isinstance(node, Heading):
             code.nodes[i] = Text("")
+        elif isinstance(node, Template):
+            text = templates.shown(node, plain)
+            code.nodes[i] = Text(HOLE if text is None else text)
+        elif isinstance(node, Tag) and name in FORMULAS:
+            formula = str(node.contents or "").strip()
+            code.nodes[i] = Text(formula if FORMULA.fullmatch(formula) else HOLE)
         elif isinstance(node, Tag) and node.contents:
             prune(node.contents)
+            if name in ("sup", "sub"):
+                small = f"<{name}>{plain(node.contents)}</{name}>"
+                code.nodes[i] = Text(cleaning.SCRIPTED.sub(cleaning.scripted, small))
+        elif isinstance(node, ExternalLink) and node.title:
+            prune(node.title)
         elif isinstance(node, Wikilink):
             if NOT_TEXT.match(str(node.title)):
                 code.nodes[i] = Text("")
@@ -50,6 +94,11 @@ def prune(code: Wikicode) -> None:
                 prune(node.text)
             else:
                 code.nodes[i] = Text(str(node.title).lstrip(":"))
+
+
+def plain(code: Wikicode) -> str:
+    prune(code)
+    return code.strip_code(collapse=False)
 
 
 def resolve_variants(text: str) -> str:

@@ -1,0 +1,325 @@
+"""Files -> documents: layouts that are told apart, values that are no text, files that are none of ours."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import re
+import tarfile
+import threading
+import zipfile
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from wwm.common import files
+from wwm.common.errors import UserError
+from wwm.text import download, shape, sources
+
+
+def read(path: Path, counts: Counter | None = None, **keys) -> list[str]:
+    """The documents of one file."""
+    source = SimpleNamespace(**{"format": None, "fields": None, "dataset": None, "on_bad": None, "sha1": None} | keys)
+    return list(sources.documents(sources.Place(str(path), 0), source, Counter() if counts is None else counts))
+
+
+def said(path: Path, **keys) -> str:
+    with pytest.raises(UserError) as error:
+        read(path, **keys)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def archive(ending: str) -> bytes:
+    stream = io.BytesIO()
+    if ending == "zip":
+        with zipfile.ZipFile(stream, "w") as made:
+            made.writestr("a.txt", "新闻。")
+    elif ending == "docx":
+        with zipfile.ZipFile(stream, "w") as made:
+            made.writestr("[Content_Types].xml", "<Types/>")
+    else:
+        with tarfile.open(fileobj=stream, mode="w:gz" if ending == "tgz" else "w") as made:
+            made.addfile(tarfile.TarInfo("a.txt"), io.BytesIO())
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (archive("zip"), "zip is not read: unpack it"),
+        (archive("tar"), "tar is not read: unpack it"),
+        (archive("tgz"), "tar is not read: unpack it"),
+        (archive("docx"), "an office document .docx and such. is not read: save it as plain text"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "7z is not read: unpack it"),
+        (b"Rar!\x1a\x07\x01\0", "rar is not read: unpack it"),
+        (b"%PDF-1.7\n", "PDF is not read: save it as plain text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an office document .doc and such. is not read"),
+        (b"{\\rtf1\\ansi", "RTF is not read"),
+        (b"SQLite format 3\0", "SQLite is not read: convert it"),
+        (b"\x89PNG\r\n", "a picture, sound or program is not read"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS .* `git lfs pull`"),
+        (b"PAR1\x15\x04", "this is Parquet; set the source's `format` to parquet"),
+    ],
+)
+def test_file_that_is_no_text_is_named_for_what_it_is_whatever_its_name(tmp_path, raw, message):
+    path = tmp_path / "news.txt"
+    path.write_bytes(raw)
+    assert re.search(f"news.txt: {message}", said(path))
+
+
+@pytest.mark.parametrize(
+    "text", ["ID3算法", "PAR1蛋白", "RIFF格式", "GIF89a图", "MZ头", "PK大战", "BZh是", "7z包", "Rar!", "%", "]", ""]
+)
+def test_text_that_begins_with_the_name_of_another_format_is_text(tmp_path, text):
+    (tmp_path / "a").write_text(f"{text}讲的是文件的第一行。\n", encoding="utf-8")
+    assert read(tmp_path / "a") == [f"{text}讲的是文件的第一行。"]
+
+
+def test_compression_is_told_by_the_first_bytes_and_not_by_the_name(tmp_path):
+    for name in ("a.txt", "a.zip", "a.bz2"):
+        (tmp_path / name).write_bytes(gzip.compress("甲。\n\n乙。\n".encode()))
+        assert read(tmp_path / name) == ["甲。", "乙。"]
+    (tmp_path / "b.gz").write_text("甲。\n", encoding="utf-8")
+    assert read(tmp_path / "b.gz") == ["甲。"]
+
+
+DOC = '<doc id="%d" revid="7" url="https://zh.wikipedia.org/wiki?curid=%d" title="%s">\n%s\n</doc>\n'
+ARTICLES = [("数学", "数学\n\n数学研究数量。\n\n古代就有。\n"), ('"引"的<题>', '"引"的<题>\n\n正文。'), ("空", "空\n")]
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_articles_of_wikiextractor_lose_their_tags_and_titles_and_are_refused_as_plain_text(tmp_path, json_lines):
+    path = tmp_path / "wiki_00"
+    rows = [{"id": "1", "revid": "7", "url": "u", "title": title, "text": text} for title, text in ARTICLES]
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        if json_lines
+        else "".join(DOC % (i, i, title, text) for i, (title, text) in enumerate(ARTICLES)),
+        encoding="utf-8",
+    )
+    found = [[line for line in text.split("\n") if line] for text in read(path, format="wikiextractor")]
+    assert found == [["数学研究数量。", "古代就有。"], ["正文。"], []]
+    assert said(path).endswith("line 1: this is no plain text, set the source's `format` to wikiextractor")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<doc id='1'>\n甲\n", "line 1: <doc id='1'> stands in no <doc"),
+        (DOC % (1, 1, "甲", "文。") + "乙\n", "line 4: 乙 stands in no <doc"),
+        ((DOC % (1, 1, "甲", "文。"))[:-7], "line 2: the last article does not end; is the file cut off"),
+        (DOC.replace("</doc>\n", "") % (1, 1, "甲", "文。") * 2, "line 3: an article begins within another"),
+        ('{"title": "甲", "text": "文。"', "line 1: no JSON"),
+    ],
+)
+def test_what_is_not_wikiextractors_output_is_named_by_its_line(tmp_path, text, message):
+    (tmp_path / "wiki_00").write_text(text, encoding="utf-8")
+    assert message in said(tmp_path / "wiki_00", format="wikiextractor")
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ('\n{"title": "甲", "content": "乙。"}\n', "jsonl, and `fields`"),
+        ("[\n", "jsonl, once each object stands on a line of its own"),
+        ('<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">\n', "mediawiki"),
+    ],
+)
+def test_another_format_that_is_read_as_plain_text_is_recognised(tmp_path, text, format):
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    assert f"set the source's `format` to {format}" in said(tmp_path / "a")
+
+
+VALUES = [
+    (None, "missing_values"),
+    (float("nan"), "missing_values"),
+    (7, "bad_values"),
+    (1.5, "bad_values"),
+    (True, "bad_values"),
+    ({"a": "乙。"}, "bad_values"),
+    (["甲。", {"a": "乙。"}], "bad_values"),
+    ([["甲。"]], "bad_values"),
+    (["甲。", None], "missing_values"),
+    ("甲。", None),
+    ("nan", None),
+    ("", None),
+    ([], None),
+    (["甲。", "丙。"], None),
+]
+
+
+def texts(value: object) -> list[str]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
+
+
+@pytest.mark.parametrize(("value", "counted"), VALUES)
+def test_json_value_that_is_no_text_becomes_no_paragraph_and_is_counted_or_an_error(tmp_path, value, counted):
+    path = tmp_path / "a.jsonl"
+    rows = [{"t": "题", "x": "第一行没有问题。"}, {"t": "目", "x": value}]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    counts: Counter = Counter()
+    found = read(path, counts, format="jsonl", fields=["t", "x"])
+    assert found == ["题\n第一行没有问题。", "\n".join(["目", *texts(value)])]
+    assert {key for key in counts if key.endswith("_values")} == ({counted} if counted else set())
+    if counted:
+        message = said(path, format="jsonl", fields=["t", "x"], on_bad="error")
+        assert re.search("a.jsonl, line 2: field 'x' (is null|holds a|is absent)", message)
+    else:
+        assert read(path, format="jsonl", fields=["t", "x"], on_bad="error") == found
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[None, "甲。"], [None, None], [1, 2], [1.5, float("nan")], [b"a", b"b"], [{"a": 1}, {"a": 2}], [["甲。"], [None]]],
+)
+def test_parquet_value_that_is_no_text_becomes_no_paragraph_and_a_column_without_any_is_an_error(tmp_path, column):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": ["题", "目"], "x": column}), path)
+    if any(texts(value) for value in column) or column == [None, None]:
+        found = read(path, format="parquet", fields=["t", "x"])
+        assert found == ["\n".join([title, *texts(value)]) for title, value in zip("题目", column)]
+    else:
+        message = said(path, format="parquet", fields=["t", "x"])
+        assert re.search(r"row 1: field 'x' holds .*; it has t, x, and no row has text there; set", message)
+    assert "no column 'y'; it has t, x" in said(path, format="parquet", fields=["t", "y"])
+
+
+@pytest.mark.parametrize("line", ['{"x": "好"', '["好"]', "7", "好", '{"x": "好"} {"x": "好"}', "[" * 100_000])
+def test_broken_line_of_json_is_an_error_or_left_out_and_counted(tmp_path, line):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"x": "甲。"}}\n{line}\n{{"x": "乙。"}}\n', encoding="utf-8")
+    for on_bad in (None, "error"):
+        assert "a.jsonl, line 2: " in said(path, format="jsonl", fields=["x"], on_bad=on_bad)
+    counts: Counter = Counter()
+    assert read(path, counts, format="jsonl", fields=["x"], on_bad="drop") == ["甲。", "乙。"]
+    assert counts["bad_lines"] == 1
+
+
+def test_field_that_no_row_has_is_an_error_and_one_that_some_lack_is_counted(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"x": "甲。"}\n{"y": "乙。"}\n', encoding="utf-8")
+    counts: Counter = Counter()
+    assert read(path, counts, format="jsonl", fields=["x"]) == ["甲。", ""]
+    assert counts["missing_values"] == 1
+    assert "line 1: field 'text' is absent; it has x, and no row has text there" in said(
+        path, format="jsonl", fields=["x", "text"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "one_sentence", "unbroken"),
+    [
+        ("好书。", 1, 0),
+        ("他说：“好。”", 1, 0),
+        ("没有标点的一行", 1, 0),
+        ("第一句。第二句。", 0, 0),
+        ("第一行\n第二行", 0, 0),
+        ("One. Two.", 0, 0),
+        ("版本是3.5版", 1, 0),
+        ("字" * 10_000, 1, 9_490),
+        ("字" * 600 + "。" + "字" * 511 + "！", 0, 91),
+        ("字字。" * 1000, 0, 0),
+    ],
+)
+def test_one_sentence_and_what_is_cut_off_for_want_of_punctuation_are_counted(text, one_sentence, unbroken):
+    counts = shape.of(text)
+    assert (counts["one_sentence_documents"], counts["unbroken_characters"]) == (one_sentence, unbroken)
+
+
+def test_file_whose_lines_are_one_document_is_counted(tmp_path):
+    (tmp_path / "a").write_text("一行一篇。\n" * 2000, encoding="utf-8")
+    (tmp_path / "b").write_text("一行一篇。\n\n" * 2000, encoding="utf-8")
+    counts: Counter = Counter()
+    assert (len(read(tmp_path / "a", counts)), len(read(tmp_path / "b", counts))) == (1, 2000)
+    assert (counts["files"], counts["undivided_files"]) == (2, 1)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `content`, from where it is asked to; each answer breaks off after the next of `limits` bytes."""
+
+    content, tag, sent = b"", "1", 0
+    limits: list[int] = []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self):
+        self.answer()
+
+    def do_GET(self):
+        part = self.answer()[: self.server.limits.pop(0) if self.server.limits else None]
+        self.wfile.write(part)
+        self.server.sent += len(part)
+
+    def answer(self) -> bytes:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200 if self.server.content else 404)
+        self.send_header("ETag", self.server.tag)
+        self.send_header("Content-Length", str(len(self.server.content) - start))
+        self.end_headers()
+        return self.server.content[start:]
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    with Server(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def fetch(server: Server, sha1: str | None = None) -> bytes:
+    address = f"http://127.0.0.1:{server.server_port}/zhwiki-latest.xml.bz2"
+    path = download.download(address, "corpus.sources.wiki", sha1)
+    assert path.name == "zhwiki-latest.xml.bz2"
+    return path.read_bytes()
+
+
+def test_file_at_a_url_is_fetched_once_from_where_it_broke_off_and_again_when_it_changed(server):
+    server.content = bytes(range(256)) * 10_000
+    server.limits = [1_000_000, 0, 700_000]
+    assert fetch(server) == server.content
+    assert fetch(server) == server.content and server.sent == len(server.content)
+    server.content, server.tag = b"another", "2"
+    assert fetch(server) == b"another"
+
+
+def test_transfer_that_was_given_up_goes_on_in_the_next_run(server):
+    server.content, server.limits = b"0123456789", [4, *[0] * download.TRIES]
+    with pytest.raises(UserError, match=r"corpus.sources.wiki: http.*latest.xml.bz2 cannot be read.*4 bytes are kept"):
+        fetch(server)
+    server.limits = []
+    assert fetch(server) == server.content and server.sent == len(server.content)
+
+
+def test_file_is_checked_by_its_sha1_and_needs_no_server_once_it_is_right(server):
+    server.content = b"dump"
+    right = hashlib.sha1(b"dump").hexdigest()
+    with pytest.raises(UserError, match=f"has the sha1 {right} and not {'0' * 40}"):
+        fetch(server, "0" * 40)
+    assert not list(files.SCRATCH.rglob("*.bz2"))
+    assert fetch(server, right) == b"dump"
+    server.content = b""
+    assert fetch(server, right) == b"dump"
+
+
+def test_file_of_last_time_is_taken_where_the_server_does_not_answer_and_a_wrong_url_is_named(server, capsys):
+    with pytest.raises(UserError, match="cannot be read, HTTPError: 404"):
+        fetch(server)
+    server.content = b"dump"
+    fetch(server)
+    server.content = b""
+    assert fetch(server) == b"dump"
+    assert "the file of last time is taken" in capsys.readouterr().out
