@@ -10,7 +10,7 @@ from wwm.common.errors import UserError
 from wwm.params import Params
 from wwm.tasks import splits
 from wwm.tasks.table import named_task
-from wwm.text import sources
+from wwm.text import download, sources
 
 
 def problems(values: Params, stages: Collection[str], made: Collection[Path]) -> list[str]:
@@ -36,7 +36,9 @@ def asked(values: Params, stages: Collection[str], made: Collection[Path]) -> It
             key = f"corpus.sources.{name}"
             if source.dataset:
                 yield partial(hub.check, source.dataset, key, hub.CHOICES["corpus"], "dataset")
-            elif urlsplit(source.files).scheme or is_here(folder, made):
+            elif urlsplit(source.files).scheme:
+                yield partial(download.check, source.files, key, source.sha1)
+            elif is_here(folder, made):
                 yield partial(sources.find, folder, key, source)
     if "segmenter" in stages and values.segmenter.source != "train":
         yield partial(hub.check, values.segmenter.source, "segmenter.source", hub.CHOICES["segmenter"])

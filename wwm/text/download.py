@@ -30,8 +30,8 @@ def download(address: str, key: str, sha1: str | None) -> Path:
 
     Raises UserError that names the params `key` for what cannot be had or has another sha1.
     """
-    folder = files.SCRATCH / "downloads" / files.hash_of([address, sha1])[:16]
-    whole = folder / (unquote(Path(urlsplit(address).path).name) or "file")
+    whole = place(address, sha1)
+    folder = whole.parent
     part, tag = whole.with_name(f"{whole.name}.part"), folder / "tag.json"
     with files.locked(folder):
         if sha1 and whole.exists():
@@ -60,6 +60,26 @@ def download(address: str, key: str, sha1: str | None) -> Path:
                 raise UserError(f"{key}: {address} has the sha1 {found} and not {sha1}; mend `sha1`, or fetch it again")
             part.replace(whole)
     return whole
+
+
+def place(address: str, sha1: str | None) -> Path:
+    folder = files.SCRATCH / "downloads" / files.hash_of([address, sha1])[:16]
+    return folder / (unquote(Path(urlsplit(address).path).name) or "file")
+
+
+def check(address: str, key: str, sha1: str | None) -> None:
+    """Raises UserError where `download` would at once, and fetches nothing."""
+    if place(address, sha1).exists():
+        return
+    try:
+        with requests.head(address, headers=HEADERS, allow_redirects=True, timeout=TIMEOUT) as told:
+            if told.status_code not in UNTOLD:
+                told.raise_for_status()
+    except requests.RequestException as error:
+        raise UserError(
+            f"{key}: {address} cannot be read, {type(error).__name__}: {error}; mend the URL, or run again when the"
+            " server answers"
+        ) from None
 
 
 def fetch(address: str, whole: Path, part: Path, tag: Path) -> None:
