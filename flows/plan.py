@@ -37,8 +37,8 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
                     name
                     for name in wanted
                     if stages[name].changed(True, [stages[needed] for needed in graph.successors(name)])
-                    or is_lost(repo, stages[name])
                 }
+                changed |= lost(repo, [stages[name] for name in wanted - changed])
         else:
             changed = wanted & set(repo.status())
         all_outs = {Path(out.fs_path) for out in repo.index.outs}
@@ -55,10 +55,13 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     return graph.subgraph(wanted).copy()
 
 
-def is_lost(repo: Repo, stage: Stage) -> bool:
-    """Whether something that the stage has made is neither in DVC's cache nor in its remote."""
-    made = set().union(*stage.get_used_objs().values())
-    return bool(made and repo.cloud.status(made).missing)
+def lost(repo: Repo, stages: Iterable[Stage]) -> set[str]:
+    """Those which have made something that is neither in DVC's cache nor in its remote."""
+    made = {stage.addressing: set().union(*stage.get_used_objs().values()) for stage in stages}
+    # One question for all: each is a round of requests.
+    if not (everything := set().union(*made.values())) or not repo.cloud.status(everything).missing:
+        return set()
+    return {name for name, own in made.items() if own and repo.cloud.status(own).missing}
 
 
 def missing_inputs(stages: Iterable[Stage], outs: set[Path]) -> Iterator[str]:

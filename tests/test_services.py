@@ -268,7 +268,7 @@ def test_the_same_again_on_a_third_machine_trains_nothing(team, c):
 def test_lineage_leads_from_a_registered_model_to_commit_params_data_and_weights(team, c):
     clone = c.clone(team, "main")
     client = team.mlflow()
-    model = client.get_model_version_by_alias("reviews", "champion")
+    model = wait_for(lambda: alias(client, "reviews", "champion"))
     told = c.run("wwm", "lineage", "reviews", cwd=clone)
     assert any(line.split()[0] in told for line in team.log_of("first").splitlines()) and model.tags["params"] in told
     for path in ("data/tasks/reviews", "data/corpus", model.tags["path"]):
@@ -277,6 +277,14 @@ def test_lineage_leads_from_a_registered_model_to_commit_params_data_and_weights
     assert lineage.computed(c.home / "fetched/model") == model.tags["dvc"] == team.md5("first", model.tags["path"])
     (c.home / "texts.txt").write_text("我们喜欢这本书。\n", encoding="utf-8")
     assert '"label"' in c.run("wwm", "predict", str(c.home / "fetched/model"), str(c.home / "texts.txt"), cwd=clone)
+
+
+def alias(client, name: str, alias: str):
+    """None while a run is still being recorded."""
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):
+        return client.get_model_version_by_alias(name, alias)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
+LINGER_SECONDS = 600  # how long they may take then, with nobody waiting: a busy machine needs minutes for a model
 
 
 def start(module: str, folder: Path, listen: str | None = None) -> socket.socket:
@@ -84,7 +85,7 @@ def serve(deliver: Callable[[queue.SimpleQueue], None], listen: str | None = Non
         server = socket.create_server(listen, family=socket.AF_UNIX)
         threading.Thread(target=accept, args=(server, workers, deliver), daemon=True).start()
     record(socket.socket(fileno=0), deliver)
-    deadline = time.monotonic() + GIVE_UP_SECONDS
+    deadline = time.monotonic() + LINGER_SECONDS
     for worker in workers:
         worker.join(max(0, deadline - time.monotonic()))
     os._exit(0)  # mlflow's own threads may hang on a dead server
@@ -112,10 +113,10 @@ def record(connection: socket.socket, deliver: Callable) -> None:
         inbox.put({"status": "FAILED", "tags": {}, "time": now()})  # read only if the stage died without a last word
         worker.join(patience)
         if worker.is_alive():
-            print(
-                f"tracking: MLflow did not take everything within {patience:.0f} s; the rest is not recorded",
-                flush=True,
-            )
+            print(f"tracking: MLflow has not taken everything in {patience:.0f} s; that goes on beside", flush=True)
+    worker.join(LINGER_SECONDS)
+    if worker.is_alive():
+        print("tracking: MLflow has still not taken everything; the rest is not recorded", flush=True)
 
 
 def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:
