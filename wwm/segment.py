@@ -136,19 +136,22 @@ def read_dictionary(path: str | None) -> list[str]:
 
 
 def load_ltp(folder: str, dictionary: list[str]):
-    """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of
-    `dictionary` stay whole.
-    """
+    """A function: list of sentences, none empty -> list of lists of words, which leaves those of `dictionary` whole."""
+    cut = load_model(folder)
+    # LTP's own dictionary leaves one word in a hundred cut, and ends the process at a word before a wide blank.
+    return boundaries.with_dictionary(cut, dictionary) if dictionary else cut
+
+
+def load_model(folder: str):
     config = files.read_json(Path(folder, "config.json"))
     if not config["nerual"]:
-        return perceptron.load(str(Path(folder, config["tasks"]["cws"])), dictionary)
+        return perceptron.load(str(Path(folder, config["tasks"]["cws"])))
     from ltp import LTP
 
     refuse_foreign_code(config, folder)
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
-    model.add_words(dictionary)
     import torch
 
     # LTP loads what fits and leaves the rest random.

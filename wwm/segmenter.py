@@ -135,7 +135,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
 
 def cut(model: str, sentences: list[list[str]]) -> list[list[str]]:
     """The model's own words for the text of each sentence."""
-    return perceptron.load(model, [], parallel=False)(["".join(words) for words in sentences])
+    return perceptron.load(model, parallel=False)(["".join(words) for words in sentences])
 
 
 def word_scores(gold: list[list[str]], cut: list[list[str]]) -> dict[str, float]:

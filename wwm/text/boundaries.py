@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from wwm.text import perceptron
+from wwm.text import sentences
 from wwm.text.perceptron import Cut
 from wwm.text.simplify import simplified
 
@@ -15,41 +15,20 @@ def segment_texts(texts: list[str], cut: Cut | None) -> tuple[list[list[int]], l
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
     own.
     """
-    split = perceptron.sentence_splitter()
-    sentence_ends = [split_sentences(text, split) for text in texts]
+    sentence_ends = [sentences.ends(text) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
     words = iter(
         cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)])
     )
     word_ends: list[np.ndarray] = []
-    for text, sentences in zip(texts, sentence_ends):
+    for text, of_text in zip(texts, sentence_ends):
         ends, start = [], 0
-        for end in sentences:
+        for end in of_text:
             ends += [start + e for e in find_word_ends(text[start:end], next(words))]
             start = end
         word_ends.append(np.array(ends))
     return sentence_ends, word_ends
-
-
-def split_sentences(text: str, split: Callable[[str], list[str]]) -> list[int]:
-    """End offsets of sentences: LTP's splitter within each line; line breaks and blanks go to the sentence before them.
-
-    LTP drops blanks, so each of its sentences is searched forward in the raw text, and the sentences are made to join.
-    """
-    starts, position = [], 0
-    for sentence in split(text):
-        found = text.find(sentence, position)
-        if found < 0:
-            continue
-        if text[position:found].strip():
-            # The splitter changed the text before this sentence: that stretch stays a sentence of its own.
-            starts.append(position)
-        starts.append(found)
-        position = found + len(sentence)
-    if text[position:].strip():
-        starts.append(position)
-    return [*sorted(set(starts[1:])), len(text)]
 
 
 def find_word_ends(sentence: str, words: list[str]) -> list[int]:
@@ -81,6 +60,45 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     return ends
 
 
+def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
+    """`cut`, but that no word of `dictionary` is cut: where a boundary falls into one, it is a word of its own.
+
+    Of words that overlap in a sentence it is the longest match from the left.
+    """
+    longest_first: dict[str, list[str]] = {}
+    for word in sorted(set(dictionary), key=lambda word: (-len(word), word)):
+        # One of a single character cannot be cut, and hides no other.
+        if len(word) > 1:
+            longest_first.setdefault(word[:2], []).append(word)
+
+    def occurrences(sentence: str) -> list[tuple[int, int]]:
+        found, end = [], 0
+        for start in range(len(sentence) - 1):
+            if start >= end and (words := longest_first.get(sentence[start : start + 2])):
+                for word in words:
+                    if sentence.startswith(word, start):
+                        end = start + len(word)
+                        found.append((start, end))
+                        break
+        return found
+
+    def whole(sentence: str, words: list[str]) -> list[str]:
+        if not (found := occurrences(sentence)):
+            return words
+        ends = set(find_word_ends(sentence, words))
+        was_cut = [(start, end) for start, end in found if not ends.isdisjoint(range(start + 1, end))]
+        for start, end in was_cut:
+            ends.difference_update(range(start + 1, end))
+            ends |= {start, end} - {0}
+        return at_ends(sentence, sorted(ends)) if was_cut else words
+
+    return lambda sentences: [whole(sentence, words) for sentence, words in zip(sentences, cut(sentences))]
+
+
+def at_ends(sentence: str, ends: list[int]) -> list[str]:
+    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
+
+
 def on_simplified(cut: Cut) -> Cut:
     """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
     carry over.
@@ -99,8 +117,7 @@ def on_simplified(cut: Cut) -> Cut:
 
 def original_words(sentence: str, simplified: str, words: list[str]) -> list[str]:
     """The stretches of `sentence` at which the `words` of its simplified form stand."""
-    ends = find_word_ends(simplified, words)
-    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
+    return at_ends(sentence, find_word_ends(simplified, words))
 
 
 def without_spaces(text: str) -> tuple[str, np.ndarray]:
