@@ -96,7 +96,7 @@ def test_traditional_word_of_the_dictionary_stays_whole_in_traditional_text(trai
     Path("data").mkdir()
     Path("data/segmenter").symlink_to(trained)
     Path("words.txt").write_text("語言模型\n", encoding="utf-8")
-    cut = segment.cutter("of this test", "words.txt", True)
+    cut, _ = segment.cutter("of this test", "words.txt", True)
     assert cut(["我們研究語言模型。", "我们研究语言模型。"]) == [
         ["我們", "研究", "語言模型", "。"],
         ["我们", "研究", "语言模型", "。"],

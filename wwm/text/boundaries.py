@@ -11,11 +11,14 @@ from wwm.text.perceptron import Cut
 from wwm.text.simplify import simplified
 
 
-def segment_texts(texts: list[str], cut: Cut | None) -> tuple[list[list[int]], list[np.ndarray]]:
+def segment_texts(
+    texts: list[str], cut: Cut | None, dictionary: list[str] | None = None
+) -> tuple[list[list[int]], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
-    own.
+    own; no sentence ends within a word of `dictionary`.
     """
-    sentence_ends = [sentences.ends(text) for text in texts]
+    unbroken = sentences.pattern_of(dictionary or [])
+    sentence_ends = [sentences.ends(text, unbroken) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
     words = iter(
@@ -60,13 +63,12 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     return ends
 
 
-def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
-    """`cut`, but that no word of `dictionary` is cut: where a boundary falls into one, it is a word of its own.
-
-    Of words that overlap in a sentence it is the longest match from the left.
+def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
+    """A function: sentence, its words -> words that leave those of `dictionary` whole: where a boundary falls into one,
+    it is a word of its own. Of those that overlap it is the longest match from the left.
     """
     longest_first: dict[str, list[str]] = {}
-    for word in sorted(set(dictionary), key=lambda word: (-len(word), word)):
+    for word in sorted(set(dictionary), key=len, reverse=True):
         # One of a single character cannot be cut, and hides no other.
         if len(word) > 1:
             longest_first.setdefault(word[:2], []).append(word)
@@ -74,8 +76,8 @@ def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
     def occurrences(sentence: str) -> list[tuple[int, int]]:
         found, end = [], 0
         for start in range(len(sentence) - 1):
-            if start >= end and (words := longest_first.get(sentence[start : start + 2])):
-                for word in words:
+            if start >= end and (candidates := longest_first.get(sentence[start : start + 2])):
+                for word in candidates:
                     if sentence.startswith(word, start):
                         end = start + len(word)
                         found.append((start, end))
@@ -92,24 +94,33 @@ def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
             ends |= {start, end} - {0}
         return at_ends(sentence, sorted(ends)) if was_cut else words
 
-    return lambda sentences: [whole(sentence, words) for sentence, words in zip(sentences, cut(sentences))]
+    return whole
+
+
+def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
+    """`cut`, but for the words of `dictionary`, which stay whole."""
+    whole = whole_words(dictionary)
+    return lambda sentences: list(map(whole, sentences, cut(sentences)))
 
 
 def at_ends(sentence: str, ends: list[int]) -> list[str]:
     return [sentence[start:end] for start, end in zip([0, *ends], ends)]
 
 
-def on_simplified(cut: Cut) -> Cut:
+def on_simplified(cut: Cut, dictionary: list[str] | None = None) -> Cut:
     """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
-    carry over.
+    carry over. Words of `dictionary` stay whole where they stand in the sentence as it is.
     """
+    # A word may be converted otherwise where it stands than alone.
+    whole = whole_words(dictionary or [])
 
     def cut_simplified(sentences: list[str]) -> list[list[str]]:
         converted = list(map(simplified, sentences))
         # The words of a converted sentence are not to be searched in the text as it is.
         cuts = zip(sentences, converted, cut(converted))
         return [
-            words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts
+            words if sentence == other else whole(sentence, original_words(sentence, other, words))
+            for sentence, other, words in cuts
         ]
 
     return cut_simplified

@@ -89,10 +89,22 @@ FULL_WIDTH_STOP = re.compile(
 )
 
 
-def ends(text: str) -> list[int]:
-    """End offsets of the sentences of `text`, which they partition; blanks and line ends go to the one before them."""
+def ends(text: str, unbroken: re.Pattern | None = None) -> list[int]:
+    """End offsets of the sentences of `text`, which they partition; blanks and line ends go to the one before them. No
+    sentence ends within what `unbroken` matches.
+    """
     if "．" in text:
         text = FULL_WIDTH_LINE.sub(
             lambda line: FULL_WIDTH_STOP.sub(lambda stop: "。" if stop[0] == "．" else stop[0], line[0]), text
         )
-    return [sentence.end() for sentence in SENTENCE.finditer(text)]
+    found = [sentence.end() for sentence in SENTENCE.finditer(text)]
+    if unbroken:
+        within = {end for match in unbroken.finditer(text) for end in range(match.start() + 1, match.end())}
+        found = [end for end in found if end not in within]
+    return found
+
+
+def pattern_of(words: list[str]) -> re.Pattern | None:
+    """What finds those of `words` in which a sentence could end; None if there is no such word."""
+    ending = [re.escape(word) for word in sorted(words, key=len, reverse=True) if re.search(rf"[{FULL}.!?．].", word)]
+    return re.compile("|".join(ending)) if ending else None
