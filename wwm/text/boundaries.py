@@ -67,32 +67,18 @@ def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
     """A function: sentence, its words -> words that leave those of `dictionary` whole: where a boundary falls into one,
     it is a word of its own. Of those that overlap it is the longest match from the left.
     """
-    longest_first: dict[str, list[str]] = {}
-    for word in sorted(set(dictionary), key=len, reverse=True):
-        # One of a single character cannot be cut, and hides no other.
-        if len(word) > 1:
-            longest_first.setdefault(word[:2], []).append(word)
+    if not dictionary:
+        return lambda sentence, words: words
+    # numba takes a second to import.
+    from wwm.text import trie
 
-    def occurrences(sentence: str) -> list[tuple[int, int]]:
-        found, end = [], 0
-        for start in range(len(sentence) - 1):
-            if start >= end and (candidates := longest_first.get(sentence[start : start + 2])):
-                for word in candidates:
-                    if sentence.startswith(word, start):
-                        end = start + len(word)
-                        found.append((start, end))
-                        break
-        return found
+    made = trie.of_words(dictionary)
 
     def whole(sentence: str, words: list[str]) -> list[str]:
-        if not (found := occurrences(sentence)):
-            return words
-        ends = set(find_word_ends(sentence, words))
-        was_cut = [(start, end) for start, end in found if not ends.isdisjoint(range(start + 1, end))]
-        for start, end in was_cut:
-            ends.difference_update(range(start + 1, end))
-            ends |= {start, end} - {0}
-        return at_ends(sentence, sorted(ends)) if was_cut else words
+        characters = np.frombuffer(sentence.encode("utf-32-le"), np.uint32)
+        is_end = np.zeros(len(sentence) + 1, bool)
+        is_end[find_word_ends(sentence, words)] = True
+        return at_ends(sentence, np.flatnonzero(is_end).tolist()) if trie.make_whole(characters, is_end, made) else words
 
     return whole
 
