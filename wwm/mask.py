@@ -92,9 +92,11 @@ def main(name: str) -> None:
                     f" neighbours, mask.joined_share_limit is {mask.joined_share_limit}; see whether segmenter and"
                     " vocabulary fit this text, or raise the limit"
                 )
-        report = shares | {
-            str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
-        }
+            report = shares | {
+                str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
+            }
+            for length in lengths:
+                refuse_few_masks(name, report[str(length["max_seq_length"])]["masked_share"], settings | length)
         files.write_json(outs[1], report)
         logged = dict(shares)
         for length in (str(length["max_seq_length"]) for length in lengths):
@@ -105,6 +107,19 @@ def main(name: str) -> None:
         vocabulary_file = Path("data/vocab/vocab.txt")
         run.text("examples.txt", "\n".join(show.examples(shard, range(SHOWN), vocabulary_file, base.seed)))
         print(f"mask {name}: {json.dumps(report)}")
+
+
+def refuse_few_masks(name: str, masked_share: float, settings: dict) -> None:
+    """Raises UserError where examples of one length have less than half of the masks that their settings ask for."""
+    length = settings["max_seq_length"]
+    asked = min(settings["masked_lm_prob"], settings["max_predictions_per_seq"] / length)
+    if masked_share < asked / 2:
+        raise UserError(
+            f"mask {name}: of the pieces at max_seq_length {length} {masked_share:.2%} are masked, less"
+            f" than half of the {asked:.2%} that masked_lm_prob and max_predictions_per_seq ask for: most words have"
+            " more pieces than an example may mask; see by `wwm show data/segment/train/00000.parquet 1` whether they"
+            " are words, and whether data/vocab/vocab.txt fits them"
+        )
 
 
 def mask_shard(
@@ -134,7 +149,8 @@ def mask_shard(
                 rng = np.random.default_rng([settings["seed"], length["max_seq_length"], key, dupe])
                 batch = make_examples(pieces, tokens, settings | length, rng)
                 writer.write_batch(batch)
-                counts += counts_of(batch, length["max_seq_length"])
+                masked = masked_pieces(batch, tokens, settings | length, rng)
+                counts += counts_of(batch, masked, length["max_seq_length"])
     return counts
 
 
@@ -223,16 +239,25 @@ def make_examples(pieces: Pieces, tokens: list[str], settings: dict, rng: np.ran
     )
 
 
-def counts_of(batch: pa.RecordBatch, length: int) -> Counter:
+def masked_pieces(batch: pa.RecordBatch, tokens: list[str], settings: dict, rng: np.random.Generator) -> int:
+    """How many pieces of the examples are masked; where masks are dynamic, in a draw that is not kept."""
+    if settings["masking"] == "static":
+        return len(batch.column("masked_lm_ids").values)
+    ids, begins = batch.column("input_ids"), batch.column("unit_begins").values.to_numpy(zero_copy_only=False)
+    chosen = masking.of_set(tokens, settings)
+    _, labels, _ = masking.mask_examples(ids.values.to_numpy().copy(), begins, ids.offsets.to_numpy(), chosen, rng)
+    return len(labels)
+
+
+def counts_of(batch: pa.RecordBatch, masked: int, length: int) -> Counter:
     labels = batch.column("next_sentence_label")
     counts = {
         "examples": len(batch),
         "pieces": len(batch.column("input_ids").values),
         "pairs": len(batch) - labels.null_count,
+        "masked": masked,
     }
     counts["random_next"] = labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
-    if "masked_lm_ids" in batch.schema.names:
-        counts["masked"] = len(batch.column("masked_lm_ids").values)
     return Counter({f"{length}.{key}": number for key, number in counts.items()})
 
 
@@ -240,10 +265,12 @@ def summary(counts: Counter, length: int) -> dict[str, float]:
     examples, pieces, pairs, random_next, masked = (
         counts[f"{length}.{key}"] for key in ("examples", "pieces", "pairs", "random_next", "masked")
     )
-    shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
-    # Dynamic masks are not drawn yet.
-    if masked:
-        shares["masked_share"] = masked / pieces
+    shares = {
+        "examples": examples,
+        "pieces": pieces,
+        "fill": pieces / (examples * length),
+        "masked_share": masked / pieces,
+    }
     if pairs:
         shares["random_next_share"] = random_next / pairs
     return shares
