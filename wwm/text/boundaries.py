@@ -78,7 +78,11 @@ def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
         characters = np.frombuffer(sentence.encode("utf-32-le"), np.uint32)
         is_end = np.zeros(len(sentence) + 1, bool)
         is_end[find_word_ends(sentence, words)] = True
-        return at_ends(sentence, np.flatnonzero(is_end).tolist()) if trie.make_whole(characters, is_end, made) else words
+        if not trie.make_whole(characters, is_end, made):
+            return words
+        ends = np.flatnonzero(is_end).tolist()
+        # A blank behind a word that was joined stays with it.
+        return at_ends(sentence, [a for a, b in zip(ends, ends[1:]) if not sentence[a:b].isspace()] + ends[-1:])
 
     return whole
 

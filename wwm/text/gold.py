@@ -104,7 +104,8 @@ def in_columns(path: Path, raw: list[tuple[int, str]]) -> tuple[str, Lines] | No
         if all(CHARACTER_TAG.fullmatch(fields[column]) for fields in rows):
             pairs = [(block[0][0], [(fields[0], fields[column]) for _, fields in block]) for block in found if block]
             return "a character and its tag a line", [(number, joined(path, number, block)) for number, block in pairs]
-    if all(re.fullmatch(rf"{TAG}|\W", fields[1]) for fields in rows):
+    # Punctuation often is its own tag.
+    if all(re.fullmatch(TAG, fields[1]) or not re.search(r"\w", fields[0]) for fields in rows):
         return "a word and its tags a line", [
             (block[0][0], [fields[0] for _, fields in block]) for block in found if block
         ]
