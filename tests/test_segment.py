@@ -176,7 +176,10 @@ def test_all_words_of_a_dictionary_are_whole_in_sighans_text(trained):
             tar.extractfile(f"{folder}/{name}").read().decode("utf-8-sig").split("\n")
             for name in ("pku_training_words.utf8", "pku_test.utf8")
         )
-    words, text = [word.strip() for word in words if len(word.strip()) > 1], [line.strip() for line in text if line][:300]
+    words, text = (
+        [word.strip() for word in words if len(word.strip()) > 1],
+        [line.strip() for line in text if line][:300],
+    )
     for count in (1_000, 41_000):
         dictionary = np.random.default_rng(1).choice(words, count, replace=False).tolist()
         cut = boundaries.on_simplified(segment.load_ltp(str(trained), dictionary), dictionary)

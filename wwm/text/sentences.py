@@ -49,7 +49,8 @@ QUOTE_ENDS = re.escape("".join(pair[1] for pair in QUOTES)) + "\"'"
 OPENING = re.escape("".join(pair[: len(pair) // 2] for pair in [*QUOTES, *BRACKETS, *TITLES]))
 
 # What may follow the mark that ends a sentence, and what shows that the sentence goes on.
-TAIL = rf"""(?:[{FULL}!?]|\.(?!\w)|{BLANK}*[{CLOSING}。！？]|"(?=\s|[^"\r\n]*(?:[\r\n]|\Z))|'(?!\w))*+(?!{BLANK}*[，、；：]|[,;:])"""
+TAIL = rf"""(?:[{FULL}!?]|\.(?!\w)|{BLANK}*[{CLOSING}。！？]|"(?=\s|[^"\r\n]*(?:[\r\n]|\Z))|'(?!\w))*+
+    (?!{BLANK}*[，、；：]|[,;:])"""
 QUOTATION = rf"""{spans(QUOTES)}|"[^"\r\n]*+"|(?<![A-Za-z0-9])'(?:[^'\r\n]|(?<=[A-Za-z])'(?=[A-Za-z]))*+'"""
 END = rf"""(?:
     (?:
