@@ -66,7 +66,7 @@ def one_core(texts: list[str], repeats: int, segmenter_folder: Path, vocabulary:
     cut = segment.load_ltp(str(segmenter_folder), [])
     sentence_ends, word_ends = boundaries.segment_texts(texts, cut)
     sentences = [text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)]
-    raw = perceptron.load(model, [], parallel=False)
+    raw = perceptron.load(model, parallel=False)
     whole = boundaries.on_simplified(cut)
     segmenting = in_turn(
         repeats,

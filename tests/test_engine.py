@@ -1,5 +1,6 @@
 """Shards side by side: the same bytes however many processes work, and nothing that was finished is made again."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -261,3 +262,16 @@ def test_shard_that_kills_every_process_is_an_error_with_a_remedy(project):
     set_engine(processes=2)
     with pytest.raises(UserError, match="some: every process that worked on one of the shards was killed.*lower"):
         list(engine.each("some", fatal_shard, [("0", ())]))
+
+
+def crashing_shard(folder: Path, how: str) -> dict:
+    os.abort() if how == "abort" else ctypes.string_at(0)
+    return {}
+
+
+@pytest.mark.parametrize("how", ["abort", "segmentation fault"])
+def test_process_that_crashes_is_not_said_to_lack_memory(project, how):
+    set_engine(processes=2)
+    with pytest.raises(RuntimeError, match="some: every process .* crashed, which is no lack of memory") as caught:
+        list(engine.each("some", crashing_shard, [("0", (how,))]))
+    assert "crashing_shard" in str(caught.value) and not list(Path("scratch/some").glob("*.fault"))

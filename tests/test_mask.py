@@ -113,6 +113,32 @@ def test_text_that_is_one_sentence_to_the_splitter_stops_a_set_that_loses_most_o
     assert json.loads(Path("results/mask/whole-word.json").read_text())["32"]["unused_share"] == 0
 
 
+@pytest.mark.parametrize("masking", ["static", "dynamic"])
+def test_words_too_long_to_be_masked_stop_the_stage(project, masking):
+    text = Path("params.yaml").read_text(encoding="utf-8").replace("masking: static", f"masking: {masking}")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    # Each line one word, as a segmenter that learned from lines without spaces has it.
+    write_segments(["probability " * 10] * 20, "none")
+    for path in Path("data/segment").rglob("*.parquet"):
+        table = pq.read_table(path)
+        ends = pa.array([[len(text)] for text in table["text"].to_pylist()])
+        pq.write_table(table.set_column(table.schema.get_field_index("word_ends"), "word_ends", ends), path)
+    with pytest.raises(UserError, match="mask whole-word: of the pieces at max_seq_length 32 0.00% are masked, less"):
+        mask.main("whole-word")
+    assert not Path("data/mask/whole-word").exists()
+
+
+def test_masked_share_of_dynamic_masks_is_that_of_static_ones(project):
+    write_segments(ENGLISH * 50, "none")
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    shares = []
+    for masking in ("static", "dynamic"):
+        Path("params.yaml").write_text(text.replace("masking: static", f"masking: {masking}"), encoding="utf-8")
+        mask.main("whole-word")
+        shares.append(json.loads(Path("results/mask/whole-word.json").read_text())["32"]["masked_share"])
+    assert shares[0] == shares[1] > 0
+
+
 def test_header_names_the_vocabulary_the_segmenter_and_every_setting(project):
     write_segments(ENGLISH * 10, "none")
     mask.main("whole-word")

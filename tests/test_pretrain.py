@@ -259,6 +259,19 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard
     assert not list(Path("scratch").glob("pretrain-*/step-*"))
 
 
+def test_batch_without_masks_stops_and_names_the_set(project):
+    for path in Path("data/mask/wordpiece-nsp/32/train").glob("*.arrow"):
+        table = pa.ipc.open_file(path).read_all()
+        for name in ("masked_lm_positions", "masked_lm_ids"):
+            place = table.schema.get_field_index(name)
+            none = pa.array([[]] * len(table), table.schema.field(name).type)
+            table = table.set_column(place, table.schema.field(name), none)
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+    with pytest.raises(ValueError, match="at step 1 no piece .* is masked; look at data/mask/wordpiece-nsp/32/train"):
+        pretrain.main("bert")
+
+
 def test_loss_that_jumps_stops_and_names_the_worst_example(project, monkeypatch):
     monkeypatch.setattr("wwm.training.step.SPIKE_WINDOW", 3)
     # From the fourth step on the rate is far too high.

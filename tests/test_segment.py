@@ -1,8 +1,11 @@
 """Segmenter and segmentation: words as offsets into a text that stays as it is."""
 
 import json
+import tarfile
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -96,7 +99,7 @@ def test_traditional_word_of_the_dictionary_stays_whole_in_traditional_text(trai
     Path("data").mkdir()
     Path("data/segmenter").symlink_to(trained)
     Path("words.txt").write_text("語言模型\n", encoding="utf-8")
-    cut = segment.cutter("of this test", "words.txt", True)
+    cut, _ = segment.cutter("of this test", "words.txt", True)
     assert cut(["我們研究語言模型。", "我们研究语言模型。"]) == [
         ["我們", "研究", "語言模型", "。"],
         ["我们", "研究", "语言模型", "。"],
@@ -108,6 +111,88 @@ def test_word_that_stands_twice_in_a_dictionary_is_one_word(trained, tmp_path):
     path.write_text("语言模型\n\n语言模型\n自然语言\n语言模型\n", encoding="utf-8")
     cut = segment.load_ltp(str(trained), segment.read_dictionary(str(path)))
     assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言模型", "。"]]
+
+
+@pytest.mark.parametrize("blank", ["\u3000", "\u00a0", "\u2003", "\t", " ", "\n", ""])
+def test_word_of_the_dictionary_before_any_blank_stays_whole(trained, blank):
+    cut = segment.load_ltp(str(trained), ["语言模型", "很多"])
+    text = f"我们研究语言模型{blank}很多{blank}公园"
+    _, (word_ends,) = boundaries.segment_texts([text], cut)
+    assert {"语言模型", "很多"} <= {word.strip() for word in words_of(text, word_ends)}
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [
+        ("该网|站日|发货", "该|网站|日|发货"),
+        ("现隶|属于", "现|隶属|于"),
+        ("助申|奥登|长城", "助|申奥|登|长城"),
+        ("拍抖|音视|频", "拍|抖音|视|频"),
+        ("抖|音|网站", "抖音|网站"),
+        ("大抖音站|好", "大抖音站|好"),
+        ("中国人|民银|行", "中国|人民银行"),
+        ("中国|人|民", "中国|人|民"),
+        ("抖音抖|音抖音|站", "抖音|抖音|抖音|站"),
+        ("拍抖\u3000|抖音", "拍抖\u3000|抖音"),
+        ("拍抖|音\u3000|站", "拍|抖音\u3000|站"),
+    ],
+)
+def test_no_boundary_falls_into_a_word_of_the_dictionary_by_the_longest_match_from_the_left(words, whole):
+    keep = boundaries.whole_words(["抖音", "隶属", "申奥", "网站", "中国", "人民银行", "国人"])
+    assert keep(words.replace("|", ""), words.split("|")) == whole.split("|")
+
+
+def longest_from_the_left(text: str, dictionary: set[str]) -> list[tuple[int, int]]:
+    found, start = [], 0
+    while start < len(text):
+        ends = [start + len(word) for word in dictionary if text.startswith(word, start)]
+        found += [(start, end) for end in [max(ends, default=0)] if end]
+        start = max(ends, default=start + 1)
+    return found
+
+
+@given(
+    st.sets(st.text(st.sampled_from("甲乙丙😀"), min_size=1, max_size=4)),
+    st.lists(st.text(st.sampled_from("甲乙丙😀"), min_size=1, max_size=5), min_size=1),
+)
+def test_every_longest_match_is_whole_and_other_boundaries_stay(dictionary, words):
+    text = "".join(words)
+    kept = boundaries.whole_words(sorted(dictionary))(text, words)
+    before, after = (set(accumulate(map(len, some))) for some in (words, kept))
+    for start, end in longest_from_the_left(text, dictionary):
+        if not before.isdisjoint(range(start + 1, end)):
+            before = (before - set(range(start + 1, end))) | ({start, end} - {0})
+    assert "".join(kept) == text and after == before
+
+
+SIGHAN = Path("/work/shared/data/tasks.tar.xz")
+
+
+@pytest.mark.skipif(not SIGHAN.exists(), reason="data of this project's developers")
+def test_all_words_of_a_dictionary_are_whole_in_sighans_text(trained):
+    with tarfile.open(SIGHAN) as tar:
+        folder = "segmentation/sighan"
+        words, text = (
+            tar.extractfile(f"{folder}/{name}").read().decode("utf-8-sig").split("\n")
+            for name in ("pku_training_words.utf8", "pku_test.utf8")
+        )
+    words, text = (
+        [word.strip() for word in words if len(word.strip()) > 1],
+        [line.strip() for line in text if line][:300],
+    )
+    for count in (1_000, 41_000):
+        dictionary = np.random.default_rng(1).choice(words, count, replace=False).tolist()
+        cut = boundaries.on_simplified(segment.load_ltp(str(trained), dictionary), dictionary)
+        first = {word[0] for word in dictionary}
+        _, word_ends = boundaries.segment_texts(text, cut, dictionary)
+        for line, ends in zip(text, word_ends):
+            ends, known = set(ends.tolist()), set(dictionary)
+            start = 0
+            while start < len(line):
+                sizes = range(min(20, len(line) - start), 1, -1) if line[start] in first else ()
+                size = next((size for size in sizes if line[start : start + size] in known), 1)
+                assert ends.isdisjoint(range(start + 1, start + size)), line[start : start + size]
+                start += size
 
 
 def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):

@@ -5,6 +5,7 @@ a kill, or after a change of some inputs, makes only what is missing. What the l
 removed.
 """
 
+import faulthandler
 import os
 import shutil
 import tempfile
@@ -59,7 +60,7 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
                     finish(*task)
                 else:
                     client = client or stack.enter_context(connected(engine))
-                    future = client.submit(finish, *task, key=f"{what}-{files.hash_of([key, *task[:2]])}")
+                    future = client.submit(watched, *task, key=f"{what}-{files.hash_of([key, *task[:2]])}")
             used.add(key)
             pending.append((folder, future))
             while pending and len(pending) > (AHEAD * sum(client.nthreads().values()) if client else 0):
@@ -68,7 +69,7 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
             yield result(what, *pending.popleft())
         for other in root.glob("*"):
             if other.name not in used:
-                shutil.rmtree(other)
+                shutil.rmtree(other) if other.is_dir() else other.unlink()
 
 
 def processes(engine) -> int:
@@ -123,6 +124,13 @@ def result(what: str, folder: Path, future) -> tuple[Path, dict]:
     try:
         return folder, future.result()
     except KilledWorker:
+        fault = fault_file(folder)
+        said = fault.read_text(encoding="utf-8", errors="replace") if fault.exists() else ""
+        fault.unlink(missing_ok=True)
+        if said:
+            raise RuntimeError(
+                f"{what}: every process that worked on one of the shards crashed, which is no lack of memory:\n{said}"
+            ) from None
         raise UserError(
             f"{what}: every process that worked on one of the shards was killed, most likely for lack of memory; lower"
             " engine.processes or corpus.characters_per_shard"
@@ -137,6 +145,29 @@ def done(folder: Path) -> dict | None:
     except (OSError, ValueError):
         return None
     return found["counts"] if whole else None
+
+
+def fault_file(folder: Path) -> Path:
+    """Where a worker that crashes (SIGABRT, SIGSEGV) says what it was doing to make the shard `folder`."""
+    return folder.with_name(f"{folder.name}.fault")
+
+
+def watched(project: str, source: str, folder: str, function: Callable, *arguments) -> dict:
+    """`finish` in a worker process, of which a crash is written down; a kill from outside, as for lack of memory, is
+    not.
+    """
+    path = fault_file(Path(project, folder))
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "w") if path.parent.is_dir() else open(os.devnull, "w") as file:
+            faulthandler.enable(file)
+            try:
+                return finish(project, source, folder, function, *arguments)
+            finally:
+                faulthandler.disable()
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def finish(project: str, source: str, folder: str, function: Callable, *arguments) -> dict:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from wwm import engine, show
 from wwm.common import code, files
 from wwm.common.errors import UserError
-from wwm.masks import align, examples, masking
+from wwm.masks import align, examples, masking, use
 from wwm.text import tokenization
 
 SHOWN = 20  # examples, as text in MLflow
@@ -93,10 +93,10 @@ def main(name: str) -> None:
                     f" neighbours, mask.joined_share_limit is {mask.joined_share_limit}; see whether segmenter and"
                     " vocabulary fit this text, or raise the limit"
                 )
-            of_lengths = {
-                str(length["max_seq_length"]): summary(counts, length["max_seq_length"]) for length in lengths
-            }
+            of_lengths = {str(one["max_seq_length"]): use.summary(counts, one["max_seq_length"]) for one in lengths}
             check_use(of_lengths, mask)
+            for one, found in zip(lengths, of_lengths.values()):
+                refuse_few_masks(name, found["masked_share"], settings | one)
         report = shares | of_lengths
         files.write_json(outs[1], report)
         logged = dict(shares)
@@ -132,6 +132,19 @@ def check_use(of_lengths: dict[str, dict[str, float]], mask) -> None:
                 )
 
 
+def refuse_few_masks(name: str, masked_share: float, settings: dict) -> None:
+    """Raises UserError where examples of one length have less than half of the masks that their settings ask for."""
+    length = settings["max_seq_length"]
+    asked = min(settings["masked_lm_prob"], settings["max_predictions_per_seq"] / length)
+    if masked_share < asked / 2:
+        raise UserError(
+            f"mask {name}: of the pieces at max_seq_length {length} {masked_share:.2%} are masked, less"
+            f" than half of the {asked:.2%} that masked_lm_prob and max_predictions_per_seq ask for: most words have"
+            " more pieces than an example may mask; see by `wwm show data/segment/train/00000.parquet 1` whether they"
+            " are words, and whether data/vocab/vocab.txt fits them"
+        )
+
+
 def mask_shard(
     folder: Path, shard: Path, vocab: str, tokenizer: str, settings: dict, lengths: list[dict]
 ) -> dict[str, int]:
@@ -160,7 +173,7 @@ def mask_shard(
                 rows = examples_of(pieces, settings | length, rng)
                 batch = make_examples(rows, pieces, tokens, settings | length, rng)
                 writer.write_batch(batch)
-                counts += counts_of(batch, len(pieces.ids), examples.unused(rows, len(pieces.ids)), length)
+                counts += use.counts_of(batch, rows, len(pieces.ids), tokens, settings | length, rng)
     return counts
 
 
@@ -253,35 +266,6 @@ def make_examples(
     return pa.RecordBatch.from_arrays(
         [*lists, next_sentence_label], schema=schema(pieces.ids.dtype, settings["masking"])
     )
-
-
-def counts_of(batch: pa.RecordBatch, source_pieces: int, unused: int, length: dict) -> Counter:
-    """Counts of one pass. source_pieces: of the shard; unused: those of them that are in no example."""
-    labels = batch.column("next_sentence_label")
-    counts = {
-        "examples": len(batch),
-        "pieces": len(batch.column("input_ids").values),
-        "pairs": len(batch) - labels.null_count,
-        "source_pieces": source_pieces,
-        "unused": unused,
-    }
-    counts["random_next"] = labels.drop_null().to_numpy(zero_copy_only=False).sum().item()
-    if "masked_lm_ids" in batch.schema.names:
-        counts["masked"] = len(batch.column("masked_lm_ids").values)
-    return Counter({f"{length['max_seq_length']}.{key}": number for key, number in counts.items()})
-
-
-def summary(counts: Counter, length: int) -> dict[str, float]:
-    keys = ("examples", "pieces", "pairs", "random_next", "masked", "source_pieces", "unused")
-    examples, pieces, pairs, random_next, masked, source_pieces, unused = (counts[f"{length}.{key}"] for key in keys)
-    shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
-    shares["unused_share"] = unused / source_pieces
-    # Dynamic masks are not drawn yet.
-    if masked:
-        shares["masked_share"] = masked / pieces
-    if pairs:
-        shares["random_next_share"] = random_next / pairs
-    return shares
 
 
 if __name__ == "__main__":

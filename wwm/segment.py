@@ -71,9 +71,10 @@ def main() -> None:
 def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
     """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
     os.environ |= {"RAYON_NUM_THREADS": str(settings["threads"]), "OMP_NUM_THREADS": str(settings["threads"])}
+    dictionary = None
     match settings["backend"]:
         case "ltp":
-            cut = cutter(segmenter, settings["dictionary"], settings["simplify"])
+            cut, dictionary = cutter(segmenter, settings["dictionary"], settings["simplify"])
         case "spaces" | "none":
             cut = None
         case backend:
@@ -90,7 +91,7 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
             texts = documents["text"].to_pylist()
             if settings["backend"] == "spaces":
                 texts, given = zip(*map(boundaries.without_spaces, texts))
-            sentence_ends, word_ends = boundaries.segment_texts(texts, cut)
+            sentence_ends, word_ends = boundaries.segment_texts(texts, cut, dictionary)
             if settings["backend"] == "spaces":
                 word_ends = given
             columns = {
@@ -111,14 +112,15 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
 
 
 @lru_cache(maxsize=1)
-def cutter(segmenter: str, dictionary: str | None, simplify: bool):
-    """load_ltp of data/segmenter, once in a process for what `segmenter`, its hash, stands for."""
+def cutter(segmenter: str, dictionary: str | None, simplify: bool) -> tuple[boundaries.Cut, list[str]]:
+    """load_ltp of data/segmenter and the dictionary's words, once in a process for what `segmenter`, its hash, stands
+    for.
+    """
     words = read_dictionary(dictionary)
-    return (
-        boundaries.on_simplified(load_ltp("data/segmenter", [*words, *map(simplified, words)]))
-        if simplify
-        else load_ltp("data/segmenter", words)
-    )
+    if not simplify:
+        return load_ltp("data/segmenter", words), words
+    cut = load_ltp("data/segmenter", [*words, *map(simplified, words)])
+    return boundaries.on_simplified(cut, words), words
 
 
 def read_dictionary(path: str | None) -> list[str]:
@@ -136,19 +138,22 @@ def read_dictionary(path: str | None) -> list[str]:
 
 
 def load_ltp(folder: str, dictionary: list[str]):
-    """A function: list of sentences, none empty -> list of lists of words. LTP re-cuts its own words so that those of
-    `dictionary` stay whole.
-    """
+    """A function: list of sentences, none empty -> list of lists of words, which leaves those of `dictionary` whole."""
+    cut = load_model(folder)
+    # LTP's own dictionary leaves one word in a hundred cut, and ends the process at a word before a wide blank.
+    return boundaries.with_dictionary(cut, dictionary) if dictionary else cut
+
+
+def load_model(folder: str):
     config = files.read_json(Path(folder, "config.json"))
     if not config["nerual"]:
-        return perceptron.load(str(Path(folder, config["tasks"]["cws"])), dictionary)
+        return perceptron.load(str(Path(folder, config["tasks"]["cws"])))
     from ltp import LTP
 
     refuse_foreign_code(config, folder)
     # LTP prints where it loads from.
     with contextlib.redirect_stdout(io.StringIO()):
         model = LTP(folder)
-    model.add_words(dictionary)
     import torch
 
     # LTP loads what fits and leaves the rest random.

@@ -1,6 +1,6 @@
 """The LTP model that cuts sentences into words: trained on gold words, or taken from a folder or the hub.
 
-Reads   segmenter.gold: a sentence a line, words separated by one space
+Reads   segmenter.gold: a sentence a line, words separated by one space, or another layout of wwm/text/gold.py
 Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: a sha256 of what it was made from, the
         same wherever its segmentation is the same; results/segmenter.json with word F1 on the held-out gold sentences
 By hand python -m wwm.segmenter
@@ -17,7 +17,7 @@ import numpy as np
 
 from wwm.common import files, hub
 from wwm.common.errors import UserError
-from wwm.text import perceptron
+from wwm.text import gold, perceptron
 
 LTP_FILES = ["*.json", "*.bin", "*.txt", "*.safetensors"]
 
@@ -65,16 +65,13 @@ def main() -> None:
 
 
 def read_gold(path: Path) -> list[list[str]]:
-    """Sentences as lists of words. Raises UserError for a missing, empty or undecodable file."""
+    """Sentences as lists of words. Raises UserError for a missing file, and as gold.read does."""
     if not path.is_file():
         raise UserError(
             f"segmenter.gold: {path} does not exist; it is a text file with a sentence a line, words separated by one"
             " space"
         )
-    sentences = [line.split() for line in files.lines(path) if line.strip()]
-    if not sentences:
-        raise UserError(f"{path}: no sentence in it")
-    return sentences
+    return gold.read(path)
 
 
 def split(sentences: list[list[str]], heldout_share: float) -> tuple[list, list]:
@@ -134,7 +131,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
 
 def cut(model: str, sentences: list[list[str]]) -> list[list[str]]:
     """The model's own words for the text of each sentence."""
-    return perceptron.load(model, [], parallel=False)(["".join(words) for words in sentences])
+    return perceptron.load(model, parallel=False)(["".join(words) for words in sentences])
 
 
 def word_scores(gold: list[list[str]], cut: list[list[str]]) -> dict[str, float]:

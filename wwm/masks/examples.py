@@ -117,15 +117,6 @@ def full_sentences(
     return rows[:n]
 
 
-def unused(rows: np.ndarray, pieces: int) -> int:
-    """How many of this many pieces are in no example: what truncation left out."""
-    edges = np.zeros(pieces + 1, np.int64)
-    for begin in (0, 2):
-        np.add.at(edges, rows[:, begin], 1)
-        np.add.at(edges, rows[:, begin + 1], -1)
-    return int((np.cumsum(edges[:-1]) == 0).sum())
-
-
 @njit(cache=True)
 def write(
     rows: np.ndarray, pieces: np.ndarray, unit_begins: np.ndarray, cls_id: int, sep_id: int

@@ -165,8 +165,8 @@ class Segmenter(Section):
     )
     gold: str = Field(
         description=(
-            "Gold words: a sentence a line, words separated by one space. F1 of a perceptron, whatever its source, is"
-            " measured on its held-out part."
+            "Gold words: a sentence a line, words separated by one space, or a layout that docs/text.md names. F1"
+            " of a perceptron, whatever its source, is measured on its held-out part."
         )
     )
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -192,8 +192,8 @@ class Segment(Section):
     )
     dictionary: str | None = Field(
         description=(
-            "A file with a word a line that LTP keeps whole, or null. It is read when the stage runs: after changing"
-            " it, `dvc repro -f -s segment`."
+            "A file with a word a line, or null; by the longest match from the left these words stay whole. It is read"
+            " when the stage runs: after changing it, `dvc repro -f -s segment`."
         )
     )
     batch_size: Positive = Field(description="Documents handed to LTP at once.")

@@ -6,50 +6,32 @@ from itertools import accumulate
 
 import numpy as np
 
-from wwm.text import perceptron
+from wwm.text import sentences
 from wwm.text.perceptron import Cut
 from wwm.text.simplify import simplified
 
 
-def segment_texts(texts: list[str], cut: Cut | None) -> tuple[list[list[int]], list[np.ndarray]]:
+def segment_texts(
+    texts: list[str], cut: Cut | None, dictionary: list[str] | None = None
+) -> tuple[list[list[int]], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
-    own.
+    own; no sentence ends within a word of `dictionary`.
     """
-    split = perceptron.sentence_splitter()
-    sentence_ends = [split_sentences(text, split) for text in texts]
+    unbroken = sentences.pattern_of(dictionary or [])
+    sentence_ends = [sentences.ends(text, unbroken) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
     words = iter(
         cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)])
     )
     word_ends: list[np.ndarray] = []
-    for text, sentences in zip(texts, sentence_ends):
+    for text, of_text in zip(texts, sentence_ends):
         ends, start = [], 0
-        for end in sentences:
+        for end in of_text:
             ends += [start + e for e in find_word_ends(text[start:end], next(words))]
             start = end
         word_ends.append(np.array(ends))
     return sentence_ends, word_ends
-
-
-def split_sentences(text: str, split: Callable[[str], list[str]]) -> list[int]:
-    """End offsets of sentences: LTP's splitter within each line; line breaks and blanks go to the sentence before them.
-
-    LTP drops blanks, so each of its sentences is searched forward in the raw text, and the sentences are made to join.
-    """
-    starts, position = [], 0
-    for sentence in split(text):
-        found = text.find(sentence, position)
-        if found < 0:
-            continue
-        if text[position:found].strip():
-            # The splitter changed the text before this sentence: that stretch stays a sentence of its own.
-            starts.append(position)
-        starts.append(found)
-        position = found + len(sentence)
-    if text[position:].strip():
-        starts.append(position)
-    return [*sorted(set(starts[1:])), len(text)]
 
 
 def find_word_ends(sentence: str, words: list[str]) -> list[int]:
@@ -81,17 +63,54 @@ def find_word_ends(sentence: str, words: list[str]) -> list[int]:
     return ends
 
 
-def on_simplified(cut: Cut) -> Cut:
-    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
-    carry over.
+def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
+    """A function: sentence, its words -> words that leave those of `dictionary` whole: where a boundary falls into one,
+    it is a word of its own. Of those that overlap it is the longest match from the left.
     """
+    if not dictionary:
+        return lambda sentence, words: words
+    # numba takes a second to import.
+    from wwm.text import trie
+
+    made = trie.of_words(dictionary)
+
+    def whole(sentence: str, words: list[str]) -> list[str]:
+        characters = np.frombuffer(sentence.encode("utf-32-le"), np.uint32)
+        is_end = np.zeros(len(sentence) + 1, bool)
+        is_end[find_word_ends(sentence, words)] = True
+        if not trie.make_whole(characters, is_end, made):
+            return words
+        ends = np.flatnonzero(is_end).tolist()
+        # A blank behind a word that was joined stays with it.
+        return at_ends(sentence, [a for a, b in zip(ends, ends[1:]) if not sentence[a:b].isspace()] + ends[-1:])
+
+    return whole
+
+
+def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:
+    """`cut`, but for the words of `dictionary`, which stay whole."""
+    whole = whole_words(dictionary)
+    return lambda sentences: list(map(whole, sentences, cut(sentences)))
+
+
+def at_ends(sentence: str, ends: list[int]) -> list[str]:
+    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
+
+
+def on_simplified(cut: Cut, dictionary: list[str] | None = None) -> Cut:
+    """`cut` as it would cut the simplified form of each sentence; a character is one before and after, so word ends
+    carry over. Words of `dictionary` stay whole where they stand in the sentence as it is.
+    """
+    # A word may be converted otherwise where it stands than alone.
+    whole = whole_words(dictionary or [])
 
     def cut_simplified(sentences: list[str]) -> list[list[str]]:
         converted = list(map(simplified, sentences))
         # The words of a converted sentence are not to be searched in the text as it is.
         cuts = zip(sentences, converted, cut(converted))
         return [
-            words if sentence == other else original_words(sentence, other, words) for sentence, other, words in cuts
+            words if sentence == other else whole(sentence, original_words(sentence, other, words))
+            for sentence, other, words in cuts
         ]
 
     return cut_simplified
@@ -99,8 +118,7 @@ def on_simplified(cut: Cut) -> Cut:
 
 def original_words(sentence: str, simplified: str, words: list[str]) -> list[str]:
     """The stretches of `sentence` at which the `words` of its simplified form stand."""
-    ends = find_word_ends(simplified, words)
-    return [sentence[start:end] for start, end in zip([0, *ends], ends)]
+    return at_ends(sentence, find_word_ends(simplified, words))
 
 
 def without_spaces(text: str) -> tuple[str, np.ndarray]:

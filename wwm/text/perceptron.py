@@ -1,4 +1,4 @@
-"""LTP's perceptron, as its legacy models are, and its sentence splitter. The only importer of ltp_extension.
+"""LTP's perceptron, as its legacy models are. The only importer of ltp_extension.
 
 ltp itself would do the same by way of torch and transformers, which take seconds to import in every process.
 """
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from ltp_extension.algorithms import Hook, StnSplit
 from ltp_extension.perceptron import Algorithm, CWSModel, CWSTrainer
 
 Cut = Callable[[list[str]], list[list[str]]]
@@ -32,22 +31,10 @@ def train(sentences: list[list[str]], heldout: list[list[str]], epochs: int, see
         trainer.train().save(str(path))
 
 
-def load(path: str, dictionary: list[str], parallel: bool = True) -> Cut:
-    """A function: list of sentences, none empty -> list of lists of words. Words are cut anew so that those of
-    `dictionary` stay whole.
+def load(path: str, parallel: bool = True) -> Cut:
+    """A function: list of sentences, none empty -> list of lists of words.
 
     parallel: over RAYON_NUM_THREADS threads, read from the environment when the first sentence is cut.
     """
-    model, hook = CWSModel.load(path), Hook()
-    for word in dictionary:
-        hook.add_word(word, 2)  # as ltp's add_words
-
-    def cut(sentences: list[str]) -> list[list[str]]:
-        words = model.batch_predict(sentences, parallelism=parallel)
-        return [hook.hook("".join(found), found) for found in words] if dictionary else words
-
-    return cut
-
-
-def sentence_splitter() -> Callable[[str], list[str]]:
-    return StnSplit().split
+    model = CWSModel.load(path)
+    return lambda sentences: model.batch_predict(sentences, parallelism=parallel)

@@ -113,6 +113,11 @@ class Trainer:
                 for group in optimizer.param_groups:
                     group["lr"] = phase.learning_rate * linear_schedule(state.step, phase.steps, phase.warmup_steps)
                 tokens, stop = stepper.step(state.total_steps + 1, numbers, batches, self.stop)
+                if not stepper.unread[-1].counts["masked"]:
+                    raise UserError(
+                        f"pretrain.models.{job.name}: at step {state.total_steps + 1} no piece of the whole batch is"
+                        f" masked; look at {folder}/train with `wwm show`, and run the stage mask again"
+                    )
                 if not xla:
                     state.sums += stepper.read(examples, phase.max_seq_length)
                 stepper.finish()

@@ -1,0 +1,57 @@
+"""What examples make of their text, in counts: how much of it they use and mask, and how many next sentences are
+random.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from wwm.masks import masking
+
+
+def counts_of(
+    batch: pa.RecordBatch, rows: np.ndarray, pieces: int, tokens: list[str], settings: dict, rng: np.random.Generator
+) -> Counter:
+    """Counts of one pass at one length. batch: its examples; rows: (n_examples, 5), see wwm/masks/examples.py; pieces:
+    of the shard that they were made of; rng: of a draw of masks that is not kept, where masks are dynamic.
+    """
+    labels = batch.column("next_sentence_label")
+    counts = {
+        "examples": len(batch),
+        "pieces": len(batch.column("input_ids").values),
+        "pairs": len(batch) - labels.null_count,
+        "random_next": labels.drop_null().to_numpy(zero_copy_only=False).sum().item(),
+        "masked": masked(batch, tokens, settings, rng),
+        "source_pieces": pieces,
+        "unused": unused(rows, pieces),
+    }
+    return Counter({f"{settings['max_seq_length']}.{key}": number for key, number in counts.items()})
+
+
+def masked(batch: pa.RecordBatch, tokens: list[str], settings: dict, rng: np.random.Generator) -> int:
+    """How many pieces of the examples are masked."""
+    if settings["masking"] == "static":
+        return len(batch.column("masked_lm_ids").values)
+    ids, begins = batch.column("input_ids"), batch.column("unit_begins").values.to_numpy(zero_copy_only=False)
+    chosen = masking.of_set(tokens, settings)
+    _, labels, _ = masking.mask_examples(ids.values.to_numpy().copy(), begins, ids.offsets.to_numpy(), chosen, rng)
+    return len(labels)
+
+
+def unused(rows: np.ndarray, pieces: int) -> int:
+    """How many pieces are in no example: what truncation left out."""
+    edges = np.zeros(pieces + 1, np.int64)
+    for begin in (0, 2):
+        np.add.at(edges, rows[:, begin], 1)
+        np.add.at(edges, rows[:, begin + 1], -1)
+    return int((np.cumsum(edges[:-1]) == 0).sum())
+
+
+def summary(counts: Counter, length: int) -> dict[str, float]:
+    """Shares of all passes at one length."""
+    keys = ("examples", "pieces", "pairs", "random_next", "masked", "source_pieces", "unused")
+    examples, pieces, pairs, random_next, masked, source_pieces, unused = (counts[f"{length}.{key}"] for key in keys)
+    shares = {"examples": examples, "pieces": pieces, "fill": pieces / (examples * length)}
+    shares |= {"masked_share": masked / pieces, "unused_share": unused / source_pieces}
+    return shares | ({"random_next_share": random_next / pairs} if pairs else {})
