@@ -6,6 +6,7 @@ python -m flows.pipeline --concurrency 1     one stage at a time
 """
 
 import argparse
+import logging
 import os
 import shutil
 import signal
@@ -34,6 +35,8 @@ os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asc
 from prefect import flow, get_client, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed, wait
+from prefect.logging.configuration import setup_logging
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -218,6 +221,15 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60:3d} min {int(seconds) % 60:02d} s"
 
 
+def say_failures_once() -> None:
+    """`main` ends with what failed; Prefect would print it for the stage and for the run besides."""
+    setup_logging()  # as Prefect does when the flow begins; a second time changes nothing
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.addFilter(lambda record: not record.getMessage().startswith("Finished in state Failed("))
+
+
 def main(targets: list[str], concurrency: int | None = None) -> None:
     """Exits with 1 and the error of the stage that failed, or of DVC."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -227,6 +239,7 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
     except (DvcException, UserError) as error:
         sys.exit(f"error: {error}")
     if in_order(graph, True):
+        say_failures_once()
         state = pipeline(targets or None, concurrency, return_state=True)
         if not state.is_completed():
             sys.exit(f"\nerror: {state.message}")

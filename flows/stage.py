@@ -29,6 +29,7 @@ WORTH_A_RETRY = (
     -signal.SIGKILL,
     128 + signal.SIGKILL,
 )  # 75: it saved a checkpoint and left
+DVC_FAILED = "ERROR: failed to reproduce"
 HINTS = re.compile(
     r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config"
     r" core.autostage|Use `dvc push`"
@@ -67,7 +68,9 @@ class Stages:
             nonlocal outcome, code
             if HINTS.match(line):
                 return
-            show(line)
+            # What failed is told by StageFailed, once.
+            if not line.startswith(("error: ", DVC_FAILED)):
+                show(line)
             if not lasting:
                 return
             tail.append(line)
@@ -178,7 +181,9 @@ def own_words(tail: list[str]) -> str:
     lines.
     """
     # where DVC itself fails (a missing dep, say) this line is all there is
-    lines = [line for line in tail if not (line.startswith("ERROR: failed to reproduce") and "failed to run:" in line)]
+    lines = [line for line in tail if not (line.startswith(DVC_FAILED) and "failed to run:" in line)]
+    if told := [i for i, line in enumerate(lines) if line.startswith("error: ")]:
+        return "\n".join([lines[told[-1]].removeprefix("error: "), *lines[told[-1] + 1 :]])
     starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
     if starts:
         lines = [line for line in lines[starts[-1] + 1 :] if not line.startswith("  ")]

@@ -209,7 +209,7 @@ def tied(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)}
     if bias is not None:
         kept.setdefault(BIAS, bias)
-    if weight is None or weight.equal(kept.get(WORDS, weight)):
+    if weight is None or weight.float().equal(kept.get(WORDS, weight).float()):
         return kept, ""
     kept = {name: tensor for name, tensor in kept.items() if not name.startswith("cls.predictions.")}
     return kept, f"left out: its MLM head, whose {DECODER}.weight is not the embeddings, as its config says"
