@@ -224,10 +224,9 @@ def clock(seconds: float) -> str:
 def say_failures_once() -> None:
     """`main` ends with what failed; Prefect would print it for the stage and for the run besides."""
     setup_logging()  # as Prefect does when the flow begins; a second time changes nothing
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, PrefectConsoleHandler):
-                handler.addFilter(lambda record: not record.getMessage().startswith("Finished in state Failed("))
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            handler.addFilter(lambda record: not record.getMessage().startswith("Finished in state Failed("))
 
 
 def main(targets: list[str], concurrency: int | None = None) -> None:

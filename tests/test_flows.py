@@ -182,6 +182,16 @@ def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, c
     assert not Path("d").exists()
 
 
+def test_the_error_of_a_stage_is_printed_once(toy, client):
+    Path("b.py").write_text("print('working')\nraise SystemExit('error: b.size 7 is not even; take 8')\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": str(client.api_url)}
+    command = [sys.executable, "-m", "flows.pipeline", "b"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 1 and "b | working" in done.stdout
+    assert done.stdout.count("b.size 7 is not even; take 8") == 1, done.stdout
+    assert "error: b failed with exit code 1:\nb.size 7" in done.stdout
+
+
 def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
     Path("b.py").write_text(WAIT)
     environment = {

@@ -178,7 +178,7 @@ def test_all_words_of_a_dictionary_are_whole_in_sighans_text(trained):
         )
     words, text = (
         [word.strip() for word in words if len(word.strip()) > 1],
-        [line.strip() for line in text if line][:300],
+        [line.strip() for line in text if line][:150],
     )
     for count in (1_000, 41_000):
         dictionary = np.random.default_rng(1).choice(words, count, replace=False).tolist()
