@@ -255,8 +255,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         part = self.answer()[: self.server.limits.pop(0) if self.server.limits else None]
-        self.wfile.write(part)
+        # Before it is written: the client may look at it as soon as it has the last byte.
         self.server.sent += len(part)
+        self.wfile.write(part)
 
     def answer(self) -> bytes:
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
