@@ -75,6 +75,19 @@ def test_what_no_stage_to_be_run_asks_for_or_what_one_makes_is_not_missing(proje
     assert not [one for one in told if "corpus.sources.a" in one or "mine" in one] and len(told) == 7
 
 
+def test_a_task_is_looked_into_as_finetune_reads_it(project):
+    def by_label(values: dict) -> None:
+        all_wrong(values)
+        shutil.rmtree("data/tasks/mine")
+        for label in ("体育", "财经"):
+            Path("data/tasks/mine", label).mkdir(parents=True)
+        Path("data/tasks/mine/class.txt").write_text("体育\n财经\n", encoding="utf-8")
+        values["corpus"]["sources"] = {"a": "news:2020.txt"}  # no URL
+        Path("text/news:2020.txt").write_text("春天。", encoding="utf-8")
+
+    assert project(by_label, stages={"finetune@bert-mine", "corpus"}) == []
+
+
 def test_what_lies_in_the_cache_of_the_hub_or_in_a_folder_is_had(project, tmp_path):
     commit = "a" * 40
     (tmp_path / f"hub/models--org--bert/snapshots/{commit}").mkdir(parents=True)

@@ -144,9 +144,12 @@ def test_a_folder_that_was_made_with_mapped_characters_keeps_them(mapped):
     assert vocab.load(str(mapped), mapped={}) == (ENTRIES, True, {})
 
 
-def test_a_character_mapped_to_what_the_vocabulary_lacks_is_refused():
-    with pytest.raises(UserError, match="vocab.map_characters: ～ is mapped to ~, which the vocabulary has not"):
-        vocab.check_map(vocabulary.build(ENTRIES, True, {"～": "~"}), {"～": "~"})
+@pytest.mark.parametrize(
+    "mapped", [{"～": "~"}, {"…": "—", "—": "～"}, {"α": "[UNK]"}, {"β": " "}, {"“": "”", "”": "'x"}]
+)
+def test_a_character_mapped_to_what_the_vocabulary_lacks_is_refused(mapped):
+    with pytest.raises(UserError, match="vocab.map_characters: . is mapped to .*, which the vocabulary has not"):
+        vocab.check_map(vocabulary.build(ENTRIES, True, mapped), mapped)
 
 
 def test_unknown_letters_and_unknown_punctuation_are_counted_apart():

@@ -103,6 +103,7 @@ FORMS: dict[str, tuple[Callable[[dict], Any], tuple[str, ...]]] = {
     "an optimizer beside": (lambda t: {"model": t, "optimizer": {"exp_avg": dict(t), "state": {0: t[BIAS]}}}, ()),
     "position_ids": (lambda t: {**t, "bert.embeddings.position_ids": torch.arange(12)[None]}, ()),
     "no decoder": (lambda t: {k: v for k, v in t.items() if "decoder" not in k}, ()),
+    "decoder in half": (lambda t: {k: v.half() if k.endswith("decoder.weight") else v for k, v in t.items()}, ()),
     "decoder.bias alone": (lambda t: {k: v for k, v in t.items() if k != BIAS}, ()),
     "no bert.": (encoder, ("cls.",)),
     "no bert., old, wrapped": (lambda t: {"model": renamed(encoder(t), lambda k: f"module.{old(k)}")}, ("cls.",)),
@@ -272,6 +273,11 @@ WRONG = {
     "noise": (holding("pytorch_model.bin", bytes(range(255, 0, -1)) * 9), "pytorch_model.bin is cut off or broken"),
     "zeros": (holding("model.safetensors", bytes(5000)), "model.safetensors is cut off or broken"),
     "no vocab": (lambda t, f: [f.joinpath(n).unlink() for n in ("vocab.txt", "tokenizer.json")], "has no vocab.txt"),
+    "vocab without a line": (
+        lambda t, f: f.joinpath("vocab.txt").write_text("\n".join([*TOKENS[:7], *TOKENS[8:]]), encoding="utf-8"),
+        f"vocab.txt, line 8: '{TOKENS[8]}', where tokenizer.json has '{TOKENS[7]}'",
+    ),
+    "relative positions": (bin_of(lambda t: t, position_embedding_type="relative_key"), "has the positions 'relative_"),
     "no config": (
         lambda t, f: (torch.save(t, f / "pytorch_model.bin"), (f / "config.json").unlink()),
         "no config.json",

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from wwm.common import hub
 from wwm.common.errors import UserError
@@ -36,7 +35,7 @@ def asked(values: Params, stages: Collection[str], made: Collection[Path]) -> It
             key = f"corpus.sources.{name}"
             if source.dataset:
                 yield partial(hub.check, source.dataset, key, hub.CHOICES["corpus"], "dataset")
-            elif urlsplit(source.files).scheme:
+            elif download.is_url(source.files):
                 yield partial(download.check, source.files, key, source.sha1)
             elif is_here(folder, made):
                 yield partial(sources.find, folder, key, source)

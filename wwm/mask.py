@@ -32,6 +32,7 @@ from wwm.masks import align, examples, masking, use
 from wwm.text import tokenization
 
 SHOWN = 20  # examples, as text in MLflow
+MOST = {"random_next_share": 0.95, "unused_share": 0.7}  # where params.yaml has no limit
 LIMITS = {"joined_share_limit", "random_next_share_limit", "unused_share_limit"}
 
 
@@ -123,7 +124,7 @@ def check_use(of_lengths: dict[str, dict[str, float]], mask) -> None:
         ),
     }
     for name, words in told.items():
-        limit = getattr(mask, f"{name}_limit")
+        limit = MOST[name] if (given := getattr(mask, f"{name}_limit")) is None else given
         for length, shares in of_lengths.items():
             if shares.get(name, 0) > limit:
                 raise UserError(

@@ -170,10 +170,11 @@ def find(source: str) -> tuple[Path, dict[str, Any]]:
 def check_map(tokenizer: Tokenizer, mapped: dict[str, str]) -> None:
     """Raises UserError for a character that is mapped to what the vocabulary has not."""
     for character, text in mapped.items():
-        if "[UNK]" in tokenizer.encode(text, add_special_tokens=False).tokens:
+        pieces = tokenizer.encode(character, add_special_tokens=False).tokens
+        if not pieces or "[UNK]" in pieces:
             raise UserError(
-                f"vocab.map_characters: {character} is mapped to {text}, which the vocabulary has not; map it to"
-                " entries of it"
+                f"vocab.map_characters: {character} is mapped to {text!r}, which the vocabulary has not; map it to"
+                " entries of it, which are no keys here themselves"
             )
 
 

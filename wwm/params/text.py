@@ -223,9 +223,7 @@ class Vocab(Section):
             " one with half of A to Z among its entries does as its folder says, and any other has text lower-cased."
         ),
     )
-    map_characters: (
-        dict[Annotated[str, Field(pattern=r"^\S$")], Annotated[str, Field(min_length=1, max_length=8)]] | None
-    ) = Field(
+    map_characters: dict[Character, Annotated[str, Field(min_length=1, max_length=8)]] | None = Field(
         default=None,
         description=(
             "Characters that the vocabulary lacks -> what they are read as, in pre-training, fine-tuning and"

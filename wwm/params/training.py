@@ -60,16 +60,19 @@ class Mask(Section):
     joined_share_limit: Annotated[Share, Changes.MEASURES] = Field(
         description="The stage fails above this share of characters in words that pieces join to their neighbours."
     )
-    random_next_share_limit: Annotated[Share, Changes.MEASURES] = Field(
+    random_next_share_limit: Annotated[Share | None, Changes.NOTHING] = Field(
+        default=None,
         description=(
             "The stage fails above this share of random next sentences, about half in the reference: with all of them"
-            " random there is nothing to predict."
+            " random there is nothing to predict. null for 0.95."
         ),
     )
-    unused_share_limit: Annotated[Share, Changes.MEASURES] = Field(
+    unused_share_limit: Annotated[Share | None, Changes.NOTHING] = Field(
+        default=None,
         description=(
             "The stage fails above this share of pieces that are in no example: sentence pairs are cut to"
-            " max_seq_length, and what is cut off is lost, a tenth at 128 of news and reviews, three in ten at 64."
+            " max_seq_length, and what is cut off is lost, a tenth at 128 of news and reviews, three in ten at 64. null"
+            " for 0.7."
         ),
     )
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")

@@ -184,7 +184,7 @@ def id_of(where: str, given: object) -> int | str:
         found = re.search(r"\d+$", where)
         assert found, where
         return int(found[0])
-    return given if isinstance(given, int) else str(given).strip()
+    return given if type(given) is int else str(given).strip()
 
 
 def labelled(path: Path, ending: str, task: Task, expected: Fields, counts: Counter) -> Iterator[tuple[str, str, dict]]:

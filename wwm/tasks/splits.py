@@ -68,8 +68,7 @@ def load_task(
     train_examples, scored_examples: at most so many of train and of each scored split, chosen by hash. Raises UserError
     that names file, line and remedy.
     """
-    own_labels = task.kind != "reading" and (folder / CLASSES).is_file()
-    names = tuple(line.strip() for line in files.lines(folder / CLASSES) if line.strip()) if own_labels else task.labels
+    own_labels, names = own_names(folder, task)
     missing: dict[str, str] = {}
     unlabelled: dict[str, Split] = {}
     if not split_file and by_label(folder, task, names):
@@ -182,6 +181,14 @@ def chosen(examples: list, count: int, split: str) -> list:
     return [examples[i] for i in sorted(order[:count])]
 
 
+def own_names(folder: Path, task: Task) -> tuple[bool, tuple[str, ...]]:
+    """Whether class.txt names the labels, and the labels."""
+    path = folder / CLASSES
+    if task.kind == "reading" or not path.is_file():
+        return False, task.labels
+    return True, tuple(line.strip() for line in files.lines(path) if line.strip())
+
+
 def by_label(folder: Path, task: Task, names: tuple[str, ...]) -> bool:
     """Whether it has a folder of texts for each label."""
     return task.kind != "reading" and any((folder / name).is_dir() for name in names)
@@ -190,7 +197,7 @@ def by_label(folder: Path, task: Task, names: tuple[str, ...]) -> bool:
 def files_of(folder: Path, task: Task, split_file: str | None = None) -> dict[str, list[Path]]:
     """The files of each split, or the one that is to be divided. Raises UserError where they are not there."""
     if split_file is None:
-        return find(folder, task) if not by_label(folder, task, task.labels) else {}
+        return {} if by_label(folder, task, own_names(folder, task)[1]) else find(folder, task)
     if not (folder / split_file).is_file():
         key = f"finetune.tasks.{task.name}.split_file"
         raise UserError(f"{folder / split_file} does not exist; {key} names a file there")

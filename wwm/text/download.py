@@ -62,6 +62,10 @@ def download(address: str, key: str, sha1: str | None) -> Path:
     return whole
 
 
+def is_url(files: str) -> bool:
+    return urlsplit(files).scheme in ("http", "https")
+
+
 def place(address: str, sha1: str | None) -> Path:
     folder = files.SCRATCH / "downloads" / files.hash_of([address, sha1])[:16]
     return folder / (unquote(Path(urlsplit(address).path).name) or "file")

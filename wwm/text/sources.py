@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,7 +95,7 @@ def layout(source: Source) -> Format:
 
 def find(folder: Path, key: str, source: Source) -> list[Place]:
     """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
-    if urlsplit(source.files).scheme in ("http", "https"):
+    if download.is_url(source.files):
         path = download.download(source.files, key, source.sha1)
         return [Place(str(path), path.stat().st_size)]
     if Path(source.files).is_absolute() or ".." in Path(source.files).parts:

@@ -139,7 +139,7 @@ def load(path: Path, named: str) -> Any:
             why = "what torch does not read as tensors alone"
         raise UserError(
             f"{named} holds {why}; take model.safetensors of the same model, or have who made it save"
-            " model.state_dict() and nothing else"
+            " model.state_dict() and nothing else, of a checkpoint its `state_dict` alone"
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
         if "TorchScript" in str(error):

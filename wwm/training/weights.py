@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,12 +65,20 @@ def entries(folder: Path, named: str) -> list[str]:
     """
     listed, whole = folder / "vocab.txt", folder / "tokenizer.json"
     described = weight_files.read_object(whole, f"{named}: {whole.name}") if whole.is_file() else {}
+    ids = described.get("model", {}).get("vocab")
+    told = sorted(ids, key=ids.__getitem__) if isinstance(ids, dict) else []
     if listed.is_file():
         with open(listed, "rb") as file:
             weight_files.check_start(file.read(24), f"{named}: {listed.name}")
         found = list(files.lines(listed))
-    elif isinstance(ids := described.get("model", {}).get("vocab"), dict):
-        found = sorted(ids, key=ids.__getitem__)
+        for number, (one, other) in enumerate(zip_longest(found, told) if told else (), 1):
+            if one != other:
+                raise UserError(
+                    f"{named}: {listed.name}, line {number}: {one!r}, where {whole.name} has {other!r}; one of them is"
+                    " another model's or has lost a line: copy both anew"
+                )
+    elif told:
+        found = told
     else:
         raise UserError(
             f"{named} has no {listed.name}, so nobody knows which piece a row of its embeddings is of; copy the one"
@@ -152,6 +161,10 @@ def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dic
             f"{named} is of a {kind!r}{' that is a decoder' if kind == 'bert' else ''}, and what is trained on here is"
             " a BERT encoder; to compare another model give it `own_vocabulary: true`"
         )
+    if (positions := described.get("position_embedding_type", "absolute")) != "absolute":
+        raise UserError(
+            f"{named} has the positions {positions!r}, and a BERT here has absolute ones; take another model"
+        )
     lacking = [key for key in REQUIRED if type(described.get(key)) is not int or described[key] < 1]
     if lacking:
         raise UserError(f"{named} has no whole number as {', '.join(lacking)}; take the config of the BERT itself")
@@ -209,7 +222,9 @@ def tied(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)}
     if bias is not None:
         kept.setdefault(BIAS, bias)
-    if weight is None or weight.float().equal(kept.get(WORDS, weight).float()):
+    words = kept.get(WORDS, weight)
+    # One of them may have been saved in less precision.
+    if weight is None or weight.to(words.dtype).equal(words) or words.to(weight.dtype).equal(weight):
         return kept, ""
     kept = {name: tensor for name, tensor in kept.items() if not name.startswith("cls.predictions.")}
     return kept, f"left out: its MLM head, whose {DECODER}.weight is not the embeddings, as its config says"
