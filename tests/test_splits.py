@@ -189,6 +189,17 @@ def test_one_file_that_is_not_split_is_divided_by_hash_where_that_is_asked_for_a
     assert data.reduced == ["train, dev and test are parts of all.csv, by hash"]
 
 
+def test_the_id_of_a_row_is_the_files_or_its_line(tmp_path):
+    write(
+        tmp_path,
+        train__csv="id,id,text,label\n7,1,好,1\n",
+        dev__jsonl='\n{"text": "差", "label": 0}\n',
+        test__tsv="好\t1\n",
+    )
+    data = splits.load_task(tmp_path, MINE, False, None, None)
+    assert [found.examples[0].id for found in data.splits.values()] == ["7", 2, 1]
+
+
 def test_fewer_examples_are_the_same_ones_every_time_and_marked(tmp_path):
     write(
         tmp_path, train__txt="".join(f"问{number}\t答{number}\t1\n" for number in range(50)), dev__txt="甲\t乙\t0\n" * 5

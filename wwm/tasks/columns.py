@@ -54,7 +54,8 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
                 raise UserError(f"{path}:{number} has the columns {', '.join(row)}; looked for {looked_for}")
             if is_header:
                 names = [cell.strip().lower() for cell in row]
-                twice = [cell for cell, name, field in zip(row, names, fields) if field and names.count(name) > 1]
+                read = [field and field != "id" for field in fields]
+                twice = [cell for cell, name, one in zip(row, names, read) if one and names.count(name) > 1]
                 if twice:
                     raise UserError(f"{path}:{number} has the column {twice[0]} twice; give each a name of its own")
                 absent = [field for field in known if field not in fields and field not in optional]
