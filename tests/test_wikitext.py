@@ -13,7 +13,7 @@ DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="
   <siteinfo><sitename>Wikipedia</sitename></siteinfo>
 %s
 </mediawiki>"""
-MEDIAWIKI = SimpleNamespace(format="mediawiki", fields=None)
+MEDIAWIKI = SimpleNamespace(format="mediawiki", fields=None, on_bad=None)
 PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>%s</text></revision></page>"
 
 
@@ -132,7 +132,7 @@ def test_articles_of_a_dump_in_several_bzip2_streams_without_redirects_and_other
     whole = (DUMP % "\n".join(pages)).encode()
     path = tmp_path / "zhwiki-20261101-pages-articles-multistream.xml.bz2"
     path.write_bytes(b"".join(bz2.compress(part) for part in (whole[:300], whole[300:])))
-    found = sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())
+    found = sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter())
     assert [wikitext.plain_text(text)[0] for text in found] == ["数学是研究数量的学科。", "几何研究形状。"]
 
 
@@ -140,7 +140,7 @@ def test_dump_that_is_cut_off_is_named(tmp_path):
     path = tmp_path / "zhwiki.xml"
     path.write_text((DUMP % (PAGE % ("数学", 0, "", "数学。")))[:-30], encoding="utf-8")
     with pytest.raises(UserError, match="zhwiki.xml: no whole MediaWiki dump"):
-        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))
+        list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter()))
 
 
 def test_dump_without_namespaces_has_them_in_its_titles_and_redirects_in_its_text(tmp_path):
@@ -149,11 +149,11 @@ def test_dump_without_namespaces_has_them_in_its_titles_and_redirects_in_its_tex
     page = "<page><title>%s</title><revision><text>%s</text></revision></page>"
     pages = [("数学", "甲。"), ("Talk:数学", "乙。"), ("星际: 前传", "丙。"), ("數學", "#重定向 [[数学]]"), ("空", "")]
     path.write_text(f"<mediawiki>{space}{''.join(page % one for one in pages)}</mediawiki>", encoding="utf-8")
-    assert list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())) == ["甲。", "丙。"]
+    assert list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter())) == ["甲。", "丙。"]
 
 
 def test_xml_that_is_no_dump_is_named(tmp_path):
     path = tmp_path / "abstract.xml"
     path.write_text("<feed><doc>甲</doc></feed>", encoding="utf-8")
     with pytest.raises(UserError, match="abstract.xml: <feed> is no MediaWiki dump; set another `format`"):
-        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))
+        list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter()))
