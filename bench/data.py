@@ -151,7 +151,7 @@ def documents(folder: Path, size: float) -> list[str]:
     plain = argparse.Namespace(format="text", fields=None)
     for number, path in enumerate(paths):
         share = left = size / (len(paths) - number)
-        for text in sources.documents(sources.Place(str(path), 0), plain, Counter()):
+        for text in sources.documents([sources.Place(str(path), 0)], plain, Counter()):
             texts.append(text)
             left -= len(text.encode())
             if left <= 0:

@@ -42,12 +42,42 @@ PLAIN = [
         ("<!DOCTYPE html><html><head><title>题</title></head><body class='x'>文</body></html>", "题\n文"),
         ('<div class="a > b"\n id=x>甲</div><img src="a.png" alt="图"><input disabled>', "甲"),
         ("<table border><td nowrap>甲<td>乙<span data-x=1>丙</span>", "甲\n乙丙"),
-        ("面积10<sup>2</sup>，H<sub>2</sub>O，注<sup>甲</sup>", "面积10²，H₂O，注甲"),
+        ("面积10<sup>2</sup>，H<sub>2</sub>O，注<sup>甲</sup>", "面积10^2，H2O，注甲"),
         ("吃饭&amp;睡觉&nbsp;&lt;三&gt;&#8364;&#x4e2d;", "吃饭&睡觉\u00a0<三>€中"),
         ("&lt;b&gt;不是标记&amp;lt;", "<b>不是标记&lt;"),
     ],
 )
 def test_html_goes(raw, expected):
+    assert cleaning.clean(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('10<sup style="x">6</sup>米，10<sup class=n>-3</sup>', "10^6米，10^-3"),
+        ("10<sup><small>6</small></sup>，2<SUP>0.5</SUP>，2<sup>1,024</sup>", "10^6，2^0.5，2^1,024"),
+        ("10<sup>1/2</sup>，x<sub>n+1</sub>，2<sup>(n+1)</sup>", "10^(1/2)，x_(n+1)，2^(n+1)"),
+        ("e<sup>x<sup>2</sup></sup>，10<sup>\n6\n</sup>", "e^(x^2)，10^6"),
+        ("1011<sub>2</sub>，<b>17</b><sub>8</sub>，log<sub>2</sub>8", "1011_2，17_8，log_2 8"),
+        ("10<sup>6</sup>5，<sup>14</sup>C，<sup>2</sup>3", "10^6 5，^14C，^2 3"),
+        ("C<sub>6</sub>H<sub>12</sub>，SO<sub>4</sub><sup>2−</sup>，Ca<sup>2+</sup>", "C6H12，SO4^2−，Ca^2+"),
+        ("1<sup>st</sup>，某人<sup>[1]</sup>，<sup>well-known</sup>", "1st，某人[1]，well-known"),
+    ],
+)
+def test_raised_and_lowered_numbers_run_into_no_others(raw, expected):
+    assert cleaning.clean(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("用 `<td>` 和 `<br>` 写<b>表格</b>", "用 `<td>` 和 `<br>` 写表格"),
+        ("`<script>`与`</script>`之间，`<p>文</p>`是段落", "`<script>`与`</script>`之间，`<p>文</p>`是段落"),
+        ("<!-- `<a>` -->`<sup>2</sup>`与`<!-- -->`", "`<sup>2</sup>`与`<!-- -->`"),
+        ("<td>价格<td>12<td>13", "价格\n12\n13"),
+    ],
+)
+def test_mark_up_between_backticks_is_what_the_text_is_about(raw, expected):
     assert cleaning.clean(raw) == expected
 
 

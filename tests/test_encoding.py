@@ -57,7 +57,18 @@ def test_one_bad_byte_is_named_by_its_offset_and_no_conversion_is_advised(place)
         ("Les élèves français étaient à côté.\n".encode("latin-1"), "not Chinese .* is it text"),
         (bytes(range(250, 0, -1)) * 20, "not Chinese .* is it text"),
         ("镭射蜘蛛".encode("gbk"), "it may be GB18030.*: look at what `iconv -f GB18030 -t UTF-8`"),
-        (SIMPLIFIED.encode()[:-2], "all around it is UTF-8"),
+        (SIMPLIFIED.encode()[:-2], "UTF-8 and it ends within a character: is it cut off"),
+        (
+            (SIMPLIFIED + "我们").encode() + b"\xe6\x88",
+            "UTF-8 and it ends within a character: is it cut off",
+        ),
+        (SIMPLIFIED.encode() + b"\xe6", "UTF-8 and it ends within a character: is it cut off"),
+        ((SIMPLIFIED + "完").encode() + b"\xff\n", "all around it is UTF-8: mend"),
+        ((SIMPLIFIED + "完").encode() + b"\xff\xfe\xfd\xfc\n", "all around it is UTF-8: mend"),
+        ("中文……".encode() + b"caf\xe9 and\n", "all around it is UTF-8: mend"),
+        (SIMPLIFIED.encode() + b"caf\xe9 and\n", "all around it is UTF-8: mend"),
+        (SIMPLIFIED.encode() + "我们\n".encode("gbk"), "line 10: .* before is UTF-8 and this GB18030"),
+        (SIMPLIFIED.encode() + "élève, côté, été\n".encode("latin-1") * 9, "before is UTF-8 and this another encoding"),
     ],
 )
 def test_other_bytes_are_named_for_what_they_are(raw, message):

@@ -23,9 +23,10 @@ from wwm.text import download, shape, sources
 
 
 def read(path: Path, counts: Counter | None = None, **keys) -> list[str]:
-    """The documents of one file."""
+    """The documents of one file, or of all files of a folder."""
     source = SimpleNamespace(**{"format": None, "fields": None, "dataset": None, "on_bad": None, "sha1": None} | keys)
-    return list(sources.documents(sources.Place(str(path), 0), source, Counter() if counts is None else counts))
+    places = [sources.Place(str(one), 0) for one in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return list(sources.documents(places, source, Counter() if counts is None else counts))
 
 
 def said(path: Path, **keys) -> str:
@@ -105,7 +106,11 @@ def test_articles_of_wikiextractor_lose_their_tags_and_titles_and_are_refused_as
     )
     found = [[line for line in text.split("\n") if line] for text in read(path, format="wikiextractor")]
     assert found == [["数学研究数量。", "古代就有。"], ["正文。"], []]
-    assert said(path).endswith("line 1: this is no plain text, set the source's `format` to wikiextractor")
+    assert "line 1: this is no plain text, set the source's `format` to wikiextractor" in said(path)
+    assert said(path).endswith("wiki2019zh if it is of that corpus") == json_lines
+    if not json_lines:
+        wrong = said(path, format="jsonl", fields=["text"])
+        assert wrong.endswith("line 1: this is no JSON, set the source's `format` to wikiextractor")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,9 @@ def test_what_is_not_wikiextractors_output_is_named_by_its_line(tmp_path, text, 
     ("text", "format"),
     [
         ('\n{"title": "甲", "content": "乙。"}\n', "jsonl, and `fields`"),
-        ("[\n", "jsonl, once each object stands on a line of its own"),
+        ('[\n{"a": "甲。"},\n', "jsonl, once each object stands on a line of its own"),
+        ('{\n\n  "a": "甲。"\n', "jsonl, once each object stands on a line of its own"),
+        ('[{\n"a":\n', "jsonl, once each object stands on a line of its own"),
         ('<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">\n', "mediawiki"),
     ],
 )
@@ -174,6 +181,23 @@ def test_json_value_that_is_no_text_becomes_no_paragraph_and_is_counted_or_an_er
         assert read(path, format="jsonl", fields=["t", "x"], on_bad="error") == found
 
 
+@pytest.mark.parametrize("text", ["{\n    int x;\n}", "[\n(甲)\n]", "{\n“甲”：乙。", "[\n", "{"])
+def test_text_that_begins_with_a_bracket_is_text(tmp_path, text):
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    assert read(tmp_path / "a") == [text.strip()]
+
+
+def test_field_may_be_absent_from_some_files_of_a_source_and_on_bad_drop_lets_it_be_absent_from_all(tmp_path):
+    keys = {"format": "jsonl", "fields": ["title", "text"]}
+    (tmp_path / "a").write_text('{"text": "甲。"}\n', encoding="utf-8")
+    assert "a, line 1: field 'title' is absent; it has text, and no row has text there" in said(tmp_path, **keys)
+    (tmp_path / "b").write_text('{"title": 2020, "text": "乙。"}\n{"title": null, "text": "丙。"}\n', encoding="utf-8")
+    assert "a, line 1: field 'title' is absent" in said(tmp_path, **keys)
+    assert read(tmp_path, **keys, on_bad="drop") == ["甲。", "乙。", "丙。"]
+    (tmp_path / "c").write_text('{"title": "题", "text": "丁。"}\n', encoding="utf-8")
+    assert read(tmp_path, **keys) == ["甲。", "乙。", "丙。", "题\n丁。"]
+
+
 @pytest.mark.parametrize(
     "column",
     [[None, "甲。"], [None, None], [1, 2], [1.5, float("nan")], [b"a", b"b"], [{"a": 1}, {"a": 2}], [["甲。"], [None]]],
@@ -181,12 +205,12 @@ def test_json_value_that_is_no_text_becomes_no_paragraph_and_is_counted_or_an_er
 def test_parquet_value_that_is_no_text_becomes_no_paragraph_and_a_column_without_any_is_an_error(tmp_path, column):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"t": ["题", "目"], "x": column}), path)
-    if any(texts(value) for value in column) or column == [None, None]:
+    if any(texts(value) for value in column):
         found = read(path, format="parquet", fields=["t", "x"])
         assert found == ["\n".join([title, *texts(value)]) for title, value in zip("题目", column)]
     else:
         message = said(path, format="parquet", fields=["t", "x"])
-        assert re.search(r"row 1: field 'x' holds .*; it has t, x, and no row has text there; set", message)
+        assert re.search(r"row 1: field 'x' (?:holds .*|is null); it has t, x, and no row has text there; set", message)
     assert "no column 'y'; it has t, x" in said(path, format="parquet", fields=["t", "y"])
 
 

@@ -13,7 +13,7 @@ DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="
   <siteinfo><sitename>Wikipedia</sitename></siteinfo>
 %s
 </mediawiki>"""
-MEDIAWIKI = SimpleNamespace(format="mediawiki", fields=None)
+MEDIAWIKI = SimpleNamespace(format="mediawiki", fields=None, on_bad=None)
 PAGE = "<page><title>%s</title><ns>%d</ns><id>1</id>%s<revision><id>2</id><text>%s</text></revision></page>"
 
 
@@ -48,7 +48,7 @@ def test_mark_up_goes_and_paragraphs_stay(raw, expected):
         ),
         (
             "{{val|1.5|e=8|u=km}}、{{frac|3|4}}、{{frac|1|3|4}}、{{gaps|1|234}}、{{US$|5}}",
-            "1.5×10⁸km、3/4、1 3/4、1234、US$5",
+            "1.5×10^8km、3/4、1 3/4、1234、US$5",
         ),
         ("生於{{le|某镇|Some Town}}，遷居{{link-en|另一城|Other}}", "生於某镇，遷居另一城"),
         ("{{tsl|en|Foreign|本地}}、{{tsl|en|Foreign|本地|显示}}、{{link-ja|甲|に|乙}}", "本地、显示、乙"),
@@ -68,7 +68,14 @@ def test_mark_up_goes_and_paragraphs_stay(raw, expected):
         ("{{模板:Nowrap|甲}}{{Template:Small|乙}}{{ Font_color |red|丙}}", "甲乙丙"),
         ("甲{{R|某书}}是城{{cn|date=2020年}}。{{sfn|某|2000}}{{flagicon|CHN}}中国", "甲是城。中国"),
         ("{{NoteTA|G1=IT}}{{Infobox person|a={{未知}}}}甲是人。", "甲是人。"),
-        ("面积10<sup>2</sup>，H<sub>2</sub>O，设<math>x+y=2</math>", "面积10²，H₂O，设x+y=2"),
+        ("面积10<sup>2</sup>，H<sub>2</sub>O，设<math>x+y=2</math>", "面积10^2，H2O，设x+y=2"),
+        ("10{{sup|6}}人，H{{sub|2}}O，1011{{sub|2}}，3米{{sup2}}", "10^6人，H2O，1011_2，3米^2"),
+        ("10<sup class=x>''6''</sup>，{{nowrap|2<sup>n+1</sup>}}", "10^6，2^(n+1)"),
+        ("{{US$|1|million}}、{{NT$|3|億}}、{{formatnum|785}}", "US$1 million、NT$3億、785"),
+        ("{{convert|1.5|e6km|mi}}、{{convert|2e3|m}}", "1.5×10^6公里、2×10^3米"),
+        ("{{val|1.2|(5)|u=km|up=s}}、{{val|1.2|0.1|e=-3}}", "1.2(5)km/s、1.2±0.1×10^-3"),
+        ("约{{circa|1990}}、大約 {{circa|1990|2000}}、截至{{as of|2010}}", "约1990、大約1990－约2000、截至2010年"),
+        ("邀约{{lang|zh|约翰}}，{{ill|德国队|en|Germany}}、{{ill|甲|zh-tw|乙|lt=丙}}", "邀约约翰，德国队、丙"),
         ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字，[http://a.b {{lang|en|T}}]", "漢字，T"),
     ],
 )
@@ -88,6 +95,7 @@ def test_a_template_leaves_the_text_that_it_shows(raw, expected):
         ("{{nowrap|甲{{未知}}}}是。", "", 1),
         ("[[甲|{{未知}}]]是。'''{{未知}}'''也是！乙", "乙", 2),
         ("{{PAGENAME}}有{{#expr:1+1}}个。", "", 1),
+        ("{{val|1.2|+0.1|-0.2}}。{{US$|5|2010}}。{{val|1|-|2}}。", "", 3),
         ("{{flag|CHN}}夺冠。{{convert|x|y}}长。", "", 2),
     ],
 )
@@ -124,7 +132,7 @@ def test_articles_of_a_dump_in_several_bzip2_streams_without_redirects_and_other
     whole = (DUMP % "\n".join(pages)).encode()
     path = tmp_path / "zhwiki-20261101-pages-articles-multistream.xml.bz2"
     path.write_bytes(b"".join(bz2.compress(part) for part in (whole[:300], whole[300:])))
-    found = sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())
+    found = sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter())
     assert [wikitext.plain_text(text)[0] for text in found] == ["数学是研究数量的学科。", "几何研究形状。"]
 
 
@@ -132,7 +140,7 @@ def test_dump_that_is_cut_off_is_named(tmp_path):
     path = tmp_path / "zhwiki.xml"
     path.write_text((DUMP % (PAGE % ("数学", 0, "", "数学。")))[:-30], encoding="utf-8")
     with pytest.raises(UserError, match="zhwiki.xml: no whole MediaWiki dump"):
-        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))
+        list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter()))
 
 
 def test_dump_without_namespaces_has_them_in_its_titles_and_redirects_in_its_text(tmp_path):
@@ -141,11 +149,11 @@ def test_dump_without_namespaces_has_them_in_its_titles_and_redirects_in_its_tex
     page = "<page><title>%s</title><revision><text>%s</text></revision></page>"
     pages = [("数学", "甲。"), ("Talk:数学", "乙。"), ("星际: 前传", "丙。"), ("數學", "#重定向 [[数学]]"), ("空", "")]
     path.write_text(f"<mediawiki>{space}{''.join(page % one for one in pages)}</mediawiki>", encoding="utf-8")
-    assert list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter())) == ["甲。", "丙。"]
+    assert list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter())) == ["甲。", "丙。"]
 
 
 def test_xml_that_is_no_dump_is_named(tmp_path):
     path = tmp_path / "abstract.xml"
     path.write_text("<feed><doc>甲</doc></feed>", encoding="utf-8")
     with pytest.raises(UserError, match="abstract.xml: <feed> is no MediaWiki dump; set another `format`"):
-        list(sources.documents(sources.Place(str(path), 0), MEDIAWIKI, Counter()))
+        list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter()))

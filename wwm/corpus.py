@@ -109,9 +109,7 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
     def blocks() -> Iterator[tuple[str, tuple]]:
         for name, places in found.items():
             source = corpus.sources[name]
-            for block, digest in cut_blocks(
-                text for place in places for text in sources.documents(place, source, counts[name], bar.update)
-            ):
+            for block, digest in cut_blocks(sources.documents(places, source, counts[name], bar.update)):
                 names.append(name)
                 settings = rules | {"format": sources.layout(source)}
                 yield files.hash_of([digest, settings, code.key("corpus")]), (block, settings)

@@ -15,6 +15,8 @@ FREQUENT = frozenset(
     "隊決馬書則聽達強難權記設據類邊張該規萬領確傳師觀識帶導爭運園車課們節員點線網"
 )
 FREQUENT_SHARE = 0.25
+HAN = re.compile("[\u4e00-\u9fff]")
+FEW = 2  # bad bytes, or runs of them, that are a damage and no other encoding
 SAMPLE = 1 << 16  # bytes that are looked at
 # As iconv calls them; the later ones of a family have more characters.
 FAMILIES = (("GB18030",), ("BIG5", "CP950", "BIG5-HKSCS"))
@@ -36,9 +38,17 @@ def remedy(begun: bytes, sample: bytes, foreign: bool) -> str:
     if name := wide(begun):
         return f"this is {name}: convert it by `iconv -f {name} -t UTF-8`"
     text = sample.decode("utf-8", "replace")
-    if text.count("\ufffd") < 0.2 * sum(not character.isascii() for character in text):
-        return "all around it is UTF-8: mend that line, or leave such bytes out by `iconv -c -f UTF-8 -t UTF-8`"
-    names = chinese(sample)
+    bad, names = text.count("\ufffd"), chinese(sample)
+    # A line that is nearly all there is of the sample may be cut off after a word or two.
+    few = bad <= FEW or (not names and len(re.findall("\ufffd+", text)) <= FEW)
+    known = foreign or HAN.search(text)
+    if bad < 0.2 * sum(not character.isascii() for character in text) or (known and few):
+        cut = (
+            " and it ends within a character, so that it may be cut off: fetch it again,"
+            if text[-1:] == "\ufffd"
+            else ""
+        )
+        return f"all around it is UTF-8{cut or ':'} mend that line, or leave such bytes out by `iconv -c -f UTF-8 -t UTF-8`"
     if foreign:
         kind = " or ".join(names) or "another encoding"
         return f"what comes before is UTF-8 and this {kind}: convert the parts that the file was put together of"

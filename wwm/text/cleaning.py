@@ -2,6 +2,7 @@
 
 import html
 import html.entities
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -38,17 +39,24 @@ ATTRIBUTES = (
 TAG = re.compile(rf"<(/?)(?:({BLOCK})|({INLINE}))(?![^\s/>])({ATTRIBUTES})\s*(/?)>", re.I | re.A)
 # Those that need nothing to close them: a bare <source>, <b> or <Object> is a placeholder, a comparison or a type; so
 # is what may do without when it follows a Latin letter, as in a<p>b.
-ALONE = re.compile(r"(?:br|hr|wbr|(?<![A-Za-z0-9]<)(?:p|li|d[dt]|t[dhr]|thead|tbody|tfoot))\s*", re.I)
+ALONE = re.compile(r"(?:br|hr|wbr|(?<![A-Za-z]<)(?:p|li|d[dt]|t[dhr]|thead|tbody|tfoot))\s*", re.I)
 HIDDEN = ("script", "style", "noscript")
 OPENED = re.compile(rf"<!--|<({'|'.join(HIDDEN)})(?![^\s/>]){ATTRIBUTES}\s*>", re.I | re.A)
 CLOSED = {"": re.compile("-->")} | {name: re.compile(rf"</{name}\s*>", re.I) for name in HIDDEN}
 DECLARATION = re.compile(r"<!doctype\s[^<>]*>|<\?xml\s[^<>]*\?>", re.I)
 # Without its semicolon an entity may be a part of an address (?a=1&copy=2).
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-# H<sub>2</sub>O and 10<sup>2</sup> are other things than H2O and 102.
-RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
-LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
-SCRIPTED = re.compile(r"<(sup|sub)>([0-9+−=()n-]{1,9})</\1>", re.I)
+# Text about mark-up: `<td>` between backticks.
+CODE = re.compile(r"`<[^`\n]+>`")
+SCRIPTED = re.compile(
+    rf"<(sup|sub)(?![^\s/>]){ATTRIBUTES}\s*>((?:(?!</?su[bp]\b).){{0,400}}?)</\1\s*>", re.I | re.A | re.S
+)
+NESTED = 3  # how deep an exponent has exponents
+# What is raised or lowered in a formula, and stands for itself: 6, -3, 0.5, n, 2+. No st, no [1].
+SIMPLE = re.compile(r"[+−-]?(?:\d[\d.,]*|[A-Za-zα-ωΑ-Ω])?[+−-]?", re.A)
+COMPOUND = re.compile(r"(?!.*[A-Za-z]{4})(?=.*[\d+−=*/×^_-])[\wα-ωΑ-Ω\s+−=*/×·.,()^-]+", re.A)
+DIGIT_BEFORE = re.compile(r"[0-9](?:</?[a-z][^<>]*>|\s)*$", re.I)
+DIGIT_AFTER = re.compile(r"(?:<(?!su[bp]\b)[a-z][^<>]*>)*[0-9]", re.I)
 
 
 class Kept(dict):
@@ -81,7 +89,11 @@ def clean(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "<" in text:
-        text = without_tags(SCRIPTED.sub(scripted, DECLARATION.sub("", without_hidden(text))))
+        code = CODE.findall(text := text.replace("\0", ""))
+        numbers = itertools.count()
+        text = CODE.sub(lambda found: f"\0{next(numbers)}\0", text)
+        text = without_tags(in_line(DECLARATION.sub("", without_hidden(text))))
+        text = re.sub("\0([0-9]+)\0", lambda found: code[int(found[1])], text)
     if "&" in text:
         text = ENTITY.sub(entity, text)
     lines = (line.strip() for line in text.translate(VISIBLE).split("\n"))
@@ -106,9 +118,28 @@ def name(tag: re.Match) -> str:
     return (tag[2] or tag[3]).lower()
 
 
+def in_line(text: str) -> str:
+    """Text with <sup> and <sub> written in a line: 10^6, 2^(n+1), H2O; no number runs into another."""
+    for _ in range(NESTED):
+        text, count = SCRIPTED.subn(scripted, text)
+        if not count:
+            break
+    return text
+
+
 def scripted(found: re.Match) -> str:
-    """Digits of <sup> and <sub> as characters of their own."""
-    return found[2].translate(RAISED if found[1].lower() == "sup" else LOWERED)
+    """What one <sup> or <sub> comes to. Digits beyond ASCII, such as ⁶, would be unknown to most vocabularies."""
+    raised, text = found[1].lower() == "sup", " ".join(without_tags(found[2]).split())
+    after = " " if text[-1:].isdecimal() and DIGIT_AFTER.match(found.string, found.end()) else ""
+    if not SIMPLE.fullmatch(text):
+        if not COMPOUND.fullmatch(text):
+            return text
+        text = text if re.fullmatch(r"\([^()]*\)", text) else f"({text})"
+        return f"{'^' if raised else '_'}{text}"
+    if raised:
+        return f"^{text}{after}" if text else ""
+    before = text[:1].isdecimal() and DIGIT_BEFORE.search(found.string, max(0, found.start() - 80), found.start())
+    return f"{'_' if before or after else ''}{text}{after}"
 
 
 def entity(found: re.Match) -> str:

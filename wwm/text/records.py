@@ -10,38 +10,46 @@ from wwm.common.errors import UserError
 
 SURROGATES = re.compile("[\ud800-\udfff]")
 ABSENT = object()
-NULL = "is null"
 KINDS = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number", bytes: "bytes"}
 
 
+class Fields:
+    """Which fields had text in some row of a source, over all of its files."""
+
+    def __init__(self) -> None:
+        self.fit: set[str] = set()
+        self.first: dict[str, str] = {}  # what was wrong where a field first had none
+
+    def check(self) -> None:
+        """Raises UserError for a field that has no text in any row: it is not the one that was meant."""
+        for field, told in self.first.items():
+            if field not in self.fit:
+                raise UserError(f"{told}, and no row has text there; set the source's `fields`")
+
+
 def documents(
-    rows: Iterable[tuple[str, dict]], fields: list[str], on_bad: str | None, counts: Counter
+    rows: Iterable[tuple[str, dict]], fields: list[str], on_bad: str | None, counts: Counter, seen: Fields
 ) -> Iterator[str]:
-    """The document of each row, which comes with the place where it stands.
+    """The document of each row, which comes with the place where it stands; tells `seen` what its fields have.
 
     What is no text becomes no paragraph and is counted, unless `on_bad` is `error`: then it is a UserError that names
-    the place. So is a field that has no text in any row but something else: it is not the one that was meant.
+    the place.
     """
-    fit: set[str] = set()
-    first: dict[str, str] = {}
     for where, row in rows:
         parts: list[str] = []
         for field in fields:
             texts, problem = texts_of(row.get(field, ABSENT), counts)
-            if problem and (on_bad == "error" or (problem != NULL and field not in first)):
+            if problem and (on_bad == "error" or field not in seen.first):
                 told = f"{where}: field {field!r} {problem}; it has {', '.join(map(str, row)) or 'no fields'}"
                 if on_bad == "error":
                     raise UserError(f"{told}; mend it, or let the source's `on_bad` be drop")
-                first[field] = told
+                seen.first[field] = told
             if texts or not problem:
-                fit.add(field)
+                seen.fit.add(field)
             # One that repeats the one before it is left out.
             if texts and texts != parts[-1:]:
                 parts += texts
         yield "\n".join(parts)
-    for field in fields:
-        if field in first and field not in fit:
-            raise UserError(f"{first[field]}, and no row has text there; set the source's `fields`")
 
 
 def texts_of(value: Any, counts: Counter) -> tuple[list[str], str | None]:
@@ -52,7 +60,7 @@ def texts_of(value: Any, counts: Counter) -> tuple[list[str], str | None]:
             # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
             texts += [SURROGATES.sub("", one)] if one else []
         elif one is ABSENT or one is None or one != one:
-            problem = problem or ("is absent" if one is ABSENT else NULL)
+            problem = problem or ("is absent" if one is ABSENT else "is null")
             counts["missing_values"] += 1
         else:
             problem = f"holds {KINDS.get(type(one), type(one).__name__)}, {str(one)[:40]}, and no text"

@@ -7,6 +7,7 @@ newlines; that of a wiki dump is still in wiki mark-up.
 import io
 import json
 import lzma
+import re
 import sys
 import zlib
 from collections import Counter
@@ -35,6 +36,7 @@ LAYOUTS = {
     "baike_qa2019": ["title", "desc", "answer"],
     "webtext2019zh": ["title", "desc", "content"],
 }
+WITHIN_JSON = re.compile(r'\{|"[^"]*"\s*(?:[:,]|$)')  # the second line of JSON that is no JSON lines
 CHUNK = 1 << 20  # bytes read at once
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstd.ZstdError, pa.ArrowException, UnicodeDecodeError)
 
@@ -123,17 +125,27 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
 
 
 def documents(
-    place: Place, source: Source, counts: Counter, progress: Callable[[int], object] = lambda count: None
+    places: Iterable[Place], source: Source, counts: Counter, progress: Callable[[int], object] = lambda count: None
 ) -> Iterator[str]:
-    """The documents of one file as they stand there, those of a dump in wiki mark-up; calls `progress` with bytes as
-    they are read. Adds to `counts` what a row had that is no text, and rows that were left out.
+    """The documents of the files of a source as they stand there, those of a dump in wiki mark-up; calls `progress`
+    with bytes as they are read. Adds to `counts` what a row had that is no text, and rows that were left out.
 
     Raises UserError that names file and line for what is not UTF-8, no JSON, or cut off, and for a file without text or
-    of another format.
+    of another format; and, unless `on_bad` is `drop`, for a field that has text in no row of any file.
     """
+    seen = records.Fields()
+    for place in places:
+        yield from documents_of(place, source, counts, progress, seen)
+    if source.on_bad != "drop":
+        seen.check()
+
+
+def documents_of(
+    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields
+) -> Iterator[str]:
     empty, found, text = True, 0, ""
     try:
-        for text in read(place, source, counts, progress):
+        for text in read(place, source, counts, progress, seen):
             found += 1
             empty = empty and not text.strip()
             yield text
@@ -142,19 +154,22 @@ def documents(
             f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again"
         ) from None
     if empty:
+        seen.check()
         raise UserError(f"{place.path}: no text in it; remove it or fill it")
     counts["files"] += 1
     counts["undivided_files"] += layout(source) == "text" and found == 1 and text.count("\n") >= shape.LINES
 
 
-def read(place: Place, source: Source, counts: Counter, progress: Callable[[int], object]) -> Iterator[str]:
+def read(
+    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields
+) -> Iterator[str]:
     format, fields, name = layout(source), source.fields or LAYOUTS.get(layout(source)), place.path
     with open(name, "rb") as raw:
         counted = Counted(raw, progress)
         stream = plain(io.BufferedReader(counted, CHUNK), name, format == "parquet")
         if format == "parquet":
             assert fields is not None, "params.yaml is checked for it"
-            yield from records.documents(parquet_rows(name, fields), fields, source.on_bad, counts)
+            yield from records.documents(parquet_rows(name, fields), fields, source.on_bad, counts, seen)
             progress(place.size - counted.total)
             return
         if format == "mediawiki":
@@ -165,11 +180,11 @@ def read(place: Place, source: Source, counts: Counter, progress: Callable[[int]
             case "text":
                 yield from paragraphs(lines, name)
             case "wikiextractor":
-                yield from wikiextractor(lines, name, source.on_bad, counts)
+                yield from wikiextractor(lines, name, source.on_bad, counts, seen)
             case _ if format == "jsonl" or format in LAYOUTS:
                 assert fields is not None, "params.yaml is checked for it"
-                rows = records.json_rows(lines, name, source.on_bad, counts)
-                yield from records.documents(rows, fields, source.on_bad, counts)
+                rows = records.json_rows(without_mark_up(lines, name), name, source.on_bad, counts)
+                yield from records.documents(rows, fields, source.on_bad, counts, seen)
             case other:
                 raise AssertionError(other)
 
@@ -183,14 +198,17 @@ def plain(stream: io.BufferedReader, name: str, parquet: bool) -> io.BufferedRea
 
 
 def paragraphs(lines: Iterable[str], name: str) -> Iterator[str]:
-    """A paragraph a line, a blank line between documents. Raises UserError if the first line is of another format."""
+    """A paragraph a line, a blank line between documents. Raises UserError if the first lines are of another format."""
     document: list[str] = []
-    seen = False
+    head: list[str] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            if not seen and (known := format_of(line)):
-                raise UserError(f"{name}, line {number}: this is no plain text, set the source's `format` to {known}")
-            seen = True
+            if len(head) < 2:
+                head.append(line.strip())
+                if known := format_of(*head):
+                    raise UserError(
+                        f"{name}, line {number}: this is no plain text, set the source's `format` to {known}"
+                    )
             document.append(line)
         elif document:
             yield "\n".join(document)
@@ -199,19 +217,32 @@ def paragraphs(lines: Iterable[str], name: str) -> Iterator[str]:
         yield "\n".join(document)
 
 
-def format_of(line: str) -> str | None:
-    """The format, if it is not text, of a file that begins with this line."""
-    line = line.strip()
+def format_of(line: str, second: str = "") -> str | None:
+    """The format, if it is not text, of a file that begins with these lines."""
     keys = keys_of(line)
-    if dumps.ARTICLE.match(line) or {"id", "url", "title", "text"} <= keys:
+    if dumps.ARTICLE.match(line):
         return "wikiextractor"
+    if {"id", "url", "title", "text"} <= keys:
+        return "wikiextractor, or to wiki2019zh if it is of that corpus"
     if line.startswith("<mediawiki"):
         return "mediawiki"
     if keys:
         return "jsonl, and `fields` to those that hold text, or to the name of a corpus that has them"
-    if line in ("[", "{", "[{"):
+    # A listing of a program may begin with a bracket as well.
+    if line in ("[", "{", "[{") and WITHIN_JSON.match(second):
         return "jsonl, once each object stands on a line of its own (`jq -c '.[]'`)"
     return None
+
+
+def without_mark_up(lines: Iterable[str], name: str) -> Iterator[str]:
+    """Lines of JSON as they are. Raises UserError if the first one is of a dump of Wikipedia."""
+    begun = False
+    for number, line in enumerate(lines, 1):
+        if not begun and line.strip():
+            begun = True
+            if line.startswith("<") and (known := format_of(line.strip())):
+                raise UserError(f"{name}, line {number}: this is no JSON, set the source's `format` to {known}")
+        yield line
 
 
 def keys_of(line: str) -> set[str]:
@@ -223,7 +254,9 @@ def keys_of(line: str) -> set[str]:
     return set(row) if isinstance(row, dict) else set()
 
 
-def wikiextractor(lines: Iterator[str], name: str, on_bad: str | None, counts: Counter) -> Iterator[str]:
+def wikiextractor(
+    lines: Iterator[str], name: str, on_bad: str | None, counts: Counter, seen: records.Fields
+) -> Iterator[str]:
     """WikiExtractor's output, <doc ...> or, as by its --json, JSON lines."""
     blank, first = [], ""
     for first in lines:
@@ -235,7 +268,7 @@ def wikiextractor(lines: Iterator[str], name: str, on_bad: str | None, counts: C
         yield from dumps.extracted(whole, name)
         return
     rows = records.json_rows(whole, name, on_bad, counts)
-    yield from records.documents(dumps.untitled_rows(rows), ["text"], on_bad, counts)
+    yield from records.documents(dumps.untitled_rows(rows), ["text"], on_bad, counts, seen)
 
 
 def parquet_rows(path: str, fields: list[str]) -> Iterator[tuple[str, dict]]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from mwparserfromhell.nodes import Template
 from mwparserfromhell.wikicode import Wikicode
 
-from wwm.text.cleaning import RAISED
-
+# Before a word that a template adds and that may stand in the text before it: 约{{circa|1990}}.
+ADDED = "\x02"
 # The argument that is shown, the first of these that is not empty: names that show it so.
 ARGUMENTS = {
     "1": (
         "nowrap nobr nobreak 不换行 不換行 nobold nobold2 normal bold b strong italic i em s strike del u ul"
-        " underline underlined 下划线 下劃線 底線 刪除線 删除线 sup sub smallsup smallsub su small smaller 小"
+        " underline underlined 下划线 下劃線 底線 刪除線 删除线 su small smaller 小"
         " big bigger large larger huge font-size size resize abbr tooltip hint 提示 tip mono monospace code kbd"
         " samp tt var mvar math serif sans-serif sc smallcaps caps center centre left right float justify red"
         " green blue yellow orange purple pink gray grey brown black white maroon lime navy silver gold"
@@ -23,7 +23,7 @@ ARGUMENTS = {
         " pinyin 注音 bopomofo zy 羅馬拼音 粵拼 jyutping ipa ipac ipa1 pua unicode 僻字 rare_char 缺字 專名"
         " 专名 propernoun 書名 书名 書名號 nihongo nihongo2 日本人名 日本人 jpan ko-hhrm zh-cn zh-tw zh-hk"
         " zh-hans zh-hant hans hant transl-zh quote quotation cquote quote1 blockquote 引用 引文 引言 quote_box"
-        " poem num number nts ntsc formatnum val2 wikt-lang keypress key button linktext term dfn start_box"
+        " poem num number nts ntsc val2 wikt-lang keypress key button linktext term dfn start_box"
         " 标题 noitalic noitalics proper_name ship_name not_a_typo as_written sic proper typo"
     ),
     "2": (
@@ -40,7 +40,8 @@ CONSTANTS = {
     "!": "|", "=": "=", "(": "{", ")": "}", "((": "{{", "))": "}}", "·": "·", "•": "•", "dot": "·", "middot": "·",
     "bullet": "•", "ndash": "–", "en_dash": "–", "snd": "–", "spaced_ndash": "–", "mdash": "—", "em_dash": "—",
     "nbsp": " ", "space": " ", "spaces": " ", "thinsp": " ", "okina": "ʻ", "'": "’", "minus": "−", "--": "—",
-    "!!": "||", "times": "×", "x": "×", "sup2": "²", "sup3": "³", "shy": "", "wbr": "", "zwsp": "", "zwnj": "",
+    "!!": "||", "times": "×", "x": "×", "sup2": "<sup>2</sup>", "sup3": "<sup>3</sup>",
+    "shy": "", "wbr": "", "zwsp": "", "zwnj": "",
     "zwj": "", "void": "",
 }  # fmt: skip
 # Notes, maintenance, navigation, and icons beside the word that they are of.
@@ -95,6 +96,9 @@ BETWEEN = {
     "to": "至", "-": "至", "–": "至", "to(-)": "至", "and": "和", "and(-)": "和", "or": "或", "by": "乘",
     "x": "乘", "×": "乘", "+/-": "±", "±": "±", "+": "+",
 }  # fmt: skip
+# What may follow an amount of money.
+MAGNITUDE = re.compile("[a-z]+|[十百千万萬亿億兆]+[余餘多]?", re.I)
+LANGUAGE = re.compile("[a-z]{2,3}(?:-[a-z]+)*")
 NUMBER = re.compile(r"[-−+]?(?=\.?\d)[\d,]*(?:\.\d+)?(?:[+⁄/]\d+)*(?:e[-+]?\d+)?", re.I)
 
 
@@ -134,15 +138,28 @@ def argument(order: str) -> Callable[[Values], str | None]:
 
 
 def money(sign: str) -> Callable[[Values], str | None]:
-    return lambda values: sign + values["1"] if values["1"] else None
+    def form(values: Values) -> str | None:
+        amount, magnitude, more = values.numbered(3)
+        if not amount or more or (magnitude and not MAGNITUDE.fullmatch(magnitude)):
+            return None
+        return f"{sign}{amount}{' ' * magnitude.isascii() if magnitude else ''}{magnitude}"
+
+    return form
+
+
+def script(tag: str) -> Callable[[Values], str | None]:
+    return lambda values: f"<{tag}>{values['1']}</{tag}>" if values["1"] else None
 
 
 def link(values: Values) -> str | None:
     """The name here of what has an article in another language alone: {{le|here|there|shown}}, {{tsl|code|there|here|
-    shown}}.
+    shown}}, {{ill|here|code|there}}.
     """
-    coded = values["3"] and re.fullmatch("[a-z]{2,3}(?:-[a-z]+)*", values["1"])
-    return first(values, ["d", "lt", *("432" if coded else "31")])
+    if values["3"] and LANGUAGE.fullmatch(values["1"]):
+        order = "432"
+    else:
+        order = "1" if LANGUAGE.fullmatch(values["2"]) else "31"
+    return first(values, ["d", "lt", *order])
 
 
 def date(values: Values) -> str | None:
@@ -155,11 +172,12 @@ def date(values: Values) -> str | None:
 
 
 def since(values: Values) -> str | None:
-    return f"截至{date(values)}" if values["1"] else None
+    return f"{ADDED}截至{date(values)}" if values["1"] else None
 
 
 def about(values: Values) -> str | None:
-    return f"约{values['1']}" if values["1"] else None
+    years = [year for year in values.numbered(3) if year]
+    return ADDED + "－".join(f"约{year}" for year in years) if 0 < len(years) < 3 else None
 
 
 def life(values: Values) -> str | None:
@@ -176,20 +194,31 @@ def measure(values: Values) -> str | None:
         if joined and part in BETWEEN:
             numbers.append(BETWEEN[part])
         elif not joined and NUMBER.fullmatch(part):
-            numbers.append(part)
+            digits, _, exponent = part.lower().partition("e")
+            numbers.append(digits + power(exponent))
         elif joined and part and not NUMBER.fullmatch(part):
-            said += [*numbers, UNITS.get(part.lower(), part)]
+            thousands = re.fullmatch(r"e(\d+)(.+)", part)
+            exponent, unit = thousands.groups() if thousands else ("", part)
+            said += [*numbers, power(exponent), UNITS.get(unit.lower(), unit)]
             numbers = []
         else:
             break
     return "".join(said) or None
 
 
+def power(exponent: str) -> str:
+    return f"×10<sup>{exponent}</sup>" if exponent else ""
+
+
 def quantity(values: Values) -> str | None:
-    """{{val|1.2|0.1|e=5|u=km}}."""
-    power = f"×10{values['e'].translate(RAISED)}" if values["e"] else ""
-    error = f"±{values['2']}" if values["2"] else ""
-    return values["1"] + error + power + (first(values, ["u", "ul", "up"]) or "") if values["1"] else None
+    """{{val|1.2|0.1|e=5|u=km}}; not known where its errors differ from each other, or it is a range."""
+    number, error, more = values.numbered(3)
+    if not number or more or not re.fullmatch(r"(?:[\d.,]+%?)?(?:\(\d+\))?", error):
+        return None
+    error = error if error[:1] in ("", "(") else f"±{error}"
+    per = first(values, ["up", "upl"])
+    unit = (first(values, ["u", "ul"]) or "") + (f"/{per}" if per else "")
+    return values["p"] + number + error + power(values["e"]) + unit + values["s"]
 
 
 def fraction(values: Values) -> str | None:
@@ -216,7 +245,10 @@ FORMS: dict[str, Callable[[Values], str | None]] = {
     name: form
     for listed, form in [
         *((listed, argument(order)) for order, listed in ARGUMENTS.items()),
+        (" ".join(FUNCTIONS), argument("1")),
         *((listed, money(sign)) for sign, listed in MONEY.items()),
+        ("sup smallsup", script("sup")),
+        ("sub smallsub", script("sub")),
         (LINKS, link),
         (DATES, date),
         ("as_of asof 截至", since),

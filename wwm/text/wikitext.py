@@ -31,6 +31,7 @@ SENTENCE = re.compile(r"[^。！？!?]*[。！？!?]+[”’」』）)]*|[^。�
 # What a removed template leaves behind: （，） and the like.
 EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：，;:,]*[）)]")
 LOOSE_MARKS = re.compile(r"(?<=[（(])[，、；,;]\s*|[，、；,;：:]\s*(?=[）)])")
+REPEATED = re.compile(rf"(?<=[约約])\s*{templates.ADDED}约|(?<=截[至止])\s*{templates.ADDED}截至|{templates.ADDED}")
 SWITCHES = re.compile(r"__[A-Z\u4e00-\u9fff]+__")
 
 
@@ -45,7 +46,7 @@ def plain_text(wikitext: str) -> tuple[str, int]:
     prune(code)
     lines: list[str] = []
     left_out = 0
-    for line in code.strip_code().split("\n"):
+    for line in cleaning.in_line(REPEATED.sub("", code.strip_code())).split("\n"):
         if LIST_ITEM in line:
             continue
         if HOLE in line:
@@ -83,8 +84,7 @@ def prune(code: Wikicode) -> None:
         elif isinstance(node, Tag) and node.contents:
             prune(node.contents)
             if name in ("sup", "sub"):
-                small = f"<{name}>{plain(node.contents)}</{name}>"
-                code.nodes[i] = Text(cleaning.SCRIPTED.sub(cleaning.scripted, small))
+                code.nodes[i] = Text(f"<{name}>{plain(node.contents)}</{name}>")
         elif isinstance(node, ExternalLink) and node.title:
             prune(node.title)
         elif isinstance(node, Wikilink):
