@@ -86,6 +86,17 @@ def test_sentences_end_at_punctuation_with_the_marks_that_close_them(text):
     assert cut(text.replace("|", "")) == text.split("|")
 
 
+@pytest.mark.parametrize("marks", ["“”", "「」", "『』", '""', "''", "（）", "()", "【】", "《》"])
+def test_a_short_quotation_is_not_cut_and_a_long_one_is_cut_inside(marks):
+    sentence, (opening, closing) = "我們在這裡說了一句話，他也說了。", marks
+    assert len(cut(f"{opening}{sentence * 11}{closing}他走了。")) <= 2
+    assert max(map(len, cut(f"{opening}{sentence * 60}{closing}他走了。"))) < 25
+
+
+def test_marks_that_are_no_pair_hold_no_sentences_together():
+    assert max(map(len, cut(f'27"的。{"我们在这里说了一句话。" * 40}24"的。'))) < 20
+
+
 ODD = "。！？….!?“”‘’「」『』()（）[]【】《》\"' ：:/／aZ1２一好，．·\n\r、-*　\u00a0\u200c😀"
 
 

@@ -1,5 +1,5 @@
 """Where sentences end: at punctuation and at line ends, and never within a number, an address, an abbreviation, a
-quotation or a bracket.
+quotation or a bracket, where these are not longer than SPAN.
 """
 
 import re
@@ -27,11 +27,17 @@ LIST_NUMBER = (
 )
 
 
+# Characters of a quotation or bracket that is not cut. A longer one is a speech, or its marks are no pair: 27"的屏幕.
+SPAN = 200
+
+
 def span(opening: str, closing: str) -> str:
-    """A quotation or bracket within a line, with others of its kind in it, one deep."""
+    """A quotation or bracket within a line, with others of its kind in it, one deep, each of which counts as one
+    character.
+    """
     opening, closing = re.escape(opening), re.escape(closing)
     plain = rf"[^{opening}{closing}\r\n]"
-    return rf"[{opening}](?:{plain}++|[{opening}]{plain}*+[{closing}])*+[{closing}]"
+    return rf"[{opening}](?:{plain}|[{opening}]{plain}{{0,{SPAN}}}+[{closing}]){{0,{SPAN}}}+[{closing}]"
 
 
 def spans(pairs: list[str]) -> str:
@@ -51,7 +57,8 @@ OPENING = re.escape("".join(pair[: len(pair) // 2] for pair in [*QUOTES, *BRACKE
 # What may follow the mark that ends a sentence, and what shows that the sentence goes on.
 TAIL = rf"""(?:[{FULL}!?]|\.(?!\w)|{BLANK}*[{CLOSING}。！？]|"(?=\s|[^"\r\n]*(?:[\r\n]|\Z))|'(?!\w))*+
     (?!{BLANK}*[，、；：]|[,;:])"""
-QUOTATION = rf"""{spans(QUOTES)}|"[^"\r\n]*+"|(?<![A-Za-z0-9])'(?:[^'\r\n]|(?<=[A-Za-z])'(?=[A-Za-z]))*+'"""
+QUOTATION = rf"""{spans(QUOTES)}|"[^"\r\n]{{0,{SPAN}}}+"
+    |(?<![A-Za-z0-9])'(?:[^'\r\n]|(?<=[A-Za-z])'(?=[A-Za-z])){{0,{SPAN}}}+'"""
 END = rf"""(?:
     (?:
         (?:{QUOTATION})(?:(?<=[{FULL}!?].)|(?<=[{FULL}!?][{QUOTE_ENDS}].)|(?<=\..)(?=\s))
