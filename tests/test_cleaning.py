@@ -55,13 +55,14 @@ def test_html_goes(raw, expected):
     ("raw", "expected"),
     [
         ('10<sup style="x">6</sup>米，10<sup class=n>-3</sup>', "10^6米，10^-3"),
-        ("10<sup><small>6</small></sup>，2<SUP>0.5</SUP>，2<sup>1,024</sup>", "10^6，2^0.5，2^1,024"),
+        ("10<sup><small>6</small></sup>，2<Sup>0.5</SUP>，2<sup>1,024</sup>", "10^6，2^0.5，2^1,024"),
         ("10<sup>1/2</sup>，x<sub>n+1</sub>，2<sup>(n+1)</sup>", "10^(1/2)，x_(n+1)，2^(n+1)"),
         ("e<sup>x<sup>2</sup></sup>，10<sup>\n6\n</sup>", "e^(x^2)，10^6"),
         ("1011<sub>2</sub>，<b>17</b><sub>8</sub>，log<sub>2</sub>8", "1011_2，17_8，log_2 8"),
         ("10<sup>6</sup>5，<sup>14</sup>C，<sup>2</sup>3", "10^6 5，^14C，^2 3"),
         ("C<sub>6</sub>H<sub>12</sub>，SO<sub>4</sub><sup>2−</sup>，Ca<sup>2+</sup>", "C6H12，SO4^2−，Ca^2+"),
-        ("1<sup>st</sup>，某人<sup>[1]</sup>，<sup>well-known</sup>", "1st，某人[1]，well-known"),
+        ("10<sup>&minus;3</sup>，10<sup>６</sup>，f<sup>(n)</sup>，甲<sup>&lt;1</sup>", "10^−3，10^６，f^(n)，甲<1"),
+        ("某<sup>*</sup>，1<sup>st</sup>，某人<sup>[1]</sup>，<sup>well-known</sup>", "某*，1st，某人[1]，well-known"),
     ],
 )
 def test_raised_and_lowered_numbers_run_into_no_others(raw, expected):
@@ -74,6 +75,7 @@ def test_raised_and_lowered_numbers_run_into_no_others(raw, expected):
         ("用 `<td>` 和 `<br>` 写<b>表格</b>", "用 `<td>` 和 `<br>` 写表格"),
         ("`<script>`与`</script>`之间，`<p>文</p>`是段落", "`<script>`与`</script>`之间，`<p>文</p>`是段落"),
         ("<!-- `<a>` -->`<sup>2</sup>`与`<!-- -->`", "`<sup>2</sup>`与`<!-- -->`"),
+        ("`甲`<b>粗</b>`乙`，`<a>`", "`甲`粗`乙`，`<a>`"),
         ("<td>价格<td>12<td>13", "价格\n12\n13"),
     ],
 )

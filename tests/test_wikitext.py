@@ -76,6 +76,7 @@ def test_mark_up_goes_and_paragraphs_stay(raw, expected):
         ("{{val|1.2|(5)|u=km|up=s}}、{{val|1.2|0.1|e=-3}}", "1.2(5)km/s、1.2±0.1×10^-3"),
         ("约{{circa|1990}}、大約 {{circa|1990|2000}}、截至{{as of|2010}}", "约1990、大約1990－约2000、截至2010年"),
         ("邀约{{lang|zh|约翰}}，{{ill|德国队|en|Germany}}、{{ill|甲|zh-tw|乙|lt=丙}}", "邀约约翰，德国队、丙"),
+        ("{{le|甲|css|乙}}、{{tsl|en|bus|巴士}}、{{ill|en|Bus|巴士}}", "乙、巴士、巴士"),
         ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字，[http://a.b {{lang|en|T}}]", "漢字，T"),
     ],
 )

@@ -43,12 +43,8 @@ def remedy(begun: bytes, sample: bytes, foreign: bool) -> str:
     few = bad <= FEW or (not names and len(re.findall("\ufffd+", text)) <= FEW)
     known = foreign or HAN.search(text)
     if bad < 0.2 * sum(not character.isascii() for character in text) or (known and few):
-        cut = (
-            " and it ends within a character, so that it may be cut off: fetch it again,"
-            if text[-1:] == "\ufffd"
-            else ""
-        )
-        return f"all around it is UTF-8{cut or ':'} mend that line, or leave such bytes out by `iconv -c -f UTF-8 -t UTF-8`"
+        cut = " and it ends within a character: is it cut off? Fetch it again," if text.endswith("\ufffd") else ":"
+        return f"all around it is UTF-8{cut} mend that line, or leave such bytes out by `iconv -c -f UTF-8 -t UTF-8`"
     if foreign:
         kind = " or ".join(names) or "another encoding"
         return f"what comes before is UTF-8 and this {kind}: convert the parts that the file was put together of"

@@ -46,17 +46,17 @@ CLOSED = {"": re.compile("-->")} | {name: re.compile(rf"</{name}\s*>", re.I) for
 DECLARATION = re.compile(r"<!doctype\s[^<>]*>|<\?xml\s[^<>]*\?>", re.I)
 # Without its semicolon an entity may be a part of an address (?a=1&copy=2).
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-# Text about mark-up: `<td>` between backticks.
-CODE = re.compile(r"`<[^`\n]+>`")
+# Text about mark-up, `<td>` between backticks; and other code between them, so that no tag is between two of those.
+CODE = re.compile(r"`<[^`\n]+>`|`[^`<\n]+`")
 SCRIPTED = re.compile(
     rf"<(sup|sub)(?![^\s/>]){ATTRIBUTES}\s*>((?:(?!</?su[bp]\b).){{0,400}}?)</\1\s*>", re.I | re.A | re.S
 )
 NESTED = 3  # how deep an exponent has exponents
 # What is raised or lowered in a formula, and stands for itself: 6, -3, 0.5, n, 2+. No st, no [1].
-SIMPLE = re.compile(r"[+−-]?(?:\d[\d.,]*|[A-Za-zα-ωΑ-Ω])?[+−-]?", re.A)
-COMPOUND = re.compile(r"(?!.*[A-Za-z]{4})(?=.*[\d+−=*/×^_-])[\wα-ωΑ-Ω\s+−=*/×·.,()^-]+", re.A)
-DIGIT_BEFORE = re.compile(r"[0-9](?:</?[a-z][^<>]*>|\s)*$", re.I)
-DIGIT_AFTER = re.compile(r"(?:<(?!su[bp]\b)[a-z][^<>]*>)*[0-9]", re.I)
+SIMPLE = re.compile(r"[+−-]?(?:\d[\d.,]*|[A-Za-zα-ωΑ-Ω]|\([A-Za-z]\))?[+−-]?")
+COMPOUND = re.compile(r"(?!.*[A-Za-z]{4})(?=.*[\dA-Za-z])(?=.*[\d+−=*/×^_-])[\dA-Za-zα-ωΑ-Ω\s+−=*/×·.,()^_-]+")
+DIGIT_BEFORE = re.compile(r"\d(?:</?[a-z][^<>]*>|\s)*$", re.I)
+DIGIT_AFTER = re.compile(r"(?:<(?!su[bp]\b)[a-z][^<>]*>)*\d", re.I)
 
 
 class Kept(dict):
@@ -89,11 +89,15 @@ def clean(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "<" in text:
-        code = CODE.findall(text := text.replace("\0", ""))
-        numbers = itertools.count()
-        text = CODE.sub(lambda found: f"\0{next(numbers)}\0", text)
+        code = []
+        if "`<" in text:
+            text = text.replace("\0", "")
+            code = CODE.findall(text)
+            numbers = itertools.count()
+            text = CODE.sub(lambda found: f"\0{next(numbers)}\0", text)
         text = without_tags(in_line(DECLARATION.sub("", without_hidden(text))))
-        text = re.sub("\0([0-9]+)\0", lambda found: code[int(found[1])], text)
+        if code:
+            text = re.sub("\0([0-9]+)\0", lambda found: code[int(found[1])], text)
     if "&" in text:
         text = ENTITY.sub(entity, text)
     lines = (line.strip() for line in text.translate(VISIBLE).split("\n"))
@@ -121,19 +125,19 @@ def name(tag: re.Match) -> str:
 def in_line(text: str) -> str:
     """Text with <sup> and <sub> written in a line: 10^6, 2^(n+1), H2O; no number runs into another."""
     for _ in range(NESTED):
-        text, count = SCRIPTED.subn(scripted, text)
-        if not count:
-            break
+        if "<su" in text.lower():
+            text = SCRIPTED.sub(scripted, text)
     return text
 
 
 def scripted(found: re.Match) -> str:
     """What one <sup> or <sub> comes to. Digits beyond ASCII, such as ⁶, would be unknown to most vocabularies."""
-    raised, text = found[1].lower() == "sup", " ".join(without_tags(found[2]).split())
+    raised, content = found[1].lower() == "sup", without_tags(found[2]) if "<" in found[2] else found[2]
+    text = " ".join(ENTITY.sub(entity, content).split())
     after = " " if text[-1:].isdecimal() and DIGIT_AFTER.match(found.string, found.end()) else ""
     if not SIMPLE.fullmatch(text):
         if not COMPOUND.fullmatch(text):
-            return text
+            return content.strip()
         text = text if re.fullmatch(r"\([^()]*\)", text) else f"({text})"
         return f"{'^' if raised else '_'}{text}"
     if raised:

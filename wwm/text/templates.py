@@ -35,7 +35,7 @@ ARGUMENTS = {
     "h k hg 1": "kor korean 韩语 韓語",
     "v 1": "vie 越南语 越南語",
 }
-LINKS = "le lj lk lf lg ld lr li ls link ill illm ilh tsl translink internal_link_helper interlanguage_link 绿链 綠鏈"
+LINKS = "le lj lk lf lg ld lr li ls link ilh tsl translink internal_link_helper 绿链 綠鏈"
 CONSTANTS = {
     "!": "|", "=": "=", "(": "{", ")": "}", "((": "{{", "))": "}}", "·": "·", "•": "•", "dot": "·", "middot": "·",
     "bullet": "•", "ndash": "–", "en_dash": "–", "snd": "–", "spaced_ndash": "–", "mdash": "—", "em_dash": "—",
@@ -153,13 +153,15 @@ def script(tag: str) -> Callable[[Values], str | None]:
 
 def link(values: Values) -> str | None:
     """The name here of what has an article in another language alone: {{le|here|there|shown}}, {{tsl|code|there|here|
-    shown}}, {{ill|here|code|there}}.
+    shown}}.
     """
-    if values["3"] and LANGUAGE.fullmatch(values["1"]):
-        order = "432"
-    else:
-        order = "1" if LANGUAGE.fullmatch(values["2"]) else "31"
-    return first(values, ["d", "lt", *order])
+    coded = values["3"] and LANGUAGE.fullmatch(values["1"])
+    return first(values, ["d", "lt", *("432" if coded else "31")])
+
+
+def interlanguage(values: Values) -> str | None:
+    """{{ill|here|code|there}}, with the arguments of other such templates as well."""
+    return first(values, ["d", "lt", "1"]) if LANGUAGE.fullmatch(values["2"]) else link(values)
 
 
 def date(values: Values) -> str | None:
@@ -250,6 +252,7 @@ FORMS: dict[str, Callable[[Values], str | None]] = {
         ("sup smallsup", script("sup")),
         ("sub smallsub", script("sub")),
         (LINKS, link),
+        ("ill illm interlanguage_link", interlanguage),
         (DATES, date),
         ("as_of asof 截至", since),
         ("circa c. ca 约 約", about),
