@@ -82,6 +82,7 @@ def test_known_layouts_give_the_same_words(tmp_path, text):
         ("我 r 爱 v 北京 ns\n他 r 来 v", "line 1: 'r' is one of 5 Latin words"),
         ("我/r/爱/v/北京/ns\n他/r/来/v", "line 1: 'r' is one of 5 Latin words"),
         ("我\tPN\n爱\tVV\n北京\tNR\tLOC\n" * 50, "line 1: 'PN' is one of 200 Latin words"),
+        ("他 O\n来 O\n\n我 O\n在 O\n北 B-LOC\n京 I-LOC\n", "line 4: O beside 'B-LOC' are tags of named entities"),
         ("我 OK\n他 come\n你 good", "line 1: 'OK' may be a tag or a word"),
         ("我 OK\n\n他 come\n\n你 good", "line 1: 'OK' may be a tag or a word"),
         ("我 爱 北京\n" * 500 + "他/r 来/v", "line 501: '他/r' has a tag"),

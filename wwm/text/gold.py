@@ -191,8 +191,15 @@ def tags_of(path: Path, lines: Lines) -> list[tuple[int, list[tuple[str, str]]]]
 
 
 def joined(path: Path, number: int, characters: list[tuple[str, str]]) -> list[str]:
-    """Words of characters with tags: B, S and O begin one. Raises UserError for a sentence that begins otherwise."""
+    """Words of characters with tags: B, S and O begin one. Raises UserError for a sentence that begins otherwise, and
+    for tags of named entities, outside of which O stands for characters and no words.
+    """
     words: list[str] = []
+    named = next((tag for _, tag in characters if "-" in tag), None)
+    if named and any(tag in "Oo" for _, tag in characters):
+        raise UserError(
+            f"{path}, line {number}: O beside {named!r} are tags of named entities and of no words; {REMEDY}"
+        )
     for character, tag in characters:
         if tag[0].upper() in "BSO":
             words.append(character)
