@@ -222,9 +222,11 @@ def tied(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)}
     if bias is not None:
         kept.setdefault(BIAS, bias)
-    words = kept.get(WORDS, weight)
+    words = kept.get(WORDS)
+    if weight is None or words is None:
+        return kept, ""
     # One of them may have been saved in less precision.
-    if weight is None or weight.to(words.dtype).equal(words) or words.to(weight.dtype).equal(weight):
+    if weight.to(words.dtype).equal(words) or words.to(weight.dtype).equal(weight):
         return kept, ""
     kept = {name: tensor for name, tensor in kept.items() if not name.startswith("cls.predictions.")}
     return kept, f"left out: its MLM head, whose {DECODER}.weight is not the embeddings, as its config says"
