@@ -221,12 +221,16 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60:3d} min {int(seconds) % 60:02d} s"
 
 
+def is_no_failure(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Finished in state Failed(")
+
+
 def say_failures_once() -> None:
     """`main` ends with what failed; Prefect would print it for the stage and for the run besides."""
     setup_logging()  # as Prefect does when the flow begins; a second time changes nothing
     for handler in logging.getLogger().handlers:
         if isinstance(handler, PrefectConsoleHandler):
-            handler.addFilter(lambda record: not record.getMessage().startswith("Finished in state Failed("))
+            handler.addFilter(is_no_failure)
 
 
 def main(targets: list[str], concurrency: int | None = None) -> None:

@@ -148,13 +148,18 @@ def test_a_checkpoint_without_its_mlm_head_is_named(folder):
         cloze.load(folder)
 
 
-def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path, monkeypatch):
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """params.yaml for few sentences, and a folder for the documents."""
     monkeypatch.chdir(tmp_path)
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["cloze"].update(sentences=4, max_seq_length=40)
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(values, file)
     Path("data/segment/heldout").mkdir(parents=True)
+
+
+def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, project):
     documents = [document("news", *NEWS), document("reviews", *REVIEW, REVIEW[0])]
     pq.write_table(pa.Table.from_pylist(documents), "data/segment/heldout/00000.parquet")
     (folder / "training.json").unlink()  # as a model from elsewhere
@@ -172,13 +177,7 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, tmp_path
 
 
 @pytest.mark.parametrize(("untrained", "trained"), [([], True), (["bert.pooler"], True), (["cls.predictions"], False)])
-def test_a_head_that_was_never_trained_is_marked(folder, tmp_path, monkeypatch, capsys, untrained, trained):
-    monkeypatch.chdir(tmp_path)
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["cloze"].update(sentences=4, max_seq_length=40)
-    with open("params.yaml", "w", encoding="utf-8") as file:
-        YAML().dump(values, file)
-    Path("data/segment/heldout").mkdir(parents=True)
+def test_a_head_that_was_never_trained_is_marked(folder, project, capsys, untrained, trained):
     pq.write_table(pa.Table.from_pylist([document("news", *NEWS)]), "data/segment/heldout/00000.parquet")
     (folder / "training.json").write_text(json.dumps({"steps": None, "tokens": None, "untrained": untrained}))
     cloze.main("bert")

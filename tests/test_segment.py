@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from wwm import segment, segmenter
 from wwm.common.errors import UserError
-from wwm.text import boundaries, simplify, vocabulary
+from wwm.text import boundaries, sentences, simplify, vocabulary
 
 ROOT = Path(__file__).parent.parent
 GOLD = [
@@ -184,7 +184,7 @@ def test_all_words_of_a_dictionary_are_whole_in_sighans_text(trained):
         dictionary = np.random.default_rng(1).choice(words, count, replace=False).tolist()
         cut = boundaries.on_simplified(segment.load_ltp(str(trained), dictionary), dictionary)
         first = {word[0] for word in dictionary}
-        _, word_ends = boundaries.segment_texts(text, cut, dictionary)
+        _, word_ends = boundaries.segment_texts(text, cut, sentences.pattern_of(dictionary))
         for line, ends in zip(text, word_ends):
             ends, known = set(ends.tolist()), set(dictionary)
             start = 0

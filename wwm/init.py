@@ -114,18 +114,15 @@ def take_over(source: Path, named: str, out: Path) -> int:
     # transformers looks into the same files; what is wrong with them is told here.
     weight_files.read_config(source, named)
     weight_files.read(source, named)
-    try:
-        model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has config.json,"
-            " model.safetensors and vocab.txt"
-        ) from None
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
-            raise
-        raise UserError(f"{named}: config.json and weights differ in sizes; take both from one model") from None
+    with weight_files.sizes_told(named):
+        try:
+            model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has"
+                " config.json, model.safetensors and vocab.txt"
+            ) from None
     weight_files.check_finite(model.state_dict(), named)
     # A head of another task is no part of what is compared; one layer more is.
     parts = tuple(f"{name}." for name, _ in model.named_children())

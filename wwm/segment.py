@@ -22,7 +22,7 @@ from tqdm import tqdm
 from wwm import engine
 from wwm.common import code, files
 from wwm.common.errors import UserError
-from wwm.text import boundaries, perceptron
+from wwm.text import boundaries, perceptron, sentences
 from wwm.text.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
@@ -71,10 +71,10 @@ def main() -> None:
 def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
     """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
     os.environ |= {"RAYON_NUM_THREADS": str(settings["threads"]), "OMP_NUM_THREADS": str(settings["threads"])}
-    dictionary = None
+    unbroken = None
     match settings["backend"]:
         case "ltp":
-            cut, dictionary = cutter(segmenter, settings["dictionary"], settings["simplify"])
+            cut, unbroken = cutter(segmenter, settings["dictionary"], settings["simplify"])
         case "spaces" | "none":
             cut = None
         case backend:
@@ -91,7 +91,7 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
             texts = documents["text"].to_pylist()
             if settings["backend"] == "spaces":
                 texts, given = zip(*map(boundaries.without_spaces, texts))
-            sentence_ends, word_ends = boundaries.segment_texts(texts, cut, dictionary)
+            sentence_ends, word_ends = boundaries.segment_texts(texts, cut, unbroken)
             if settings["backend"] == "spaces":
                 word_ends = given
             columns = {
@@ -112,15 +112,16 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
 
 
 @lru_cache(maxsize=1)
-def cutter(segmenter: str, dictionary: str | None, simplify: bool) -> tuple[boundaries.Cut, list[str]]:
-    """load_ltp of data/segmenter and the dictionary's words, once in a process for what `segmenter`, its hash, stands
-    for.
+def cutter(segmenter: str, dictionary: str | None, simplify: bool) -> tuple[boundaries.Cut, re.Pattern | None]:
+    """load_ltp of data/segmenter, and what finds words of the dictionary in which no sentence ends; once in a process
+    for what `segmenter`, its hash, stands for.
     """
     words = read_dictionary(dictionary)
+    unbroken = sentences.pattern_of(words)
     if not simplify:
-        return load_ltp("data/segmenter", words), words
+        return load_ltp("data/segmenter", words), unbroken
     cut = load_ltp("data/segmenter", [*words, *map(simplified, words)])
-    return boundaries.on_simplified(cut, words), words
+    return boundaries.on_simplified(cut, words), unbroken
 
 
 def read_dictionary(path: str | None) -> list[str]:

@@ -116,12 +116,8 @@ def network_of(folder: Path, entries: int) -> tuple[PreTrainedModel, list[str]]:
         bert.load_state_dict(found.tensors, strict=False)
         return bert, [name for name in found.lacking if name.startswith(model_folder.MLM_HEAD)]
     weight_files.read(folder, str(folder))
-    try:
+    with weight_files.sizes_told(str(folder)):
         network, info = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
-            raise
-        raise UserError(f"{folder}: config.json and weights differ in sizes; take both from one model") from None
     weight_files.check_finite(network.state_dict(), str(folder))
     if entries > (known := network.config.vocab_size):
         raise UserError(

@@ -71,10 +71,11 @@ def load_task(
     own_labels, names = own_names(folder, task)
     missing: dict[str, str] = {}
     unlabelled: dict[str, Split] = {}
-    if not split_file and by_label(folder, task, names):
+    paths = files_of(folder, task, split_file)
+    if not paths:
         splits, reduced = read_folders(folder, names), ["splits drawn by hash"]
     else:
-        splits, paths = {}, files_of(folder, task, split_file)
+        splits = {}
         for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
             try:
                 splits[split] = (
@@ -189,15 +190,13 @@ def own_names(folder: Path, task: Task) -> tuple[bool, tuple[str, ...]]:
     return True, tuple(line.strip() for line in files.lines(path) if line.strip())
 
 
-def by_label(folder: Path, task: Task, names: tuple[str, ...]) -> bool:
-    """Whether it has a folder of texts for each label."""
-    return task.kind != "reading" and any((folder / name).is_dir() for name in names)
-
-
 def files_of(folder: Path, task: Task, split_file: str | None = None) -> dict[str, list[Path]]:
-    """The files of each split, or the one that is to be divided. Raises UserError where they are not there."""
+    """The files of each split, or the one that is to be divided; {} of a folder that has one of texts for each label.
+    Raises UserError where they are not there.
+    """
     if split_file is None:
-        return {} if by_label(folder, task, own_names(folder, task)[1]) else find(folder, task)
+        labelled = task.kind != "reading" and any((folder / name).is_dir() for name in own_names(folder, task)[1])
+        return {} if labelled else find(folder, task)
     if not (folder / split_file).is_file():
         key = f"finetune.tasks.{task.name}.split_file"
         raise UserError(f"{folder / split_file} does not exist; {key} names a file there")

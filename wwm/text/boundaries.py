@@ -1,5 +1,6 @@
 """Sentences and words as ends within the unchanged text, whatever a segmenter drops or is given in place of it."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from itertools import accumulate
@@ -12,12 +13,11 @@ from wwm.text.simplify import simplified
 
 
 def segment_texts(
-    texts: list[str], cut: Cut | None, dictionary: list[str] | None = None
+    texts: list[str], cut: Cut | None, unbroken: re.Pattern | None = None
 ) -> tuple[list[list[int]], list[np.ndarray]]:
     """Sentence ends and word ends, in characters, of each text. `cut` is None where every character is a word of its
-    own; no sentence ends within a word of `dictionary`.
+    own; no sentence ends within what `unbroken` matches, as sentences.pattern_of makes it of a dictionary.
     """
-    unbroken = sentences.pattern_of(dictionary or [])
     sentence_ends = [sentences.ends(text, unbroken) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]

@@ -5,6 +5,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -155,6 +156,17 @@ def check_start(start: bytes, named: str) -> None:
         raise UserError(f"{named} is a git-lfs pointer, not the file itself; run `git lfs pull` where it was cloned")
     if PAGE.match(start):
         raise UserError(f"{named} is a web page, so its download failed; download it anew")
+
+
+@contextmanager
+def sizes_told(named: str) -> Iterator[None]:
+    """Raises UserError where transformers says that weights have other sizes than their config."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(f"{named}: config.json and weights differ in sizes; take both from one model") from None
 
 
 def flat(found: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
