@@ -132,7 +132,10 @@ def test_a_second_machine_joins_in_by_the_readmes_command(project, capsys):
     assert "2 processes train together" in capsys.readouterr().out and len(losses()) > 4
 
 
-@pytest.mark.parametrize("masking, fsdp", [("static", "false"), ("dynamic", "false"), ("static", "true")])
+@pytest.mark.parametrize(
+    "masking, fsdp",
+    [pytest.param("static", "false", marks=pytest.mark.slow), ("dynamic", "false"), ("static", "true")],
+)
 def test_two_processes_that_are_killed_end_with_the_weights_of_two_that_never_were(project, masking, fsdp, capsys):
     make_shards(masking)
     two_processes()

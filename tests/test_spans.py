@@ -479,7 +479,7 @@ def test_quirks_of_the_real_files_are_counted(real, name, n, expected):
 
 
 @at_hand
-@pytest.mark.parametrize("name", ["cmrc train", "cmrc dev", "drcd dev"])
+@pytest.mark.parametrize("name", [pytest.param("cmrc train", marks=pytest.mark.slow), "cmrc dev", "drcd dev"])
 def test_first_gold_answers_score_100(real, name):
     questions, _ = real[name]
     assert METRICS[FILES[name][1]].score(questions, {one.id: one.answers[0].text for one in questions}) == {
@@ -508,13 +508,13 @@ def test_first_gold_answers_of_cjrc_score_what_leaving_one_out_leaves(real):
     ("name", "max_seq_length", "stride", "max_query_length", "expected"),
     [
         # 37 of train's have white space at an end, 5 begin inside a number or a word, one stands nowhere.
-        ("cmrc train", 512, 128, 64, 43),
+        pytest.param("cmrc train", 512, 128, 64, 43, marks=pytest.mark.slow),
         ("cmrc dev", 512, 128, 64, 0),
-        ("drcd dev", 512, 128, 64, 0),
+        pytest.param("drcd dev", 512, 128, 64, 0, marks=pytest.mark.slow),
         # `2009年` where the context has `02009年`; four are longer than 128 pieces.
-        ("cjrc dev", 512, 128, 64, 8),
+        pytest.param("cjrc dev", 512, 128, 64, 8, marks=pytest.mark.slow),
         pytest.param("cmrc train", 64, 16, 24, 2582, marks=pytest.mark.slow),
-        ("cmrc dev", 64, 16, 24, 313),
+        pytest.param("cmrc dev", 64, 16, 24, 313, marks=pytest.mark.slow),
         ("drcd dev", 64, 16, 24, 18),
         pytest.param("cjrc dev", 64, 16, 24, 423, marks=pytest.mark.slow),
     ],
