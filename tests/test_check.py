@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import check, params
+from wwm import check, mask, params, segment, vocab
 from wwm.common import hub
+from wwm.common.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 STAGES = {"corpus", "segmenter", "segment", "vocab", "init@random", "fetch@cmrc2018", "finetune@bert-mine"}
@@ -119,3 +121,17 @@ def test_wwm_check_lists_what_a_first_run_would_stop_at(tmp_path):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     code, told = said()
     assert code == 0 and told.startswith("Nothing is missing. To do: demo, "), told
+
+
+@pytest.mark.parametrize(
+    ("run", "before"), [(segment.main, "corpus"), (vocab.main, "corpus"), (partial(mask.main, "whole-word"), "segment")]
+)
+def test_a_stage_by_hand_without_the_data_of_the_one_before_names_it(tmp_path, monkeypatch, run, before):
+    monkeypatch.chdir(tmp_path)
+    values = (ROOT / "presets/demo.yaml").read_text(encoding="utf-8").replace("backend: ltp", "backend: none")
+    Path("params.yaml").write_text(values, encoding="utf-8")
+    Path("data/vocab").mkdir(parents=True)
+    Path("data/vocab/vocab.txt").write_text("[PAD]\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"data/{before} has no shards; run .*python -m wwm.{before}"):
+        run()
+    assert not Path("results").exists()

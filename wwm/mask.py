@@ -67,7 +67,7 @@ def main(name: str) -> None:
     ) as run:
         vocab = files.content_hash("data/vocab/vocab.txt")
         tokenizer = files.content_hash("data/vocab")
-        shards = sorted(Path("data/segment").glob("*/*.parquet"))
+        shards = files.shards("segment")
         made_with = [tokenizer, settings, lengths, code.key("mask")]
         work = (
             (files.hash_of([files.content_hash(shard), *made_with]), (shard, vocab, tokenizer, settings, lengths))

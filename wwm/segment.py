@@ -45,7 +45,7 @@ def main() -> None:
                 segment.simplify,
             ]
             segmenter = files.hash_of(made_from)
-        shards = sorted(Path("data/corpus").glob("*/*.parquet"))
+        shards = files.shards("corpus")
         settings = {"threads": base.threads} | segment.model_dump()
         work = (
             (

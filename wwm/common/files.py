@@ -106,6 +106,14 @@ def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
+def shards(stage: str, parts: str = "*") -> list[Path]:
+    """The Parquet files that `stage` wrote to data/STAGE/PART. Raises UserError where it wrote none."""
+    found = sorted(Path("data", stage).glob(f"{parts}/*.parquet"))
+    if not found:
+        raise UserError(f"data/{stage} has no shards; run `dvc repro`, or by hand `python -m wwm.{stage}` first")
+    return found
+
+
 def content_hash(path: str | Path) -> str:
     """sha256 of a file's bytes, or of a folder's file names and bytes."""
     path = Path(path)
