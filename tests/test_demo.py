@@ -1,4 +1,4 @@
-"""The demo's text and tasks: nothing that a task is measured on is trained on, and lengths give no answer away."""
+"""The demo's text and tasks: nothing that a task is measured on is trained on, and counting gives no answer away."""
 
 import importlib.util
 import json
@@ -13,13 +13,7 @@ from wwm.common.errors import UserError
 
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory):
-    """All of the demo's text, with the tasks of presets/tiny.yaml."""
-    text = (
-        Path("presets/tiny.yaml")
-        .read_text(encoding="utf-8")
-        .replace("articles: 150", "articles: null")
-        .replace("reviews: 300", "reviews: null")
-    )
+    text = Path("presets/demo.yaml").read_text(encoding="utf-8")
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -38,7 +32,7 @@ def examples(folder: Path, task: str, part: str) -> list[dict]:
 def test_no_review_of_a_dev_or_test_set_is_in_the_text(laid_out):
     text = (laid_out / "data/demo/text/reviews.txt").read_text(encoding="utf-8")
     documents = set(text.rstrip("\n").split("\n\n"))
-    assert len(documents) > 15_000
+    assert len(documents) > 14_500
     for part in ("dev", "test"):
         assert not [example for example in examples(laid_out, "reviews", part) if example["text"] in documents]
         # A half of fewer than 20 characters may stand in another review too.
@@ -61,15 +55,17 @@ def test_review_that_stands_under_both_labels_is_left_out(laid_out):
 
 
 def test_the_two_tasks_share_no_review(laid_out):
-    for part in ("train", "dev", "test"):
-        reviews = "\n".join(
-            example["text"] for p in ("train", "dev", "test") for example in examples(laid_out, "reviews", p)
-        )
-        assert not [
-            example
-            for example in examples(laid_out, "continuation", part)
-            if len(example["text_a"]) >= 20 and example["text_a"] in reviews
-        ]
+    parts = ("train", "dev", "test")
+    reviews = "\n".join(example["text"] for part in parts for example in examples(laid_out, "reviews", part))
+    halves = [
+        half
+        for part in parts
+        for example in examples(laid_out, "continuation", part)
+        for half in (example["text_a"], example["text_b"])
+        if len(half) >= 20
+    ]
+    # Some reviews quote each other.
+    assert sum(half in reviews for half in halves) < 0.005 * len(halves)
 
 
 def test_half_of_the_continuations_are_wrong_and_their_lengths_do_not_tell(laid_out):
@@ -78,7 +74,44 @@ def test_half_of_the_continuations_are_wrong_and_their_lengths_do_not_tell(laid_
         label: [len(example["text_b"]) for example in pairs if example["label"] == label] for label in ("yes", "no")
     }
     assert len(lengths["yes"]) == len(lengths["no"])
-    assert abs(np.mean(lengths["yes"]) - np.mean(lengths["no"])) < 8
+    assert abs(np.mean(lengths["yes"]) - np.mean(lengths["no"])) < 1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_who_counts_the_characters_or_pairs_that_two_halves_share_is_right_as_often_as_by_chance(laid_out, n):
+    def counted(part: str) -> tuple[np.ndarray, np.ndarray]:
+        pairs = examples(laid_out, "continuation", part)
+        shared = [len(grams(pair["text_a"]) & grams(pair["text_b"])) for pair in pairs]
+        return np.array(shared), np.array([pair["label"] == "yes" for pair in pairs])
+
+    def grams(text: str) -> set[str]:
+        return {text[i : i + n] for i in range(len(text) - n + 1)}
+
+    shared, right = counted("train")
+    least = max(range(1, 10), key=lambda least: ((shared >= least) == right).mean())
+    shared, right = counted("test")
+    assert ((shared >= least) == right).mean() < 0.535  # two standard errors of 800 guesses
+
+
+def test_wrong_half_is_one_of_the_most_alike_and_stands_once():
+    reviews = [
+        "房间很干净，床也很舒服啊。早餐的种类很多，房间里也很安静。",
+        "书的内容很好，印刷也清楚。送货的速度很快，包装也不错的。",
+    ]
+    others = [
+        "电脑的外观不错，键盘手感好。屏幕的亮度一般，风扇声音大。",
+        "酒店的位置很好，出门是地铁。房间的隔音很差，床也不太干净。",
+    ]
+    pairs, taken = demo.pair_halves(reviews, others, np.random.default_rng(0))
+    (wrong,) = [pair for pair in pairs if pair["label"] == "no"]
+    assert wrong["text_a"] == "房间很干净，床也很舒服啊。" and wrong["text_b"] == "房间的隔音很差，床也不太干净。"
+    assert taken == others[1:]
+
+
+def test_too_few_reviews_to_continue_others_wrongly_are_named():
+    review = "房间很干净，服务也很热情周到。早餐一般，下次还会再来住的。"
+    with pytest.raises(UserError, match="only 1 other reviews"):
+        demo.pair_halves([review] * 4, [review], np.random.default_rng(0))
 
 
 def test_halves_are_cut_at_the_clause_end_nearest_the_middle():

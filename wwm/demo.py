@@ -16,6 +16,8 @@ import re
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.feature_extraction.text import CountVectorizer
 
 from wwm.common import files
 from wwm.common.errors import UserError
@@ -51,14 +53,17 @@ def main() -> None:
         # The second task takes other reviews than the first.
         long_enough = [example["text"] for example in reviews["rest"] if halves(example["text"])]
         parts = split(long_enough, counts, rng)
-        write_task("continuation", {name: pair_halves(parts[name], rng) for name in PARTS})
+        pairs, strangers = {}, {}
+        for i, name in enumerate(PARTS):
+            pairs[name], strangers[name] = pair_halves(parts[name], parts["rest"][i :: len(PARTS)], rng)
+        write_task("continuation", pairs)
 
         measured = {example["text"] for name in ("dev", "test") for example in reviews[name]}
         # Some reviews quote each other: what holds a half of a measured one goes, too. Shorter halves are commonplaces.
         measured |= {
             half
             for name in ("dev", "test")
-            for review in parts[name]
+            for review in (*parts[name], *strangers[name])
             for half in (review, *halves(review))
             if len(half) >= 20
         }
@@ -126,18 +131,41 @@ def halves(review: str) -> tuple[str, str] | None:
     return (first, second) if min(len(first), len(second)) >= 10 else None
 
 
-def pair_halves(reviews: list[str], rng: np.random.Generator) -> list[dict]:
-    """One example per review: half of them with their own second half, half with that of another review.
+def pair_halves(reviews: list[str], others: list[str], rng: np.random.Generator) -> tuple[list[dict], list[str]]:
+    """One example per review: half of them with their own second half, half with that of another review, which is of
+    `others`; and those that were taken of these, each once.
 
-    Second halves are exchanged between reviews of like length, so that lengths give no answer away.
+    Taken are second halves that share as many characters and pairs of characters with the first one as its own does,
+    and are as long, so that counting gives no answer away. Raises UserError if there are too few.
     """
-    pairs = [halves(review) for review in reviews]
-    exchanged = sorted(rng.permutation(len(pairs))[: len(pairs) // 4 * 2], key=lambda i: (len(pairs[i][1]), i))
-    second, label = [pair[1] for pair in pairs], ["yes"] * len(pairs)
-    for one, other in zip(exchanged[::2], exchanged[1::2]):
-        second[one], second[other] = second[other], second[one]
-        label[one] = label[other] = "no"
-    return [{"text_a": pair[0], "text_b": second[i], "label": label[i]} for i, pair in enumerate(pairs)]
+    first, second = zip(*map(halves, reviews))
+    exchanged = np.sort(rng.permutation(len(reviews))[: len(reviews) // 2])
+    if len(others) < len(exchanged):
+        raise UserError(
+            f"demo: half of {len(reviews)} examples are to be continued wrongly, but only {len(others)} other reviews"
+            " are left for that; lower train_examples, dev_examples or test_examples"
+        )
+    own, foreign = [second[i] for i in exchanged], [halves(other)[1] for other in others]
+    unlike = unlikeness([first[i] for i in exchanged], own, foreign)
+    told = list(zip(first, second, ["yes"] * len(reviews)))
+    taken = linear_sum_assignment(unlike)[1]
+    for i, other in zip(exchanged, taken):
+        told[i] = (first[i], foreign[other], "no")
+    return [dict(zip(("text_a", "text_b", "label"), row)) for row in told], [others[other] for other in taken]
+
+
+def unlikeness(first: list[str], own: list[str], foreign: list[str]) -> np.ndarray:
+    """(first, foreign) float64: by how many characters and pairs more or fewer a half shares with a first one than that
+    one's own, and a tenth of the difference in length.
+    """
+    length, foreign_length = (np.array([len(text) for text in texts]) for texts in (own, foreign))
+    unlike = abs(foreign_length - length[:, None]) / 10
+    for n in (1, 2):
+        count = CountVectorizer(analyzer="char", ngram_range=(n, n), lowercase=False, binary=True)
+        grams = count.fit_transform(first)
+        shared = grams.multiply(count.transform(own)).sum(axis=1)
+        unlike += abs((grams @ count.transform(foreign).T).toarray() - shared)
+    return unlike
 
 
 def split(items: list, counts: list[int], rng: np.random.Generator) -> dict[str, list]:

@@ -220,8 +220,9 @@ TASKS = {
             version="1",
             remark=(
                 "Does this text go on like this? The second half of a review against that of another one, of the same"
-                " length: it takes to tell what a text is about and whether two texts fit together, as in linking posts"
-                " or restoring threads."
+                " length and with as many characters and pairs of characters in common with the first half: it takes to"
+                " tell what a text is about and whether two texts fit together, as in linking posts or restoring"
+                " threads."
             ),
         ),
     )
