@@ -156,15 +156,19 @@ def pair_halves(reviews: list[str], others: list[str], rng: np.random.Generator)
 
 def unlikeness(first: list[str], own: list[str], foreign: list[str]) -> np.ndarray:
     """(first, foreign) float64: by how many characters and pairs more or fewer a half shares with a first one than that
-    one's own, and a tenth of the difference in length.
+    one's own does, each counted as one and by its rarity (log10 of how many texts go to one that has it), and a tenth
+    of the difference in length.
     """
     length, foreign_length = (np.array([len(text) for text in texts]) for texts in (own, foreign))
     unlike = abs(foreign_length - length[:, None]) / 10
     for n in (1, 2):
         count = CountVectorizer(analyzer="char", ngram_range=(n, n), lowercase=False, binary=True)
-        grams = count.fit_transform(first)
-        shared = grams.multiply(count.transform(own)).sum(axis=1)
-        unlike += abs((grams @ count.transform(foreign).T).toarray() - shared)
+        known = count.fit_transform([*first, *own, *foreign])
+        grams, own_grams, foreign_grams = (count.transform(texts) for texts in (first, own, foreign))
+        rarity = np.log10(known.shape[0] / known.sum(axis=0))
+        for weighed in (grams, grams.multiply(rarity).tocsr()):
+            shared = weighed.multiply(own_grams).sum(axis=1)
+            unlike += abs((weighed @ foreign_grams.T).toarray() - shared)
     return unlike
 
 
