@@ -75,7 +75,6 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
         "parameters": 2_200_000,
         "unknown_share": 0.0125,
         "training": {"steps": 1000, "tokens": 1_000_000},
-        "seconds": 1.5,
     } | changes
 
 

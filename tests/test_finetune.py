@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from wwm import finetune, scores
+from wwm.common import times
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned, Seed
 from wwm.release import predict
@@ -78,9 +79,7 @@ def project(tmp_path, monkeypatch):
 
 
 def result():
-    values = json.loads(Path("results/finetune/reviews/bert.json").read_text(encoding="utf-8"))
-    values.pop("seconds")
-    return values
+    return json.loads(Path("results/finetune/reviews/bert.json").read_text(encoding="utf-8"))
 
 
 def predictions(task: str, name: str):
@@ -326,12 +325,13 @@ def test_a_kill_costs_only_the_seed_it_hits(project):
     assert killed.wait() == -signal.SIGKILL
     assert not Path("results/finetune/reviews/bert.json").exists()
     [first] = Path("scratch").glob("finetune-*/*.json")
-    marked = {**json.loads(first.read_text(encoding="utf-8")), "loss": -1.0}
+    marked = {**json.loads(first.read_text(encoding="utf-8")), "loss": -1.0, "seconds": 1000.0}
     first.write_text(json.dumps(marked), encoding="utf-8")
 
     finetune.main("bert", "reviews")
     resumed = result()["seeds"]
-    del marked["predictions"]
+    del marked["predictions"], marked["seconds"]
+    assert times.read("finetune/reviews/bert")["seconds"] > 1000
     assert said_by(kept.home("reviews", "bert"), "data/tasks/reviews/dev.jsonl") == labels_said("dev")
     assert resumed[0] == {"seed": 20190619, **marked}  # taken, not trained again
     finetune.main("bert", "reviews")

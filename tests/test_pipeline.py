@@ -23,17 +23,9 @@ from ruamel.yaml import YAML
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Out -> its hash in dvc.lock, without those that hold times, and without the segmenter.
-
-    LTP writes other bytes for the same model; what it cuts (data/segment) is the same.
-    """
+    """Out -> its hash in dvc.lock."""
     lock = YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return {
-        out["path"]: out["md5"]
-        for stage in lock.values()
-        for out in stage["outs"]
-        if not out["path"].startswith(("results/", "data/segmenter"))
-    }
+    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
 from wwm import pretrain, truncate
+from wwm.common import times
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, micro_batch
 
@@ -59,17 +60,20 @@ def two_processes() -> None:
 def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
     make_shards(masking)
     assert run() == 0
-    never_killed, curve = weights(), losses()
+    never_killed, curve, last = weights(), losses(), Path("results/pretrain/bert.json").read_bytes()
     assert not list(Path("scratch").glob("pretrain-*/*"))
     Path("models/bert/model.safetensors").unlink()
     # Once in each phase; the second run resumes the first's checkpoint.
     assert run(kill_after=5) == -signal.SIGKILL
     assert not Path("models/bert/model.safetensors").exists()
     assert run(kill_after=17) == -signal.SIGKILL
+    newest = torch.load(max(Path("scratch").glob("pretrain-*/step-*.pt")), weights_only=True)
+    before_the_kill = json.loads(newest["state"])["seconds"]
     assert run() == 0
     assert went_on(capsys.readouterr().out)
     assert weights() == never_killed
-    assert losses() == curve
+    assert losses() == curve and Path("results/pretrain/bert.json").read_bytes() == last
+    assert times.read("pretrain/bert")["seconds"] >= before_the_kill > 0
 
 
 def test_curve_of_a_run_that_was_stopped_between_two_of_its_points_is_that_of_one_that_was_not(project):

@@ -70,7 +70,7 @@ def project(folder):
             "word_accuracy": WORDS[model],
         }
         nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
-        common = {"model": model, "training": training, "seconds": 1.5, "head_trained": model != "random"}
+        common = {"model": model, "training": training, "head_trained": model != "random"}
         common |= {"rows": "0", "most_frequent": {"piece": "的", "piece_accuracy": 3.0, "word_accuracy": 2.5}}
         finetuned.write(
             f"results/cloze/{model}.json",

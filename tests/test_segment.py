@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from wwm import segment, segmenter
 from wwm.common.errors import UserError
-from wwm.text import boundaries, sentences, simplify, vocabulary
+from wwm.text import boundaries, perceptron, sentences, simplify, vocabulary
 
 ROOT = Path(__file__).parent.parent
 GOLD = [
@@ -51,10 +51,15 @@ def test_trained_segmenter_loads_in_ltp_and_cuts_words(trained):
     assert cut(["我们研究语言模型。"]) == [["我们", "研究", "语言", "模型", "。"]]
 
 
-def test_the_same_gold_words_give_the_same_segmentation(trained, tmp_path):
+def test_the_same_gold_words_give_the_same_bytes_whose_words_are_those_of_ltps_own_file(trained, tmp_path, monkeypatch):
     segmenter.train_perceptron(GOLD * 5, GOLD, epochs=3, seed=1, folder=tmp_path)
+    files = [folder / "cws_model.bin" for folder in (trained, tmp_path)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    monkeypatch.setattr(perceptron, "canonical", lambda model: model)
+    segmenter.train_perceptron(GOLD * 5, GOLD, epochs=3, seed=1, folder=tmp_path)
+    assert files[0].read_bytes() != files[1].read_bytes()
     text = [["今天他们去公园研究模型，中国的天气很有意思。"], ["下一个语言处理的书。"]]
-    assert segmenter.cut(str(trained / "cws_model.bin"), text) == segmenter.cut(str(tmp_path / "cws_model.bin"), text)
+    assert segmenter.cut(str(files[0]), text) == segmenter.cut(str(files[1]), text)
 
 
 @given(

@@ -1,7 +1,8 @@
 """Fill-mask accuracy by whole words on held-out text, marked where a model's MLM head was never trained.
 
 Reads   models/MODEL, data/segment/heldout/*.parquet
-Writes  results/cloze/MODEL.json: accuracy in percent per piece and per whole word, by word length and by source
+Writes  results/cloze/MODEL.json: accuracy in percent per piece and per whole word, by word length and by source;
+        results/times/cloze/MODEL.json
 By hand python -m wwm.cloze MODEL
 
 One word of 1 to 4 Chinese characters of each sentence is masked whole; sentences and words are the same for every
@@ -67,6 +68,7 @@ def main(model: str) -> None:
     logging.disable_progress_bar()
     begin = time.perf_counter()
     folder, out = Path("models") / model, Path(f"results/cloze/{model}.json")
+    place = device.pick()
     with track.run(
         "cloze",
         name=model,
@@ -108,7 +110,7 @@ def main(model: str) -> None:
             )
         history = model_folder.training_history(folder)
         head_trained = model_folder.MLM_HEAD not in history.get("untrained", untrained_heads(bert))
-        answers, unknown = ask(bert.to(device.pick()), tokenization.load(folder), questions, cloze.max_seq_length)
+        answers, unknown = ask(bert.to(place), tokenization.load(folder), questions, cloze.max_seq_length)
         result = {
             "model": model,
             "sentences": len(questions),
@@ -123,9 +125,9 @@ def main(model: str) -> None:
             "head_trained": head_trained,
             "rows": files.hash_of(questions),
             "training": history,
-            "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)
+        run.took(f"cloze/{model}", device.named(place), time.perf_counter() - begin)
         run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy", "head_trained")})
         run.text("answers.csv", table(answers))
         print(

@@ -4,14 +4,14 @@ Reads   models/MODEL, data/tasks/TASK/
 Writes  results/finetune/TASK/MODEL.json: the scores of each seed, in percent, and what they were measured with;
         results/predictions/TASK/MODEL/: what the seed with the best dev score says of each row, SPLIT.jsonl, test files
         without labels included, and of a reading task SPLIT.json besides, for official scripts;
-        models/finetuned/TASK/MODEL/: that seed's model, and with `keep: all` the others' in seeds/SEED/
+        models/finetuned/TASK/MODEL/: that seed's model, and with `keep: all` the others' in seeds/SEED/;
+        results/times/finetune/TASK/MODEL.json
 By hand python -m wwm.finetune MODEL TASK
 
 Seeds that are finished survive a kill. Where there are several GPUs each takes seeds.
 """
 
 import shutil
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from wwm.tasks.splits import Data, load_task, task_of, texts
 from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task
 from wwm.text import simplify, tokenization
 from wwm.track import Run
+from wwm.training import device
 
 
 class Cell(NamedTuple):
@@ -49,7 +50,6 @@ def main(model: str, task: str) -> None:
     base, finetune = values.base, values.finetune
     given = finetune.tasks[params.one_of("finetune TASK", task, finetune.tasks)]
     options = finetune.models[params.one_of("finetune MODEL", model, finetune.models)]
-    begin = time.perf_counter()
     folder, place = Path("models", model), Path("data/tasks", task)
     out, said = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
     home, keep = kept.home(task, model), options.keep or KEEP
@@ -83,7 +83,7 @@ def main(model: str, task: str) -> None:
             kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
             show_mistakes(run, cell, rows[best]["predictions"])
             for step, (number, row) in enumerate(zip(numbers, rows)):
-                del row["predictions"]
+                del row["predictions"], row["seconds"]
                 measured = {"loss": row["loss"]} | by_split(row["scores"])
                 run.log(measured, step=step)
                 told = {"model": model, "task": task, "seed": number}
@@ -98,10 +98,10 @@ def main(model: str, task: str) -> None:
                 "swept": {f"{rate:g}": score for rate, score in swept.items()},
                 "seeds": [{"seed": number, **row} for number, row in zip(numbers, rows)],
                 "training": model_folder.training_history(folder),
-                "seconds": round(time.perf_counter() - begin, 1),
             }
             files.write_json(out, result)
-            print(f"finetune {model} {task}: {summary(result)}")
+            run.took(f"finetune/{task}/{model}", device.named(device.places()[0]), took := seeds.seconds(work))
+            print(f"finetune {model} {task}: {summary(result)} in {took:,.0f} s")
         shutil.rmtree(work)
 
 
@@ -110,7 +110,7 @@ def summary(result: Finetuned) -> str:
     found = [by_split(row["scores"]) for row in result["seeds"]]
     columns = {name: [scores[name] for scores in found] for name in found[0]}
     said = [f"{name} {max(column):.1f} ({sum(column) / len(column):.1f})" for name, column in columns.items()]
-    return f"{', '.join(said)}: max (mean) of {len(found)} seeds in {result['seconds']:,.0f} s"
+    return f"{', '.join(said)}: max (mean) of {len(found)} seeds"
 
 
 def show_mistakes(run: Run, cell: Cell, predicted: dict[str, Any]) -> None:

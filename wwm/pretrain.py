@@ -2,7 +2,8 @@
 
 Reads   data/mask/SET/, models/INIT/
 Writes  models/NAME/: config.json, model.safetensors (MLM and NSP heads included), the tokenizer, training.json;
-        results/pretrain/NAME.csv (the curve) and NAME.json (its last values)
+        results/pretrain/NAME.csv (the curve) and NAME.json (its last values); results/times/pretrain/NAME.csv and
+        NAME.json: how fast it was, on what
 By hand python -m wwm.pretrain NAME; several processes: accelerate launch -m wwm.pretrain NAME
 
 A killed run goes on from its newest checkpoint in scratch/, with the same weights as one that was never killed: to the
@@ -10,7 +11,6 @@ bit on a CPU, where no kernel adds in an order of its own as some of a GPU do.
 """
 
 import contextlib
-import csv
 import io
 import os
 import shutil
@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from wwm.common import code, files, model_folder
+from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
 from wwm.training import curve, device, loader, trainer
 from wwm.training.job import Job
@@ -63,7 +64,8 @@ def main(name: str) -> None:
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
-        told = settings | recipe(init, examples) | {"loss_spike": pretrain.loss_spike}
+        where = device.named(processes.device, processes.count)
+        told = settings | recipe(init, examples) | {"loss_spike": pretrain.loss_spike, "device": where}
         with track.run("pretrain", name=name, params=told, outs=[out, *results], scratch=scratch) as run:
             trained = trainer.Trainer(
                 Job(
@@ -82,6 +84,9 @@ def main(name: str) -> None:
             trained.train()
             if processes.rank == 0:
                 write(trained, out, results, untrained(trained, told["examples"]))
+                state = trained.state
+                files.write_text(f"results/times/pretrain/{name}.csv", columns(state.rows, ["step", *curve.SPEEDS]))
+                run.took(f"pretrain/{name}", where, state.seconds, **last(state.rows, curve.SPEEDS))
         if processes.rank == 0:
             shutil.rmtree(scratch)
 
@@ -146,15 +151,17 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path], untrained: d
         model_folder.copy_tokenizer(init, folder)
         history = {"own_steps": state.total_steps, "own_tokens": state.tokens} | untrained
         files.write_json(folder / "training.json", seen | history)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, curve.COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(state.rows)
-    files.write_text(results[0], table.getvalue())
-    last = state.rows[-1]
-    files.write_json(
-        results[1], {key: last[key] for key in curve.COLUMNS[2:] if last[key] is not None} | seen | {"init": init.name}
-    )
+    files.write_text(results[0], columns(state.rows, curve.COLUMNS))
+    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | {"init": init.name})
+
+
+def columns(rows: list[dict], names: list[str]) -> str:
+    return csv_text(names, [[row[name] for name in names] for row in rows])
+
+
+def last(rows: list[dict], names: list[str]) -> dict:
+    """The values of the last row that it has."""
+    return {name: rows[-1][name] for name in names if rows[-1][name] is not None}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The LTP model that cuts sentences into words: trained on gold words, or taken from a folder or the hub.
 
 Reads   segmenter.gold: a sentence a line, words separated by one space, or another layout of wwm/text/gold.py
-Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: a sha256 of what it was made from, the
-        same wherever its segmentation is the same; results/segmenter.json with word F1 on the held-out gold sentences
+Writes  data/segmenter/: a folder that `ltp.LTP(folder)` loads, and origin.json: where it is from, and a sha256 of its
+        files; results/segmenter.json with word F1 on the held-out gold sentences
 By hand python -m wwm.segmenter
 """
 
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +31,8 @@ def main() -> None:
         train, heldout = split(read_gold(Path(segmenter.gold)), segmenter.heldout_share)
         with files.new_folder(outs[0]) as folder:
             if segmenter.source == "train":
+                origin = {}
                 train_perceptron(train, heldout, segmenter.epochs, base.seed, folder)
-                # The trainer's own file differs from run to run, though not in what it cuts.
-                made_from = [
-                    files.content_hash(segmenter.gold),
-                    segmenter.heldout_share,
-                    segmenter.epochs,
-                    base.seed,
-                    version("ltp-extension"),
-                ]
-                origin = {"sha256": hashlib.sha256(json.dumps(made_from).encode()).hexdigest()}
             else:
                 source = hub.folder(segmenter.source, "segmenter.source", LTP_FILES, hub.CHOICES["segmenter"])
                 if hub.origin(source):
@@ -50,8 +41,9 @@ def main() -> None:
                         shutil.copy(file, folder)
                 else:
                     shutil.copytree(source, folder, dirs_exist_ok=True)
-                origin = {"sha256": files.content_hash(folder)} | hub.origin(source)
-            files.write_json(folder / "origin.json", {"source": segmenter.source} | origin)
+                origin = hub.origin(source)
+            origin = {"source": segmenter.source, "sha256": files.content_hash(folder)} | origin
+            files.write_json(folder / "origin.json", origin)
             model = perceptron_file(folder, segmenter.source)
             scores = {
                 "heldout_sentences": len(heldout),

@@ -50,4 +50,3 @@ class Finetuned(TypedDict):
     swept: dict[str, float]  # learning rate -> dev score of the first seed
     seeds: list[Seed]
     training: Training
-    seconds: float

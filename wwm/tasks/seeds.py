@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import queue
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -58,6 +59,11 @@ def best(trained: Sequence[tuning.Trained]) -> int:
     return max(range(len(trained)), key=lambda i: tuning.main_measure(trained[i]["scores"]["dev"]))
 
 
+def seconds(work: Path) -> float:
+    """What all runs that are kept in `work` took, those of a killed try included; side by side, of each."""
+    return sum(files.read_json(path)["seconds"] for path in work.glob("*.json"))
+
+
 def one(
     job: tuning.Job,
     how: tuning.How,
@@ -78,7 +84,10 @@ def one(
             with files.new_folder(path.with_suffix("")) as folder:
                 job.save(model, folder)
 
-    files.write_json(path, tuning.train(job, how, seed, place, threads, done, save))
+    begin = time.perf_counter()
+    trained = tuning.train(job, how, seed, place, threads, done, save)
+    trained["seconds"] = time.perf_counter() - begin
+    files.write_json(path, trained)
     if keep == "best":
         there = [path for path in kept if path.exists()]
         first = best([files.read_json(path) for path in there])

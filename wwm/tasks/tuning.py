@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -72,6 +72,7 @@ class Trained(TypedDict):
     predictions: dict[str, object]  # content by file name
     loss: float  # mean over the rows of the epoch that is scored
     epoch: int  # its number, from 1
+    seconds: NotRequired[float]  # of all its work
 
 
 def passes(lengths: np.ndarray, positions: int) -> list[np.ndarray]:

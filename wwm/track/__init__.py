@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from wwm.common import times
 from wwm.track import lineage, sender, server
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
@@ -44,6 +45,11 @@ class Run:
     def log(self, metrics: dict, step: int | None = None) -> None:
         """Numbers by name; `step` is the x axis of their curve."""
         self._put(metrics={key: float(value) for key, value in metrics.items()}, step=step or 0, time=sender.now())
+
+    def took(self, name: str, device: str, seconds: float, **speeds: float) -> None:
+        """What the work behind results/`name`.json took, as wwm/common/times.py has it."""
+        times.write(name, {"device": device, "seconds": seconds} | speeds)
+        self.log({"seconds": seconds})
 
     def artifact(self, path: str | Path) -> None:
         """A copy of a file or folder; it must stay until the run ends."""

@@ -16,14 +16,12 @@ COLUMNS = [
     "learning_rate",
     "grad_norm",
     "tokens",
-    "tokens_per_second",
     "fill",
-    "mfu",
-    "memory_gib",
-    "compilations",
     "heldout_mlm_loss",
     "heldout_mlm_accuracy",
 ]
+# What differs from machine to machine.
+SPEEDS = ["tokens_per_second", "mfu", "memory_gib", "compilations"]
 
 
 class Sums(NamedTuple):
@@ -48,7 +46,7 @@ def point(
 ) -> dict[str, float | None]:
     """The columns that follow from sums; peak_flops: of all devices together, None where it is not known."""
     flops_per_token = model.training_flops(config, sums.tokens, sums.squares, sums.masked) / sums.tokens
-    return dict.fromkeys(COLUMNS) | {
+    return dict.fromkeys([*COLUMNS, *SPEEDS]) | {
         "mlm_loss": sums.mlm / max(1, sums.masked),
         "mlm_accuracy": sums.mlm_correct / max(1, sums.masked),
         "nsp_loss": sums.nsp / sums.pairs if sums.pairs else None,

@@ -71,6 +71,21 @@ def cores(place: torch.device) -> int:
     return runtime.global_runtime_device_count()
 
 
+def named(place: torch.device, processes: int = 1) -> str:
+    """What computes, as tables have it: `CPU`, `NVIDIA H100 80GB HBM3`, `8 x TPU`."""
+    match place.type:
+        case "cuda":
+            name = torch.cuda.get_device_name(place)
+        case "xla":
+            from torch_xla import runtime
+
+            name = runtime.device_type()
+        case _:
+            name = place.type.upper()
+    count = processes * cores(place)
+    return name if count == 1 else f"{count} x {name}"
+
+
 def share_rows(tensors: dict[str, torch.Tensor]) -> None:
     """Marks tensors (R, L) on an XLA device to be split by rows over its cores."""
     from torch_xla.distributed import spmd

@@ -60,6 +60,7 @@ class Trainer:
         if self.state.restored:
             self.model.load_state_dict(self.state.restored["model"])
         before = signal.signal(signal.SIGTERM, self.ask_to_stop)
+        self.begun = time.perf_counter() - self.state.seconds
         total = sum(phase.steps for phase in self.job.phases)
         with tqdm(
             total=total,
@@ -138,6 +139,7 @@ class Trainer:
                     self.show(row, bar)
                     seconds, counted, state.sums = time.perf_counter(), 0, Sums()
                 if save:
+                    state.seconds = time.perf_counter() - self.begun
                     state.save(job.scratch, self.model, plain, optimizer, processes, self.fsdp)
                 if stop:
                     print(
