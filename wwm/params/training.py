@@ -85,7 +85,13 @@ class Phase(Section):
             " TPU core."
         )
     )
-    optimizer: Literal["adamw", "lamb"] = Field(description="BERT's AdamW, or LAMB (arXiv 1904.00962).")
+    optimizer: Literal["adamw", "lamb", "muon"] = Field(
+        description=(
+            "BERT's AdamW, LAMB (arXiv 1904.00962), or Muon with a momentum of 0.95 for the matrices of the encoder and"
+            " of the MLM head's transform, beside AdamW for the rest: at the same rate its updates are as large as"
+            " AdamW's (arXiv 2502.16982), and it bears a higher one. Not with `fsdp`, not on a TPU."
+        )
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         description=(
             "The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the"
@@ -182,6 +188,12 @@ class Pretrain(Section):
     def settings_go_together(self) -> Self:
         if self.fsdp and self.compile:
             raise UserError("fsdp and compile do not go together here; set one of them to false")
+        for name, model in self.models.items():
+            if self.fsdp and any(phase.optimizer == "muon" for phase in model.phases):
+                raise UserError(
+                    f"models.{name}: optimizer muon needs whole matrices, and fsdp true keeps parts; set fsdp to false,"
+                    " or take adamw or lamb"
+                )
         if self.evaluate_every % self.log_every:
             nearest = max(1, round(self.evaluate_every / self.log_every)) * self.log_every
             raise UserError(
