@@ -69,6 +69,9 @@ def test_mfu_is_what_real_tokens_cost_over_what_the_device_can_do():
         1000 * model.training_flops(BASE, 256, 256**2, 38) / 256 / 1e12
     )
     assert curve.point(sums, 1000.0, BASE, None)["mfu"] is None
+    # What Muon multiplies is work too: as much again.
+    whole = sums._replace(optimizer_flops=model.training_flops(BASE, 256, 256**2, 38))
+    assert curve.point(whole, 1000.0, BASE, 1e12)["mfu"] == pytest.approx(2 * row["mfu"])
 
 
 @pytest.mark.parametrize(

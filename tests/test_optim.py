@@ -1,4 +1,4 @@
-"""AdamW as BERT's and LAMB, against cases computed by hand."""
+"""AdamW as BERT's and LAMB, against cases computed by hand, and Muon against torch's."""
 
 import math
 from types import SimpleNamespace
@@ -6,9 +6,11 @@ from typing import get_args
 
 import pytest
 import torch
+from transformers import BertConfig, BertForPreTraining
 
 from wwm.params.training import Phase
-from wwm.training.optim import OPTIMIZERS, AdamW, Lamb, linear_schedule, parameter_groups
+from wwm.training.model import choose_trained
+from wwm.training.optim import OPTIMIZERS, AdamW, Lamb, Muon, linear_schedule, parameter_groups
 
 
 def step(
@@ -83,6 +85,62 @@ def test_lamb_ratio_is_one_for_a_weight_of_zeros():
     assert step(Lamb, [0.0, 0.0], [2.0, 2.0]) == pytest.approx([-0.1 / (1 + 1e-6 / 2)] * 2, rel=1e-9)
 
 
+SETTINGS = SimpleNamespace(adam_betas=[0.8, 0.9], adam_epsilon=1e-3, weight_decay=0.5, correct_bias=True)
+
+
+def small_bert() -> BertForPreTraining:
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 24}
+    return BertForPreTraining(BertConfig(**sizes, vocab_size=30))
+
+
+def test_muon_is_torchs_matrix_by_matrix_and_adamw_for_the_rest():
+    bert, reference = small_bert(), small_bert()
+    ours = OPTIMIZERS["muon"](bert, 4e-3, SETTINGS)
+    weights, plain = parameter_groups(reference, 0.5)
+    hidden = [
+        p for name, p in reference.named_parameters() if p.dim() == 2 and ("layer." in name or "transform" in name)
+    ]
+    assert len(hidden) == 2 * 6 + 1
+    others = [p for p in weights["params"] if not any(p is matrix for matrix in hidden)]
+    torchs = [
+        torch.optim.Muon(hidden, lr=4e-3, momentum=0.95, weight_decay=0.5, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([weights | {"params": others}, plain], lr=4e-3, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.5),
+    ]
+    for _ in range(4):
+        for p, q in zip(bert.parameters(), reference.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        for optimizer in (ours, *torchs):
+            optimizer.step()
+    for (name, p), q in zip(bert.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_an_update_of_muon_has_no_direction_that_is_long_or_short_whatever_the_gradient():
+    gradients = [torch.randn(32, 8) * torch.logspace(-1, 1, 8), torch.randn(8, 8), torch.randn(8, 32)]
+    optimizer = Muon([{"params": [torch.nn.Parameter(g) for g in gradients]}], 0.1, (0.9, 0.999), 1e-6, 0.01)
+    for gradient, update in zip(gradients, optimizer.orthogonalized(gradients), strict=True):
+        assert update.shape == gradient.shape
+        assert 0.4 < torch.linalg.svdvals(update).min() and torch.linalg.svdvals(update).max() < 1.4
+
+
+def test_muon_counts_the_products_of_its_iterations():
+    # Of (2, 3): its square 2 * 2 * 2 * 3, the square of that 2 * 2 * 2 * 2, the product of that and it 2 * 2 * 2 * 3;
+    # five times.
+    matrix = torch.nn.Parameter(torch.zeros(3, 2))
+    groups = [{"params": [matrix], "orthogonal": True}, {"params": [torch.nn.Parameter(torch.zeros(9, 9))]}]
+    assert Muon(groups, 0.1, (0.9, 0.999), 1e-6, 0.01).flops() == 5 * (24 + 16 + 24)
+
+
+def test_muon_trains_a_head_alone():
+    bert = small_bert()
+    choose_trained(bert, next_sentence_prediction=False, head_only=True)
+    optimizer = OPTIMIZERS["muon"](bert, 4e-3, SETTINGS)
+    assert [p.shape for p in optimizer.matrices()] == [(8, 8)]
+    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == 8 * 8 + 3 * 8 + 30
+
+
 def test_biases_and_layer_norm_neither_decay_nor_adapt():
     # BERT's, and DistilBERT's.
     model = torch.nn.ModuleDict(
@@ -106,9 +164,8 @@ def test_every_optimizer_that_params_can_name_is_there_and_no_other():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_takes_what_params_say(name):
-    settings = SimpleNamespace(adam_betas=[0.8, 0.9], adam_epsilon=1e-3, weight_decay=0.5, correct_bias=True)
-    made = OPTIMIZERS[name](parameter_groups(torch.nn.Linear(2, 2), 0.5), 0.25, settings)
-    assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.0]
+    made = OPTIMIZERS[name](torch.nn.Linear(2, 2), 0.25, SETTINGS)
+    assert {group["weight_decay"] for group in made.param_groups} == {0.5, 0.0}
     assert all(
         group["lr"] == 0.25 and group["betas"] == (0.8, 0.9) and group["eps"] == 1e-3 for group in made.param_groups
     )

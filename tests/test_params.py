@@ -28,6 +28,14 @@ def test_every_preset_is_valid_and_the_demo_is_params_yaml():
     assert Path("presets/demo.yaml").read_bytes() == Path("params.yaml").read_bytes()
 
 
+def test_muon_with_divided_weights_is_refused(tmp_path):
+    changed = TINY.replace("optimizer: lamb", "optimizer: muon")
+    path = tmp_path / "params.yaml"
+    path.write_text(changed.replace("fsdp: false", "fsdp: true"), encoding="utf-8")
+    with pytest.raises(UserError, match="models.roberta-wwm-ext: optimizer muon needs whole matrices, and fsdp true"):
+        params.read(path)
+
+
 def test_misspelt_key_is_named_with_the_one_that_was_meant(tmp_path):
     assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(
         tmp_path, "masked_lm_prob:", "masked_lm_probe:"

@@ -22,7 +22,7 @@ from training import assert_close, lay_out, losses, run, set_params, weights, we
 from wwm import pretrain, truncate
 from wwm.common import times
 from wwm.common.errors import UserError
-from wwm.training import checkpoint, micro_batch
+from wwm.training import checkpoint, device, micro_batch
 
 
 @pytest.fixture
@@ -59,6 +59,8 @@ def two_processes() -> None:
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
     make_shards(masking)
+    if masking == "dynamic":
+        set_params(optimizer="muon")
     assert run() == 0
     never_killed, curve, last = weights(), losses(), Path("results/pretrain/bert.json").read_bytes()
     assert not list(Path("scratch").glob("pretrain-*/*"))
@@ -375,6 +377,13 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
         ValueError,
         match="data/mask/wordpiece-nsp/32/train was made with another vocabulary than models/random/vocab.txt",
     ):
+        pretrain.main("bert")
+
+
+def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
+    set_params(optimizer="muon")
+    monkeypatch.setattr(device, "join", lambda: device.Processes(0, 1, torch.device("xla")))
+    with pytest.raises(UserError, match="pretrain.models.bert: optimizer muon does not run on XLA; take adamw or lamb"):
         pretrain.main("bert")
 
 

@@ -1,12 +1,14 @@
-"""BERT's AdamW and LAMB, and the schedule that both follow."""
+"""BERT's AdamW, LAMB and Muon, and the schedule that all follow."""
 
 import re
-from collections.abc import Callable
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypedDict
 
 import torch
 
 NORM = re.compile("LayerNorm|layer_norm")
+HIDDEN = re.compile(r"encoder\.layer\.|predictions\.transform\.")  # matrices from hidden states to hidden states
 
 
 class Settings(Protocol):
@@ -65,7 +67,7 @@ class AdamW(torch.optim.AdamW):
             betas=betas,
             eps=eps,
             weight_decay=weight_decay,
-            fused=groups[0]["params"][0].device.type != "xla",
+            fused=next(p for group in groups for p in group["params"]).device.type != "xla",
         )
         if not correct_bias:
             for p in (p for group in self.param_groups for p in group["params"]):
@@ -118,16 +120,115 @@ class Lamb(torch.optim.Optimizer):
             torch._foreach_add_(params, update, alpha=-group["lr"])
 
 
-def adamw(groups: list[dict], lr: float, settings: Settings) -> AdamW:
-    betas = (settings.adam_betas[0], settings.adam_betas[1])
-    return AdamW(groups, lr, betas, settings.adam_epsilon, settings.weight_decay, settings.correct_bias)
+class Muon(AdamW):
+    """Muon as torch.optim.Muon has it, with `adjust_lr_fn="match_rms_adamw"`, for groups with `orthogonal`; AdamW for
+    the others.
+
+    An update is the nearest orthogonal matrix to Nesterov's momentum, found by five steps of a Newton-Schulz iteration
+    in bfloat16 (https://kellerjordan.github.io/posts/muon/), times 0.2 * sqrt(its longer side), so that an element
+    moves about as far as by AdamW at the same rate (arXiv 2502.16982). Weight decay is decoupled. torch's own takes one
+    matrix after the other; here those of one shape, transposed or not, are one stack.
+    """
+
+    COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+    ITERATIONS = 5
+    MOMENTUM = 0.95
+
+    def __init__(
+        self,
+        groups: list[dict],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        correct_bias: bool = False,
+    ):
+        super().__init__(groups, lr, betas, eps, weight_decay, correct_bias)
+        for p in self.matrices():
+            # AdamW wants `step` in all that it loads.
+            self.state[p] = {"step": torch.tensor(0.0), "momentum": torch.zeros_like(p)}
+
+    def matrices(self) -> list[torch.Tensor]:
+        return [p for group in self.param_groups if group.get("orthogonal") for p in group["params"]]
+
+    def flops(self) -> int:
+        """Floating point operations of one step: the products of the Newton-Schulz iterations. A matrix of (a, b), a <=
+        b, costs 2aab + 2aaa + 2aab in each.
+        """
+        sides = [sorted(p.shape) for p in self.matrices()]
+        return self.ITERATIONS * sum(4 * a * a * b + 2 * a**3 for a, b in sides)
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # nobody gives a closure
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None] if group.get("orthogonal") else []
+            if not params:
+                continue
+            gradients, momenta = [p.grad for p in params], [self.state[p]["momentum"] for p in params]
+            torch._foreach_lerp_(momenta, gradients, 1 - self.MOMENTUM)
+            updates = self.orthogonalized(torch._foreach_lerp(gradients, momenta, self.MOMENTUM))
+            rates = [-0.2 * max(p.shape) ** 0.5 * group["lr"] for p in params]
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(params, torch._foreach_mul(updates, rates))
+            for p in params:
+                # AdamW passes over what has no gradient.
+                p.grad = None
+        super().step()
+
+    def orthogonalized(self, matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The nearest orthogonal matrix to each, roughly: what singular values are far from 0 come out near 1."""
+        tall = [matrix.shape[0] > matrix.shape[1] for matrix in matrices]
+        wide = [matrix.mT if is_tall else matrix for matrix, is_tall in zip(matrices, tall)]
+        shapes: dict[torch.Size, list[int]] = defaultdict(list)
+        for number, matrix in enumerate(wide):
+            shapes[matrix.shape].append(number)
+        a, b, c = self.COEFFICIENTS
+        for numbers in shapes.values():
+            x = torch.stack([wide[number] for number in numbers]).bfloat16()
+            x /= torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
+            for _ in range(self.ITERATIONS):
+                gram = x @ x.mT
+                x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+            for number, update in zip(numbers, x.to(matrices[0].dtype)):
+                wide[number] = update
+        return [update.mT if is_tall else update for update, is_tall in zip(wide, tall)]
 
 
-def lamb(groups: list[dict], lr: float, settings: Settings) -> Lamb:
-    betas = (settings.adam_betas[0], settings.adam_betas[1])
-    return Lamb(groups, lr, betas, settings.adam_epsilon, settings.weight_decay)
+class Options(TypedDict):
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
 
 
-# By the name that a phase gives in params.yaml: (groups of parameters, peak learning rate, the section `pretrain`) ->
-# optimizer.
-OPTIMIZERS: dict[str, Callable[[list[dict], float, Settings], torch.optim.Optimizer]] = {"adamw": adamw, "lamb": lamb}
+def options(settings: Settings) -> Options:
+    beta1, beta2 = settings.adam_betas
+    return {"betas": (beta1, beta2), "eps": settings.adam_epsilon, "weight_decay": settings.weight_decay}
+
+
+def adamw(model: torch.nn.Module, lr: float, settings: Settings) -> AdamW:
+    groups = parameter_groups(model, settings.weight_decay)
+    return AdamW(groups, lr, **options(settings), correct_bias=settings.correct_bias)
+
+
+def lamb(model: torch.nn.Module, lr: float, settings: Settings) -> Lamb:
+    return Lamb(parameter_groups(model, settings.weight_decay), lr, **options(settings))
+
+
+def muon(model: torch.nn.Module, lr: float, settings: Settings) -> Muon:
+    """For the matrices of the encoder and of the MLM head's transform; embeddings, biases, LayerNorm and what a task
+    adds to the encoder stay with AdamW.
+    """
+    weights, plain = parameter_groups(model, settings.weight_decay)
+    hidden = {id(p) for name, p in model.named_parameters() if HIDDEN.search(name)}
+    matrices = weights | {"params": [p for p in weights["params"] if id(p) in hidden], "orthogonal": True}
+    rest = weights | {"params": [p for p in weights["params"] if id(p) not in hidden]}
+    return Muon([rest, matrices, plain], lr, **options(settings), correct_bias=settings.correct_bias)
+
+
+# By the name that a phase gives in params.yaml: (model, peak learning rate, the section `pretrain`) -> optimizer of the
+# parameters that are trained.
+OPTIMIZERS: dict[str, Callable[[torch.nn.Module, float, Settings], torch.optim.Optimizer]] = {
+    "adamw": adamw,
+    "lamb": lamb,
+    "muon": muon,
+}

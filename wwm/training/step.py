@@ -16,6 +16,7 @@ from wwm.training.curve import Sums
 from wwm.training.job import Settings
 from wwm.training.loader import IGNORED, Batch, Examples, empty
 from wwm.training.model import Losses, Pretraining, on_device
+from wwm.training.optim import Muon
 
 SPIKE_WINDOW = 100  # steps whose mean a loss is compared to
 
@@ -49,6 +50,7 @@ class Stepper:
     ):
         self.name, self.settings, self.processes = name, settings, processes
         self.plain, self.optimizer, self.recent = plain, optimizer, recent
+        self.optimizer_flops = optimizer.flops() if isinstance(optimizer, Muon) else 0
         self.losses: torch.nn.Module = plain
         self.unread: list[Measured] = []
         self.norm = 0.0
@@ -72,7 +74,7 @@ class Stepper:
             "squares": int((lengths**2).sum()),
         }
         *totals, stops = self.processes.total([*counts.values(), float(stop)])
-        counts = dict(zip(counts, totals))
+        counts = dict(zip(counts, totals)) | {"optimizer_flops": self.optimizer_flops}
         batches = self.as_many_as_others(batches)
         place = self.processes.device
         sums = torch.zeros(

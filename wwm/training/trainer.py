@@ -19,7 +19,7 @@ from wwm.training.curve import Sums
 from wwm.training.job import Job, Phase
 from wwm.training.loader import Batch, Examples
 from wwm.training.model import Pretraining, choose_trained
-from wwm.training.optim import OPTIMIZERS, linear_schedule, parameter_groups
+from wwm.training.optim import OPTIMIZERS, linear_schedule
 from wwm.training.state import State
 from wwm.training.step import Stepper
 
@@ -32,6 +32,8 @@ class Trainer:
     def __init__(self, job: Job):
         self.job, self.state, self.stop = job, State(), False
         settings, processes = job.settings, job.processes
+        if processes.device.type == "xla" and any(phase.optimizer == "muon" for phase in job.phases):
+            raise UserError(f"pretrain.models.{job.name}: optimizer muon does not run on XLA; take adamw or lamb")
         device.set_up_cpu(job.threads)
         logging.disable_progress_bar()
         # Each process drops out positions of its own.
@@ -150,8 +152,7 @@ class Trainer:
                     sys.exit(os.EX_TEMPFAIL)
 
     def optimizer(self, phase: Phase, plain: Pretraining) -> torch.optim.Optimizer:
-        groups = parameter_groups(plain.bert, self.job.settings.weight_decay)
-        return OPTIMIZERS[phase.optimizer](groups, phase.learning_rate, self.job.settings)
+        return OPTIMIZERS[phase.optimizer](plain.bert, phase.learning_rate, self.job.settings)
 
     def heldout(self, heldout: Examples, phase: Phase, rows: int, fixed: bool) -> list[Batch]:
         """This process's part of the held-out examples that are measured on, the same ones every time."""

@@ -1,0 +1,77 @@
+"""The section `mask` of params.yaml, which makes examples."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from wwm.params.fields import Changes, Name, Positive, Section, Share, distinct, sum_to_one
+
+
+class Length(Section):
+    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(
+        description="Pieces of one example, [CLS] and [SEP] counted."
+    )
+    max_predictions_per_seq: Positive = Field(
+        description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference."
+    )
+    dupe_factor: Positive = Field(
+        description="Times the corpus is passed over, each with masks of its own; 5 in the reference."
+    )
+
+
+class ExampleSet(Section):
+    unit: Literal["wordpiece", "whole_word", "ngram"] = Field(
+        description="What is masked together; `ngram` is a few whole words that follow each other."
+    )
+    masking: Literal["static", "dynamic"] = Field(
+        description=(
+            "`static` masks are written with the examples, as the authors' were; `dynamic` ones are drawn anew each"
+            " epoch, from seed, epoch and example."
+        )
+    )
+    next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
+    lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
+
+    @model_validator(mode="after")
+    def lengths_differ(self) -> Self:
+        distinct([length.max_seq_length for length in self.lengths])
+        return self
+
+
+class Mask(Section):
+    """Words -> masked examples."""
+
+    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of pieces to mask; 0.15 in the reference."
+    )
+    short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
+    random_token: Literal["vocabulary", "words"] = Field(
+        description=(
+            "Random replacements: uniform over the `vocabulary` (reference), or `words`: no special and no `##`+Han"
+            " entries."
+        )
+    )
+    ngram_probs: Annotated[list[Share], Field(min_length=1), AfterValidator(sum_to_one)] = Field(
+        description=(
+            "Chances of 1, 2, ... whole words for the unit `ngram`; 0.4, 0.3, 0.2, 0.1 in MacBERT (arXiv 2004.13922)."
+        )
+    )
+    joined_share_limit: Annotated[Share, Changes.MEASURES] = Field(
+        description="The stage fails above this share of characters in words that pieces join to their neighbours."
+    )
+    random_next_share_limit: Annotated[Share | None, Changes.NOTHING] = Field(
+        default=None,
+        description=(
+            "The stage fails above this share of random next sentences, about half in the reference: with all of them"
+            " random there is nothing to predict. null for 0.95."
+        ),
+    )
+    unused_share_limit: Annotated[Share | None, Changes.NOTHING] = Field(
+        default=None,
+        description=(
+            "The stage fails above this share of pieces that are in no example: sentence pairs are cut to"
+            " max_seq_length, and what is cut off is lost, a tenth at 128 of news and reviews, three in ten at 64. null"
+            " for 0.7."
+        ),
+    )
+    sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
