@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import toy
@@ -124,6 +125,28 @@ def test_an_own_task_is_scored_and_compared_by_the_metric_that_it_names(project)
     scores.main()
     table = Path("results/report/scores.md").read_text(encoding="utf-8")
     assert "## Tasks: max (mean) macro F1 over seeds, in percent" in table and f"| {best:.1f} (" in table
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_every_score_is_the_mean_of_what_its_seed_scores_on_each_example(project, metric):
+    params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    own = {"kind": "single", "labels": ["negative", "positive"], "metric": metric}
+    params["finetune"]["tasks"] = {
+        "own": params["finetune"]["tasks"]["reviews"] | {"define": own, "learning_rate": 1e-4}
+    }
+    params["scores"]["tasks"] = ["own"]
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(params, file)
+    Path("data/tasks/reviews").rename("data/tasks/own")
+    finetune.main("bert", "own")
+    told = json.loads(Path("results/finetune/own/bert.json").read_text(encoding="utf-8"))
+    rows = pq.read_table("results/finetune/own/bert.parquet").to_pylist()
+    assert [row["example"] for row in rows] == [*range(12)] * 2 * 3
+    for seed in told["seeds"]:
+        for split, found in seed["scores"].items():
+            own = [row for row in rows if (row["seed"], row["split"]) == (seed["seed"], split)]
+            means = {measure: sum(row[measure] for row in own) / 12 for measure in found}
+            assert means == pytest.approx(found, abs=1e-4)
 
 
 def test_what_the_best_seed_predicts_is_written_in_the_order_of_the_file(project):
@@ -299,6 +322,9 @@ def test_a_reader_answers_yes_no_and_that_there_is_no_answer(project):
     scores = values["seeds"][0]["scores"]["test"]
     assert scores["em"] >= 90 and {"civil_em", "civil_f1", "criminal_em", "criminal_f1"} < set(scores)
     assert {row["answer"] for row in predictions("cjrc", "test.json")} >= {"YES", "NO", ""}
+    figures = pq.read_table("results/finetune/cjrc/bert.parquet").to_pandas().query("split == 'test'")
+    assert len(figures) == 48 and figures["civil_em"].isna().sum() == 24
+    assert figures[list(scores)].mean().to_dict() == pytest.approx(scores, abs=1e-4)
 
 
 def test_a_seed_gives_the_same_bits_whatever_ran_before_it(project):

@@ -2,6 +2,7 @@
 
 Reads   models/MODEL, data/tasks/TASK/
 Writes  results/finetune/TASK/MODEL.json: the scores of each seed, in percent, and what they were measured with;
+        results/finetune/TASK/MODEL.parquet: what each seed scores on each example;
         results/predictions/TASK/MODEL/: what the seed with the best dev score says of each row, SPLIT.jsonl, test files
         without labels included, and of a reading task SPLIT.json besides, for official scripts;
         models/finetuned/TASK/MODEL/: that seed's model, and with `keep: all` the others' in seeds/SEED/;
@@ -22,7 +23,7 @@ from transformers import AutoConfig
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
-from wwm.tasks import classifier, kept, mistakes, predictions, reader, seeds, spans, tuning
+from wwm.tasks import classifier, figures, kept, mistakes, predictions, reader, seeds, spans, tuning
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Split, converted
 from wwm.tasks.splits import Data, load_task, task_of, texts
@@ -40,6 +41,7 @@ class Cell(NamedTuple):
     tokenizer: Tokenizer
     how: tuning.How
     job: tuning.Job
+    hashes: dict[str, str]  # of each split as its file has it
     simplify: bool
 
 
@@ -66,8 +68,8 @@ def main(model: str, task: str) -> None:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
-        check_room(cell, keep, finetune.seeds, home)
-        outs = [out, said, home]
+        kept.check_room(cell.job.parameters(), keep, finetune.seeds, home)
+        outs = [out, out.with_suffix(".parquet"), said, home]
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how
             if given.sweep:
@@ -81,6 +83,9 @@ def main(model: str, task: str) -> None:
                 named = {**cell.data.splits, **cell.data.unlabelled}
                 predictions.write(written, cell.table.kind, named, rows[best]["predictions"], cell.data.labels)
             kept.write(home, keep, finished, numbers, best, description(cell, model, task), folder)
+            scored = {split: cell.data.splits[split].examples for split in cell.how.splits}
+            said_by = [(number, row["predictions"]) for number, row in zip(numbers, rows)]
+            figures.write(outs[1], METRICS[cell.table.metric], scored, cell.data.labels, said_by)
             show_mistakes(run, cell, rows[best]["predictions"])
             for step, (number, row) in enumerate(zip(numbers, rows)):
                 del row["predictions"], row["seconds"]
@@ -117,8 +122,7 @@ def show_mistakes(run: Run, cell: Cell, predicted: dict[str, Any]) -> None:
     """What is wrong on dev: who looks at the errors of test tunes on them."""
     examples, said, labels = cell.data.splits["dev"].examples, predicted["dev.json"], list(cell.data.labels)
     if cell.table.kind == "reading":
-        answers = said if isinstance(said, dict) else {row["id"]: row["answer"] for row in said}
-        run.text("errors_dev.csv", mistakes.of_reader(examples, answers))
+        run.text("errors_dev.csv", mistakes.of_reader(examples, figures.by_id(said)))
         return
     run.text("errors_dev.csv", mistakes.of_classifier(examples, predicted["dev_probabilities.json"], labels))
     run.matrix("confusion_dev", labels, mistakes.confusion(examples, said, labels))
@@ -172,6 +176,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
     table = task_of(place.name, given.define)
     how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
     data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples, given.split_file)
+    hashes = {split: files.hash_of(found.examples) for split, found in data.splits.items()}
     if simplified:
         data = data._replace(splits=simple(data.splits), unlabelled=simple(data.unlabelled))
     scored = tuple(split for split in table.splits if split in data.splits)
@@ -184,7 +189,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
             job = classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric)
         case _:
             raise AssertionError(table.kind)
-    return Cell(table, data, tokenizer, how, job, simplified)
+    return Cell(table, data, tokenizer, how, job, hashes, simplified)
 
 
 def simple(splits: dict[str, Split]) -> dict[str, Split]:
@@ -192,20 +197,6 @@ def simple(splits: dict[str, Split]) -> dict[str, Split]:
         split: found._replace(examples=[converted(example, simplify.simplified) for example in found.examples])
         for split, found in splits.items()
     }
-
-
-def check_room(cell: Cell, keep: Keep, seeds: int, home: Path) -> None:
-    """Says what the kept models take. Raises UserError where the disk has not so much."""
-    size = 4 * cell.job.parameters() * {"none": 0, "best": 1, "all": seeds}[keep]
-    if not size:
-        return
-    told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep}), and as much again in DVC's cache"
-    if (free := shutil.disk_usage(".").free) < 2 * size:
-        raise UserError(
-            f"{told}: this disk has {free / 1e6:,.0f} MB left; make room, or set finetune.models.{home.name}.keep to"
-            " `none`"
-        )
-    print(told, flush=True)
 
 
 def description(cell: Cell, model: str, task: str) -> kept.Kept:
@@ -245,7 +236,7 @@ def conditions(cell: Cell) -> dict:
         "reduced": data.reduced,
         "examples": {split: len(found.examples) for split, found in splits.items()},
         "files": {split: found.file.partition(",")[0] for split, found in splits.items()},
-        "hashes": {split: files.hash_of(splits[split].examples) for split in ("train", "dev")},
+        "hashes": cell.hashes,
         "dropped": {split: found.counts for split, found in splits.items() if found.counts},
         "duplicates": data.duplicates,
         "unreachable": cell.job.unreachable() if table.kind == "reading" else {},

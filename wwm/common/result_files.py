@@ -38,7 +38,7 @@ class Finetuned(TypedDict):
     missing: dict[str, str]  # split of these -> why it has no scores
     reduced: list[str]  # in what the data are not the official ones
     examples: dict[str, int]  # by split
-    hashes: dict[str, str]  # sha256 of the examples of train and of dev: scores on the same ones can be compared
+    hashes: dict[str, str]  # sha256 of each split's examples: scores on the same ones can be compared
     dropped: dict[str, dict[str, int]]  # split -> what was left out or put right, and how often
     duplicates: dict[str, int]  # texts of one split that stand in another, as `dev in train`
     unreachable: dict[str, int]  # of a reading task, by split: questions that cannot be answered to the letter

@@ -3,6 +3,7 @@
 Its config.json has one key more, `wwm`: what a text must go through on its way into the model, and what comes out.
 """
 
+import shutil
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from wwm.common import files, model_folder
+from wwm.common.errors import UserError
 from wwm.tasks.seeds import Finished
 from wwm.tasks.task import Keep, Kind
 
@@ -46,6 +48,20 @@ def save(folder: Path, config: PreTrainedConfig, architecture: str, tensors: dic
 
 def home(task: str, model: str) -> Path:
     return Path("models", "finetuned", task, model)
+
+
+def check_room(parameters: int, keep: Keep, seeds: int, home: Path) -> None:
+    """Says what the kept models take. Raises UserError where the disk has not so much."""
+    size = 4 * parameters * {"none": 0, "best": 1, "all": seeds}[keep]
+    if not size:
+        return
+    told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep}), and as much again in DVC's cache"
+    if (free := shutil.disk_usage(".").free) < 2 * size:
+        raise UserError(
+            f"{told}: this disk has {free / 1e6:,.0f} MB left; make room, or set finetune.models.{home.name}.keep to"
+            " `none`"
+        )
+    print(told, flush=True)
 
 
 def write(home: Path, keep: Keep, runs: list[Finished], seeds: list[int], best: int, kept: Kept, source: Path) -> None:

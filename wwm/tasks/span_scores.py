@@ -1,4 +1,4 @@
-"""Exact match and F1 of span reading, as the official scripts compute them, unrounded.
+"""Exact match and F1 of span reading, as the official scripts compute them, unrounded; of each question.
 
 CMRC 2018 and DRCD: squad-style-data/cmrc2018_evaluate.py (v5) of github.com/ymcui/cmrc2018. CJRC:
 阅读理解/evaluate/evaluate.py of github.com/china-ai-law-challenge/CAIL2019.
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
 
+import numpy as np
+
 from wwm.tasks.questions import Question
 
 # cmrc2018_evaluate.py lists '……' as well, which is two characters and so never equals the one that it is compared with.
@@ -17,13 +19,14 @@ PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「�
 DOMAINS = ("civil", "criminal")
 
 
-def score(
+def figures(
     questions: Sequence[Question],
     predictions: Mapping[str, str],
     measure: Callable[[Sequence[str], str], tuple[float, float]],
     domains: Sequence[str] = (),
-) -> dict[str, float]:
-    """`em` and `f1` in percent over all questions, and `civil_em` and so on for each of the domains that has questions.
+) -> dict[str, np.ndarray]:
+    """`em` and `f1` of each question in percent, (questions,), and `civil_em` and so on for each of the domains that
+    has questions, NaN at those of others.
 
     predictions: question id -> text; a question without one counts as 0. measure: `cmrc` or `cjrc`.
     """
@@ -33,15 +36,13 @@ def score(
             return 0.0, 0.0
         return measure([answer.text for answer in question.answers], predictions[question.id])
 
-    each = [(question.domain, of(question)) for question in questions]
-    groups = {"": [pair for _, pair in each]} | {
-        f"{name}_": [pair for domain, pair in each if domain == name] for name in domains
-    }
-    return {
-        f"{group}{name}": 100.0 * sum(values) / len(values)
-        for group, pairs in groups.items()
-        if pairs
-        for name, values in zip(("em", "f1"), zip(*pairs))
+    each = {name: 100 * found for name, found in zip(("em", "f1"), np.array([*map(of, questions)]).T)}
+    where = {name: np.array([question.domain == name for question in questions]) for name in domains}
+    return each | {
+        f"{domain}_{name}": np.where(own, found, np.nan)
+        for domain, own in where.items()
+        if own.any()
+        for name, found in each.items()
     }
 
 
