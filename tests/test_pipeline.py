@@ -55,6 +55,12 @@ def test_again_there_is_nothing_to_do_and_it_says_so_within_30_seconds_of_work(p
     assert "up to date" in run(project, "-m", "dvc", "status")
 
 
+def test_whoever_may_read_the_code_may_read_what_was_made(project):
+    usual = (project / "params.yaml").stat().st_mode
+    made = [path for folder in ("data", "models", "results") for path in (project / folder).rglob("*")]
+    assert made and not [path for path in made if path.is_file() and path.stat().st_mode != usual]
+
+
 def test_models_load_with_transformers_and_have_their_trained_heads(project):
     from transformers import BertForPreTraining, BertModel, BertTokenizer
 

@@ -191,7 +191,7 @@ def finish(project: str, source: str, folder: str, function: Callable, *argument
             files.write_json(
                 new / DONE, {"counts": counts, "sizes": {file.name: file.stat().st_size for file in new.iterdir()}}
             )
-            new.chmod(0o755)
+            files.make_readable(new)
             with suppress(OSError):
                 new.rename(folder)
             # Another worker may have made it meanwhile.

@@ -14,6 +14,8 @@ from typing import Any
 from wwm.common import encoding
 from wwm.common.errors import UserError
 
+# Once: to ask for it is to set it for a moment, for all threads.
+os.umask(UMASK := os.umask(0))
 SCRATCH = Path(os.environ.get("WWM_SCRATCH", "scratch"))  # shared by clones where it is set, see docs/team.md
 
 
@@ -32,6 +34,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    make_readable(temporary)
     shutil.rmtree(path, ignore_errors=True)
     os.replace(temporary, path)
 
@@ -47,7 +50,21 @@ def new_file(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    make_readable(temporary)
     os.replace(temporary, path)
+
+
+def make_readable(path: Path) -> None:
+    """Modes as `open` and `mkdir` give them, of a file, or of a folder and all in it: safetensors and tempfile leave
+    theirs to their owner alone.
+    """
+    for each in (path, *path.rglob("*")):
+        mode = each.lstat().st_mode
+        missing = (0o777 if each.is_dir() else 0o666) & ~UMASK & ~mode
+        if missing and not each.is_symlink():
+            # What is linked from a shared scratch/ may be another user's.
+            with suppress(PermissionError):
+                each.chmod(mode | missing)
 
 
 def write_text(path: str | Path, text: str) -> None:
