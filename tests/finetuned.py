@@ -74,6 +74,7 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
         "seeds": seeds,
         "parameters": 2_200_000,
         "unknown_share": 0.0125,
+        "weights": model,
         "training": {"steps": 1000, "tokens": 1_000_000},
     } | changes
 

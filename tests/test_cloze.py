@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import cloze
+from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.text import tokenization
 
@@ -172,6 +173,7 @@ def test_the_stage_writes_one_file_per_model_and_the_same_again(folder, project)
     assert sum(part["words"] for part in results[0]["by_length"].values()) == 4
     assert {source: part["words"] for source, part in results[0]["by_source"].items()} == {"news": 2, "reviews": 2}
     assert results[0]["training"] == {"steps": None, "tokens": None}
+    assert results[0]["weights"] == model_folder.weights_hash(folder)
     assert not results[0]["head_trained"]  # as in a new model
 
 

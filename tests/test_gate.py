@@ -55,8 +55,8 @@ def test_a_start_that_is_not_compared_counts_all_the_same(project):  # noqa: F81
 
 
 def test_the_cloze_of_an_older_model_of_the_starts_name_does_not_count(project):  # noqa: F811
-    change("results/cloze/rbt3-init.json", training={"steps": 7, "tokens": 7000})
-    change("results/finetune/reviews/rbt3-init.json", training={"steps": 7, "tokens": 7000})
+    change("results/cloze/rbt3-init.json", weights="older")
+    change("results/finetune/reviews/rbt3-init.json", weights="older")
     assert outcome("rbt3").outcome == "unmeasured"
 
 

@@ -62,10 +62,13 @@ def folder(tmp_path, monkeypatch):
         parts = {"by_length": {"1": cloze, "2": cloze}, "by_source": {"news": cloze}}
         finetuned.write(
             f"results/cloze/{model}.json",
-            {**cloze, **parts, **judged, "training": training | {"own_steps": training["steps"]}},
+            {**cloze, **parts, **judged, "weights": model, "training": training | {"own_steps": training["steps"]}},
         )
         if number:
-            finetuned.write(f"results/pretrain/{model}.json", {**training, "init": "random"})
+            finetuned.write(
+                f"results/pretrain/{model}.json",
+                {**training, "init": "random", "init_weights": "random", "weights": model},
+            )
             Path(f"results/pretrain/{model}.csv").write_text("step,mlm_loss\n20,8.5\n40,7.25\n", encoding="utf-8")
     return tmp_path
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
 from wwm import pretrain, truncate
-from wwm.common import times
+from wwm.common import model_folder, times
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, device, micro_batch
 
@@ -207,6 +207,9 @@ def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
         json.loads(Path("models/bert/training.json").read_text()),
         json.loads(Path("results/pretrain/bert.json").read_text()),
     )
+    assert [own["init_weights"], own["weights"]] == [
+        model_folder.weights_hash(Path("models", name)) for name in ("random", "bert")
+    ]
     assert (
         seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124 and seen["tokens"] == 5000 + seen["own_tokens"]
     )

@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import scores
+from wwm.common.errors import UserError
 from wwm.report import averages, champions, comparison, conditions, results, task_tables
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def project(folder):
             "word_accuracy": WORDS[model],
         }
         nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
-        common = {"model": model, "training": training, "head_trained": model != "random"}
+        common = {"model": model, "weights": model, "training": training, "head_trained": model != "random"}
         common |= {"rows": "0", "most_frequent": {"piece": "的", "piece_accuracy": 3.0, "word_accuracy": 2.5}}
         finetuned.write(
             f"results/cloze/{model}.json",
@@ -79,7 +80,14 @@ def project(folder):
     for model, init in STARTS.items():
         finetuned.write(
             f"results/pretrain/{model}.json",
-            {"mlm_loss": 5.5, "init": init, "steps": STEPS[model], "tokens": STEPS[model] * 1000},
+            {
+                "mlm_loss": 5.5,
+                "init": init,
+                "init_weights": init,
+                "weights": model,
+                "steps": STEPS[model],
+                "tokens": STEPS[model] * 1000,
+            },
         )
         Path(f"results/pretrain/{model}.csv").write_text("step,phase,mlm_loss\n20,1,8.5\n40,1,7.25\n", encoding="utf-8")
     return folder
@@ -296,10 +304,19 @@ def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_mo
         finetuned.result("rbt3", "xnli", {"dev": [70.0], "test": [71.0]}),
     )
     [table] = task_tables.task_tables(found(["bert", "rbt3"], ["xnli"]))
-    assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("77.0 (77.0)", "71.0 (71.0) ‡")
+    assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("77.0 (77.0)", "71.0 (71.0) ‡¹")
+    assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1).", "¹ XNLI: seeds: 1 instead of 10."]
     [table] = task_tables.task_tables(found(["rbt3"], ["xnli"]))
     assert (table.header[4], cells(table, "rbt3")["XNLI dev ‡"]) == ("XNLI dev ‡", "70.0 (70.0)")
     assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1)."]
+
+
+def test_a_model_with_fewer_seeds_than_others_is_marked_on_any_task(folder):
+    finetuned.save(finetuned.result("bert", "mine", {"dev": [78.0] * 3, "test": [77.0] * 3}))
+    finetuned.save(finetuned.result("rbt3", "mine", {"dev": [70.0] * 2, "test": [71.0] * 2}))
+    [table] = task_tables.task_tables(found(["bert", "rbt3"], ["mine"]))
+    assert (cells(table, "bert")["mine test"], cells(table, "rbt3")["mine test"]) == ("77.0 (77.0)", "71.0 (71.0) ¹")
+    assert table.notes == ["¹ mine: seeds: 2 instead of 3."]
 
 
 def test_a_task_that_is_not_theirs_has_no_marks(folder):
@@ -360,7 +377,7 @@ def test_the_footnote_of_the_authors_column_stands_at_it(folder):
 
 def test_em_and_f1_count_as_one_figure_each_in_the_average(folder):
     base = {"drcd": [(60, 80), (50, 90)], "xnli": [70, 69], "bq": [80, 82]}
-    small = {"drcd": [(30, 45)], "xnli": [63], "bq": [41]}
+    small = {"drcd": [(30, 45)] * 2, "xnli": [63] * 2, "bq": [41] * 2}
     finetuned.save(
         *(
             finetuned.result("base", task, {"test": scores}, parameters=100_000_000 + (task == "bq"))
@@ -404,7 +421,12 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     elsewhere = {"steps": None, "tokens": None}
     finetuned.save(
         finetuned.result(
-            "bert", "reviews", {"dev": [90, 91], "test": [90, 92]}, training=elsewhere, parameters=102_000_000
+            "bert",
+            "reviews",
+            {"dev": [90, 91], "test": [90, 92]},
+            weights="Google's",
+            training=elsewhere,
+            parameters=102_000_000,
         )
     )
     compared = found(["random", "bert"])
@@ -412,6 +434,14 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     [table] = task_tables.task_tables(compared)
     assert cells(table, "bert")["steps"] == "n/a (not trained here)"
     assert "tokens; the" not in scores.scale(found(["bert"]))
+
+
+def test_two_models_of_one_name_in_two_cells_are_refused(folder):
+    finetuned.save(finetuned.result("bert", "xnli", {"dev": [70, 71]}), finetuned.result("rbt3", "bq", {"dev": [70]}))
+    finetuned.save(finetuned.result("bert", "bq", {"dev": [70, 71]}, weights="Google's"))
+    with pytest.raises(UserError, match="xnli/bert.json and bq/bert.json are two models of one name") as raised:
+        found(["bert", "rbt3"], ["xnli", "bq"])
+    assert str(raised.value).endswith("run `dvc repro finetune@bert-xnli finetune@bert-bq`")
 
 
 def test_another_length_than_the_papers_is_told_at_the_figure(folder):

@@ -124,6 +124,7 @@ def main(model: str) -> None:
             "most_frequent": most_frequent(answers),
             "head_trained": head_trained,
             "rows": files.hash_of(questions),
+            "weights": model_folder.weights_hash(folder),
             "training": history,
         }
         files.write_json(out, result)

@@ -102,6 +102,7 @@ def main(model: str, task: str) -> None:
                 "how": how._asdict() | {"simplify": options.simplify},
                 "swept": {f"{rate:g}": score for rate, score in swept.items()},
                 "seeds": [{"seed": number, **row} for number, row in zip(numbers, rows)],
+                "weights": model_folder.weights_hash(folder),
                 "training": model_folder.training_history(folder),
             }
             files.write_json(out, result)

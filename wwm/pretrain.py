@@ -152,7 +152,12 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path], untrained: d
         history = {"own_steps": state.total_steps, "own_tokens": state.tokens} | untrained
         files.write_json(folder / "training.json", seen | history)
     files.write_text(results[0], columns(state.rows, curve.COLUMNS))
-    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | {"init": init.name})
+    made = {
+        "init": init.name,
+        "init_weights": model_folder.weights_hash(init),
+        "weights": model_folder.weights_hash(out),
+    }
+    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | made)
 
 
 def columns(rows: list[dict], names: list[str]) -> str:

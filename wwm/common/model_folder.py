@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from wwm.common.files import read_json
+from wwm.common.files import content_hash, hash_of, read_json
 
 CARD = "README.md"  # what the model is, in the form of the hub
 FILL_MASK = "fill-mask"  # what a pre-trained model is for, where fine-tuned ones have a task
@@ -21,6 +21,11 @@ def training_history(model: str | Path) -> dict:
     """
     path = Path(model, "training.json")
     return read_json(path) if path.exists() else {"steps": None, "tokens": None}
+
+
+def weights_hash(model: Path) -> str:
+    """sha256 of the weights in a model folder: two models of one name can be told from each other."""
+    return hash_of([content_hash(file) for file in sorted(model.iterdir()) if file.suffix in WEIGHTS])
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:

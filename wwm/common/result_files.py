@@ -49,4 +49,5 @@ class Finetuned(TypedDict):
     kept: str  # whose models stay: of the best seed, of all, of none
     swept: dict[str, float]  # learning rate -> dev score of the first seed
     seeds: list[Seed]
+    weights: str  # hash of those that were fine-tuned
     training: Training

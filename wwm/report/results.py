@@ -71,7 +71,7 @@ class Results(NamedTuple):
     cloze: dict[str, dict]
     tasks: list[Task]
     unmeasured: list[str]  # tasks that no model was fine-tuned on
-    starts: dict[str, dict]  # cloze of those that pre-trained models began as, compared or not
+    starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
 
     @property
     def guessed(self) -> dict[str, dict]:
@@ -100,18 +100,31 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     tasks = [task(name, rows) for name, rows in finetuned.items() if rows]
     # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a
     # name now.
-    seen = {model: row["training"] for each in tasks for model, row in each.rows.items()}
-    pretrain = {model: row for model, row in found("pretrain").items() if same(row, seen.get(model))}
-    cloze = {model: row for model, row in found("cloze").items() if same(row["training"], seen.get(model))}
+    weights = weights_of(tasks)
+
+    def current(rows: dict[str, Any]) -> dict[str, Any]:
+        return {model: row for model, row in rows.items() if row["weights"] == weights.get(model, row["weights"])}
+
+    pretrain, cloze = current(found("pretrain")), current(found("cloze"))
     curves = {model: points for model, points in curves.items() if model in pretrain}
-    starts = found("cloze", {row["init"]: None for row in pretrain.values() if "init" in row})
+    inits = {row["init"]: row["init_weights"] for row in pretrain.values()}
+    starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
     return Results(models, pretrain, curves, cloze, tasks, empty, starts)
 
 
-def same(one: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
-    """Whether two records of training can be one model's; True where there is no other."""
-    return other is None or all(one.get(key) == other.get(key) for key in ("steps", "tokens"))
+def weights_of(tasks: list[Task]) -> dict[str, str]:
+    """Hash of the weights that each model has in its cells. Raises UserError where those of two cells differ."""
+    found: dict[str, tuple[str, str]] = {}
+    for each in tasks:
+        for model, row in each.rows.items():
+            weights, first = found.setdefault(model, (row["weights"], each.name))
+            if row["weights"] != weights:
+                raise UserError(
+                    f"results/finetune: {first}/{model}.json and {each.name}/{model}.json are two models of one name,"
+                    f" whose weights differ; run `dvc repro finetune@{model}-{first} finetune@{model}-{each.name}`"
+                )
+    return {model: weights for model, (weights, _) in found.items()}
 
 
 def task(name: str, rows: dict[str, Finetuned]) -> Task:
@@ -158,11 +171,19 @@ def parameters(results: Results, model: str) -> int | None:
 
 
 def marks(task: Task, model: str) -> tuple[Note, ...]:
-    """What keeps a figure from being one of those that the authors published; nothing of tasks not theirs."""
-    if task.name not in authors.published().tasks or model not in task.rows:
+    """What keeps a figure from being compared: with those of other models, for it is of fewer seeds; or with those that
+    the authors published, of which nothing is told where the task is not theirs.
+    """
+    if model not in task.rows:
         return ()
     row = task.rows[model]
     made = []
+    most = max(len(other["seeds"]) for other in task.rows.values())
+    if len(row["seeds"]) < most:
+        how = say("seeds: {count} instead of {most}", count=len(row["seeds"]), most=most)
+        made.append(Note("", say("{what}: {why}.", what=task.title, why=how)))
+    if task.name not in authors.published().tasks:
+        return tuple(made)
     if row["reduced"]:
         how = listed([known(each) for each in row["reduced"]])
         made.append(Note("†", say("{task} ({how})", task=task.title, how=how)))
