@@ -393,6 +393,7 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
 def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
     set_params(optimizer="muon")
     monkeypatch.setattr(device, "join", lambda: device.Processes(0, 1, torch.device("xla")))
+    monkeypatch.setattr(device, "named", lambda *_: "TPU")
     with pytest.raises(UserError, match="pretrain.models.bert: optimizer muon does not run on XLA; take adamw or lamb"):
         pretrain.main("bert")
 
