@@ -113,6 +113,39 @@ def test_text_that_is_one_sentence_to_the_splitter_stops_a_set_that_loses_most_o
     assert json.loads(Path("results/mask/whole-word.json").read_text())["32"]["unused_share"] == 0
 
 
+def test_pairs_without_their_loss_have_both_token_types_and_no_label(project):
+    documents = [" ".join(ENGLISH[i % 4 :] + ENGLISH[: i % 4]) + f" {i}" for i in range(20)]
+    write_segments(documents, "none")
+    path = Path("params.yaml")
+    without = "next_sentence_prediction: false"
+    pairs = path.read_text(encoding="utf-8").replace(without, f"{without}\n      input: pairs")
+    path.write_text(pairs, encoding="utf-8")
+    mask.main("whole-word")
+    rows = pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow").read_all().to_pylist()
+    for row in rows:
+        types, second = row["token_type_ids"], row["input_ids"].index(3) + 1  # behind the first [SEP]
+        assert types == [0] * second + [1] * (len(types) - second) and types[-1] == 1
+        assert row["next_sentence_label"] is None
+    found = json.loads(Path("results/mask/whole-word.json").read_text())["32"]
+    assert 0.3 < found["random_next_share"] < 0.9
+    # The loss changes nothing but the label.
+    path.write_text(pairs.replace(without, "next_sentence_prediction: true"), encoding="utf-8")
+    mask.main("whole-word")
+    labelled = pa.ipc.open_file("data/mask/whole-word/32/train/00000.arrow").read_all().to_pylist()
+    assert {row.pop("next_sentence_label") for row in labelled} == {0, 1}
+    assert [row | {"next_sentence_label": None} for row in labelled] == rows
+
+
+def test_segments_have_no_next_sentence_to_predict(project):
+    path = Path("params.yaml")
+    both = path.read_text(encoding="utf-8").replace(
+        "next_sentence_prediction: true", "next_sentence_prediction: true\n      input: segments"
+    )
+    path.write_text(both, encoding="utf-8")
+    with pytest.raises(UserError, match="sets.wordpiece-nsp.*input segments has no next sentence to predict; set"):
+        mask.main("wordpiece-nsp")
+
+
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_words_too_long_to_be_masked_stop_the_stage(project, masking):
     text = Path("params.yaml").read_text(encoding="utf-8").replace("masking: static", f"masking: {masking}")

@@ -96,16 +96,16 @@ def small_bert() -> BertForPreTraining:
 
 def test_muon_is_torchs_matrix_by_matrix_and_adamw_for_the_rest():
     bert, reference = small_bert(), small_bert()
-    ours = OPTIMIZERS["muon"](bert, 4e-3, SETTINGS)
-    weights, plain = parameter_groups(reference, 0.5)
-    hidden = [
-        p for name, p in reference.named_parameters() if p.dim() == 2 and ("layer." in name or "transform" in name)
-    ]
+    ours = OPTIMIZERS["muon"](parameter_groups(bert, 0.5), 4e-3, SETTINGS)
+    matrices = {name: p for name, p in reference.named_parameters() if p.dim() == 2}
+    hidden = [p for name, p in matrices.items() if "layer." in name or "transform" in name]
     assert len(hidden) == 2 * 6 + 1
-    others = [p for p in weights["params"] if not any(p is matrix for matrix in hidden)]
+    others = [p for p in matrices.values() if not any(p is matrix for matrix in hidden)]
+    plain = [p for p in reference.parameters() if p.dim() == 1]
     torchs = [
         torch.optim.Muon(hidden, lr=4e-3, momentum=0.95, weight_decay=0.5, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW([weights | {"params": others}, plain], lr=4e-3, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.5),
+        torch.optim.AdamW(others, lr=4e-3, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.5),
+        torch.optim.AdamW(plain, lr=4e-3, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.0),
     ]
     for _ in range(4):
         for p, q in zip(bert.parameters(), reference.parameters(), strict=True):
@@ -136,7 +136,7 @@ def test_muon_counts_the_products_of_its_iterations():
 def test_muon_trains_a_head_alone():
     bert = small_bert()
     choose_trained(bert, next_sentence_prediction=False, head_only=True)
-    optimizer = OPTIMIZERS["muon"](bert, 4e-3, SETTINGS)
+    optimizer = OPTIMIZERS["muon"](parameter_groups(bert, 0.5), 4e-3, SETTINGS)
     assert [p.shape for p in optimizer.matrices()] == [(8, 8)]
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == 8 * 8 + 3 * 8 + 30
 
@@ -149,6 +149,17 @@ def test_biases_and_layer_norm_neither_decay_nor_adapt():
     weights, plain = parameter_groups(model, 0.01)
     assert [p.shape for p in weights["params"]] == [(2, 2)] and weights["weight_decay"] == 0.01 and weights["adapt"]
     assert len(plain["params"]) == 5 and plain["weight_decay"] == 0.0 and not plain["adapt"]
+
+
+def test_token_types_decay_where_pairs_need_both_and_not_where_segments_have_one():
+    bert = small_bert()
+    types = bert.bert.embeddings.token_type_embeddings.weight
+    for single_segments in (False, True):
+        groups = parameter_groups(bert, 0.01, single_segments)
+        assert sum(len(group["params"]) for group in groups) == len(list(bert.parameters()))
+        decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+        assert decays.pop(id(types)) == (0.0 if single_segments else 0.01)
+        assert sum(decay > 0 for decay in decays.values()) == 2 * 6 + 2 + 3  # layers; embeddings; pooler and heads
 
 
 def test_schedule_is_google_berts():
@@ -164,8 +175,10 @@ def test_every_optimizer_that_params_can_name_is_there_and_no_other():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_takes_what_params_say(name):
-    made = OPTIMIZERS[name](torch.nn.Linear(2, 2), 0.25, SETTINGS)
-    assert {group["weight_decay"] for group in made.param_groups} == {0.5, 0.0}
+    made = OPTIMIZERS[name](
+        parameter_groups(torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 2)}), 0.5), 0.25, SETTINGS
+    )
+    assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.0]
     assert all(
         group["lr"] == 0.25 and group["betas"] == (0.8, 0.9) and group["eps"] == 1e-3 for group in made.param_groups
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from wwm import cli, params
+from wwm.masks.examples import in_pairs
 from wwm.params.tasks import ModelOptions, TaskRun
 from wwm.tasks.table import TASKS
 
@@ -15,7 +16,7 @@ GOOGLE, ROBERTA, ROBERTA_LARGE = (
     "hfl/chinese-roberta-wwm-ext-large",
 )
 # preset: (unit, next sentence prediction, begins from, layers kept, [(length, steps, batch, optimizer, learning rate,
-# warm-up)])
+# warm-up)]), and of the public weights, which lack the head, what warms that up before.
 TABLE = {
     "bert": (
         "wordpiece",
@@ -46,6 +47,10 @@ TABLE = {
 }
 
 
+HEAD = {"rbt3": 384, "rbtl3": 512, "domain": 384}
+PAIRS_WITHOUT_LOSS = {"roberta-wwm-ext", "roberta-wwm-ext-large", "rbt3", "rbtl3"}
+
+
 def preset(name: str) -> params.Params:
     return params.read(f"presets/{name}.yaml")
 
@@ -61,8 +66,12 @@ def test_preset_is_the_recipe_of_the_model_of_its_name(name):
         next_sentence_prediction,
         "static",
     )
+    assert in_pairs(examples.model_dump(exclude_none=True)) == (next_sentence_prediction or name in PAIRS_WITHOUT_LOSS)
+    warm_up = [phase for phase in model.phases if phase.train == "mlm_head"]
+    of_all = model.phases[len(warm_up) :]
+    assert [(p.max_seq_length, p.batch_size) for p in warm_up] == ([(512, HEAD[name])] if name in HEAD else [])
     assert [
-        (p.max_seq_length, p.steps, p.batch_size, p.optimizer, p.learning_rate, p.warmup_steps) for p in model.phases
+        (p.max_seq_length, p.steps, p.batch_size, p.optimizer, p.learning_rate, p.warmup_steps) for p in of_all
     ] == phases
     start = model.init
     if layers:
@@ -83,7 +92,7 @@ def test_preset_has_what_all_models_share(name):
     assert values.vocab.source == GOOGLE and values.vocab.vocab_size == 21_128
     assert (values.mask.masked_lm_prob, values.mask.short_seq_prob, values.mask.random_token) == (
         0.15,
-        0.1,
+        0.0 if name in PAIRS_WITHOUT_LOSS | {"domain"} else 0.1,
         "vocabulary",
     )
     for length in (length for examples in values.mask.sets.values() for length in examples.lengths):

@@ -332,6 +332,16 @@ def test_phase_that_warms_up_the_head_leaves_the_encoder_as_it_is(project):
     }
 
 
+def test_token_type_that_single_segments_never_have_stays_as_it_was(project):
+    shutil.rmtree("data/mask/wordpiece-nsp/32")
+    for seed, part in enumerate(("train", "heldout")):
+        toy.shards(Path("data/mask/wordpiece-nsp/32", part), next_sentence_prediction=False, seed=seed)
+    pretrain.main("bert")
+    key = "bert.embeddings.token_type_embeddings.weight"
+    start, end = (load_file(f"models/{name}/model.safetensors")[key] for name in ("random", "bert"))
+    assert torch.equal(start[1], end[1]) and not torch.equal(start[0], end[0])
+
+
 def test_gradient_checkpointing_and_bfloat16_train_the_same_model_closely(project):
     toy.model(Path("models/random"), dropout=0.0)
     pretrain.main("bert")
@@ -386,6 +396,7 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
 def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
     set_params(optimizer="muon")
     monkeypatch.setattr(device, "join", lambda: device.Processes(0, 1, torch.device("xla")))
+    monkeypatch.setattr(device, "named", lambda *_: "TPU")
     with pytest.raises(UserError, match="pretrain.models.bert: optimizer muon does not run on XLA; take adamw or lamb"):
         pretrain.main("bert")
 

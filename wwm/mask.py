@@ -55,9 +55,8 @@ def main(name: str) -> None:
     base, mask = values.base, values.mask
     chosen = mask.sets[params.one_of("mask SET", name, mask.sets)]
     outs = [Path("data/mask", name), Path(f"results/mask/{name}.json")]
-    settings = (
-        {"seed": base.seed, "set": name} | mask.own_values(Changes.MEASURES) | chosen.model_dump(exclude={"lengths"})
-    )
+    own = chosen.model_dump(exclude={"lengths"}, exclude_none=True)
+    settings = {"seed": base.seed, "set": name} | mask.own_values(Changes.MEASURES) | own
     lengths = [length.model_dump() for length in chosen.lengths]
     with track.run(
         "mask",
@@ -79,12 +78,12 @@ def main(name: str) -> None:
             files.new_folder(outs[0]) as folder,
             tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar,
         ):
-            for (made, own), shard in zip(engine.each(f"mask-{name}", mask_shard, work), shards):
+            for (made, found), shard in zip(engine.each(f"mask-{name}", mask_shard, work), shards):
                 for length in (str(length["max_seq_length"]) for length in lengths):
                     target = folder / length / shard.parent.name / f"{shard.stem}.arrow"
                     files.link(made / f"{length}.arrow", target)
-                counts += own
-                bar.update(own["documents"])
+                counts += found
+                bar.update(found["documents"])
             # Without a segmenter every character is a word, and what pieces join says nothing.
             segmented = chosen.unit != "wordpiece" and pq.read_schema(shards[0]).metadata[b"segmenter"] != b"none"
             shares = {"joined_share": counts["joined"] / max(1, counts["characters"])} if segmented else {}
@@ -116,11 +115,13 @@ def check_use(of_lengths: dict[str, dict[str, float]], mask) -> None:
     told = {
         "random_next_share": (
             "next sentences are random ones, since a document of one sentence has no next one; separate documents by"
-            " blank lines and not each line from the other, or set next_sentence_prediction to false"
+            " blank lines and not each line from the other, or take single segments: input segments, and"
+            " next_sentence_prediction false"
         ),
         "unused_share": (
             "pieces are in no example, since sentences are longer than an example, as text without punctuation is; see"
-            " data/segment, take a longer max_seq_length, or set next_sentence_prediction to false, which loses nothing"
+            " data/segment, take a longer max_seq_length, or single segments, which lose nothing: input segments, and"
+            " next_sentence_prediction false"
         ),
     }
     for name, words in told.items():
@@ -232,14 +233,14 @@ def flat_ends(column: pa.ChunkedArray, characters: np.ndarray) -> tuple[np.ndarr
 
 def examples_of(pieces: Pieces, settings: dict, rng: np.random.Generator) -> np.ndarray:
     """One pass over the shard: (n_examples, 5) rows, see wwm/masks/examples.py."""
-    next_sentence_prediction = settings["next_sentence_prediction"]
-    if next_sentence_prediction and len(pieces.document_ends) < 2:
+    pairs = examples.in_pairs(settings)
+    if pairs and len(pieces.document_ends) < 2:
         raise UserError(
-            "mask: next sentence prediction takes its random sentences from other documents, and a part of the corpus"
-            " has only one; separate documents by a blank line, raise corpus.heldout_share, or set"
-            " next_sentence_prediction to false"
+            "mask: sentence pairs take their random sentences from other documents, and a part of the corpus has only"
+            " one; separate documents by a blank line, raise corpus.heldout_share, or take single segments: input"
+            " segments, and next_sentence_prediction false"
         )
-    make = examples.sentence_pairs if next_sentence_prediction else examples.full_sentences
+    make = examples.sentence_pairs if pairs else examples.full_sentences
     return make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
 
 

@@ -9,6 +9,13 @@ import numpy as np
 from numba import njit
 
 
+def in_pairs(settings: dict) -> bool:
+    """Whether the examples of a set's `settings`, as in a shard's header, are sentence pairs; a set that does not say
+    has them for the loss that needs them.
+    """
+    return settings.get("input", "pairs" if settings["next_sentence_prediction"] else "segments") == "pairs"
+
+
 @njit(cache=True)
 def sentence_pairs(
     sentence_ends: np.ndarray,
@@ -17,7 +24,8 @@ def sentence_pairs(
     short_seq_prob: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Next sentence prediction: (n_examples, 5) int64 rows over the whole shard, one pass.
+    """Two segments, the second what follows the first or something else: (n_examples, 5) int64 rows over the whole
+    shard, one pass.
 
     sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,)
     end of each document in sentences, at least two documents.
@@ -88,7 +96,7 @@ def full_sentences(
     short_seq_prob: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """No next sentence prediction: consecutive sentences of one document up to the length, (n_examples, 5) int64 rows.
+    """Single segments: consecutive sentences of one document up to the length, (n_examples, 5) int64 rows.
 
     A sentence that does not fit begins the next example; one that is longer than an example is cut.
     """

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from wwm.masks import masking
+from wwm.masks import examples, masking
 
 
 def counts_of(
@@ -16,12 +16,11 @@ def counts_of(
     """Counts of one pass at one length. batch: its examples; rows: (n_examples, 5), see wwm/masks/examples.py; pieces:
     of the shard that they were made of; rng: of a draw of masks that is not kept, where masks are dynamic.
     """
-    labels = batch.column("next_sentence_label")
     counts = {
         "examples": len(batch),
         "pieces": len(batch.column("input_ids").values),
-        "pairs": len(batch) - labels.null_count,
-        "random_next": labels.drop_null().to_numpy(zero_copy_only=False).sum().item(),
+        "pairs": len(batch) if examples.in_pairs(settings) else 0,
+        "random_next": rows[:, 4].sum().item(),
         "masked": masked(batch, tokens, settings, rng),
         "source_pieces": pieces,
         "unused": unused(rows, pieces),

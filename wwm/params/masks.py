@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from wwm.common.errors import UserError
 from wwm.params.fields import Changes, Name, Positive, Section, Share, distinct, sum_to_one
 
 
@@ -29,12 +30,31 @@ class ExampleSet(Section):
             " epoch, from seed, epoch and example."
         )
     )
-    next_sentence_prediction: bool = Field(description="Sentence pairs as in BERT, or full sentences of one document.")
+    next_sentence_prediction: bool = Field(
+        description="BERT's second loss, whether the second segment of a pair follows the first."
+    )
+    input: Literal["pairs", "segments"] | None = Field(
+        default=None,
+        description=(
+            "`pairs`: two segments with token types, BERT's input, which the authors kept where they dropped the second"
+            " loss (their issues 70, 124); `segments`: full sentences of one document, all of token type 0. null for"
+            " what the loss needs: pairs with next_sentence_prediction, segments without."
+        ),
+    )
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
 
     @model_validator(mode="after")
     def lengths_differ(self) -> Self:
         distinct([length.max_seq_length for length in self.lengths])
+        return self
+
+    @model_validator(mode="after")
+    def loss_has_its_pairs(self) -> Self:
+        if self.next_sentence_prediction and self.input == "segments":
+            raise UserError(
+                "input segments has no next sentence to predict; set next_sentence_prediction to false, or input to"
+                " pairs"
+            )
         return self
 
 

@@ -19,7 +19,7 @@ SHARES = {
         "one_sentence_documents",
         "usable_documents",
         "of its documents are one sentence, which has no next one to predict: give longer documents, or use sets"
-        " without next_sentence_prediction",
+        " of single segments",
     ),
     "unbroken_share": (
         "unbroken_characters",

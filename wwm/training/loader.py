@@ -12,6 +12,7 @@ from numba import njit
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.masks import masking
+from wwm.masks.examples import in_pairs
 
 IGNORED = -100  # what torch's cross_entropy leaves out
 
@@ -77,6 +78,7 @@ class Examples:
         settings = header(next(iter(readers.values())))
         self.seed = seed
         self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
+        self.pairs = in_pairs(settings)
         self.masked_lm_prob: float = settings["masked_lm_prob"]
         self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
         self.paths = [path for path, reader in readers.items() for _ in range(reader.num_record_batches)]

@@ -20,18 +20,22 @@ class Settings(Protocol):
     correct_bias: bool
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Weights, which decay and which LAMB adapts, and biases and LayerNorm, which do neither (google-research/bert,
-    optimization.py).
+def parameter_groups(model: torch.nn.Module, weight_decay: float, single_segments: bool = False) -> list[dict]:
+    """Groups of what is trained: biases and LayerNorm neither decay nor does LAMB adapt them (google-research/bert,
+    optimization.py), the matrices from hidden states to hidden states are `orthogonal` for Muon.
+
+    With `single_segments` the embeddings of token types do not decay: the second one has no gradient that would hold
+    against it, and every task of pairs needs it.
     """
-    plain = [
-        p for name, p in model.named_parameters() if p.requires_grad and (name.endswith(".bias") or NORM.search(name))
-    ]
-    chosen = {id(p) for p in plain}
-    weights = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    groups: dict[tuple[bool, bool, bool], list[torch.Tensor]] = defaultdict(list)
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            weight = not (name.endswith(".bias") or NORM.search(name))
+            decays = weight and not (single_segments and "token_type_embeddings" in name)
+            groups[decays, weight, weight and bool(HIDDEN.search(name))].append(p)
     return [
-        {"params": weights, "weight_decay": weight_decay, "adapt": True},
-        {"params": plain, "weight_decay": 0.0, "adapt": False},
+        {"params": params, "weight_decay": weight_decay * decays, "adapt": adapt, "orthogonal": orthogonal}
+        for (decays, adapt, orthogonal), params in groups.items()
     ]
 
 
@@ -67,7 +71,7 @@ class AdamW(torch.optim.AdamW):
             betas=betas,
             eps=eps,
             weight_decay=weight_decay,
-            fused=next(p for group in groups for p in group["params"]).device.type != "xla",
+            fused=groups[0]["params"][0].device.type != "xla",
         )
         if not correct_bias:
             for p in (p for group in self.param_groups for p in group["params"]):
@@ -205,29 +209,21 @@ def options(settings: Settings) -> Options:
     return {"betas": (beta1, beta2), "eps": settings.adam_epsilon, "weight_decay": settings.weight_decay}
 
 
-def adamw(model: torch.nn.Module, lr: float, settings: Settings) -> AdamW:
-    groups = parameter_groups(model, settings.weight_decay)
+def adamw(groups: list[dict], lr: float, settings: Settings) -> AdamW:
     return AdamW(groups, lr, **options(settings), correct_bias=settings.correct_bias)
 
 
-def lamb(model: torch.nn.Module, lr: float, settings: Settings) -> Lamb:
-    return Lamb(parameter_groups(model, settings.weight_decay), lr, **options(settings))
+def lamb(groups: list[dict], lr: float, settings: Settings) -> Lamb:
+    return Lamb(groups, lr, **options(settings))
 
 
-def muon(model: torch.nn.Module, lr: float, settings: Settings) -> Muon:
-    """For the matrices of the encoder and of the MLM head's transform; embeddings, biases, LayerNorm and what a task
-    adds to the encoder stay with AdamW.
-    """
-    weights, plain = parameter_groups(model, settings.weight_decay)
-    hidden = {id(p) for name, p in model.named_parameters() if HIDDEN.search(name)}
-    matrices = weights | {"params": [p for p in weights["params"] if id(p) in hidden], "orthogonal": True}
-    rest = weights | {"params": [p for p in weights["params"] if id(p) not in hidden]}
-    return Muon([rest, matrices, plain], lr, **options(settings), correct_bias=settings.correct_bias)
+def muon(groups: list[dict], lr: float, settings: Settings) -> Muon:
+    return Muon(groups, lr, **options(settings), correct_bias=settings.correct_bias)
 
 
-# By the name that a phase gives in params.yaml: (model, peak learning rate, the section `pretrain`) -> optimizer of the
-# parameters that are trained.
-OPTIMIZERS: dict[str, Callable[[torch.nn.Module, float, Settings], torch.optim.Optimizer]] = {
+# By the name that a phase gives in params.yaml: (groups of parameters, peak learning rate, the section `pretrain`) ->
+# optimizer.
+OPTIMIZERS: dict[str, Callable[[list[dict], float, Settings], torch.optim.Optimizer]] = {
     "adamw": adamw,
     "lamb": lamb,
     "muon": muon,

@@ -19,7 +19,7 @@ from wwm.training.curve import Sums
 from wwm.training.job import Job, Phase
 from wwm.training.loader import Batch, Examples
 from wwm.training.model import Pretraining, choose_trained
-from wwm.training.optim import OPTIMIZERS, linear_schedule
+from wwm.training.optim import OPTIMIZERS, linear_schedule, parameter_groups
 from wwm.training.state import State
 from wwm.training.step import Stepper
 
@@ -88,7 +88,8 @@ class Trainer:
         heldout = Examples(folder / "heldout", vocab, job.seed)
         choose_trained(self.model, examples.next_sentence_prediction, HEAD_ONLY[phase.train])
         plain = sharded.shard(self.model, processes) if self.fsdp else Pretraining(self.model)
-        optimizer = self.optimizer(phase, plain)
+        groups = parameter_groups(plain.bert, settings.weight_decay, single_segments=not examples.pairs)
+        optimizer = OPTIMIZERS[phase.optimizer](groups, phase.learning_rate, settings)
         xla = processes.device.type == "xla"
         # XLA compiles by itself.
         if settings.compile and not xla:
@@ -150,9 +151,6 @@ class Trainer:
                         flush=True,
                     )
                     sys.exit(os.EX_TEMPFAIL)
-
-    def optimizer(self, phase: Phase, plain: Pretraining) -> torch.optim.Optimizer:
-        return OPTIMIZERS[phase.optimizer](plain.bert, phase.learning_rate, self.job.settings)
 
     def heldout(self, heldout: Examples, phase: Phase, rows: int, fixed: bool) -> list[Batch]:
         """This process's part of the held-out examples that are measured on, the same ones every time."""
