@@ -126,7 +126,8 @@ def params_of(name: str, stage: dict) -> list[str]:
     own = [
         f'"{name}.{key}.${{{place}}}"' for key, place in items.items() if is_map(section.model_fields[key].annotation)
     ]
-    return ["base", *shared, *own]
+    others = [f'"{key}.${{{place}}}"' for key in section.reads for place in items.values()]
+    return ["base", *shared, *own, *others]
 
 
 def params_reference() -> str:
@@ -248,7 +249,7 @@ def scores_summary(record: str, chinese: bool) -> str:
     )
     kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
     words = {row[0]: row[cloze[0].index("whole words")] for row in cloze} | {tasks[0][0]: "cloze"}
-    table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words[row[0]]])} |" for row in tasks)
+    table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words.get(row[0], '–')])} |" for row in tasks)
     claims = [
         " ".join([statement, *re.findall(r"^  - (It does NOT hold .*)", details, re.M)])
         for statement, details in re.findall(r"^- . (.*)\n((?:  - .*\n)*)", record, re.M)

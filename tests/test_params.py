@@ -141,7 +141,7 @@ def test_two_entries_of_one_length_are_named(tmp_path):
 
 def test_model_that_is_compared_with_itself_is_named(tmp_path):
     assert "cloze.models: 'random' stands twice; remove one" in problem(
-        tmp_path, r"&compared \[random,", "&compared [random, random,"
+        tmp_path, r"cloze:\n  models: \[random,", "cloze:\n  models: [random, random,"
     )
 
 

@@ -143,7 +143,7 @@ def test_the_scores_are_those_of_the_demos_recipe(name):
 
     rows = re.findall(r"^\| ([\w-]+) \| [\d.]+M \| ([\d,]+) \| [\d.M]+ \|", text(name), re.M)
     shown = {model: int(count.replace(",", "")) for model, count in rows}
-    assert shown == {model: steps(model) for model in demo.scores.models}
+    assert shown == {model: steps(model) for model in demo.finetune.models}
 
 
 @pytest.mark.parametrize("name", READMES)

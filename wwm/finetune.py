@@ -24,9 +24,10 @@ from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
 from wwm.tasks import classifier, figures, kept, mistakes, predictions, reader, seeds, spans, tuning
+from wwm.tasks.conditions import conditions
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Split, converted
-from wwm.tasks.splits import Data, load_task, task_of, texts
+from wwm.tasks.splits import Data, load_given, task_of, texts
 from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task
 from wwm.text import simplify, tokenization
 from wwm.track import Run
@@ -41,7 +42,7 @@ class Cell(NamedTuple):
     tokenizer: Tokenizer
     how: tuning.How
     job: tuning.Job
-    hashes: dict[str, str]  # of each split as its file has it
+    conditions: dict[str, Any]  # of the task and its data
     simplify: bool
 
 
@@ -55,7 +56,7 @@ def main(model: str, task: str) -> None:
     folder, place = Path("models", model), Path("data/tasks", task)
     out, said = Path(f"results/finetune/{task}/{model}.json"), Path("results/predictions", task, model)
     home, keep = kept.home(task, model), options.keep or KEEP
-    cell = prepare(folder, place, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
+    cell = prepare(folder, task, given, finetune, options.learning_rates or USUAL_RATES, options.simplify)
     numbers = [base.seed + number for number in range(finetune.seeds)]
     settings = {
         "base": base.model_dump(),
@@ -97,7 +98,8 @@ def main(model: str, task: str) -> None:
             result: Finetuned = {
                 "model": model,
                 "task": task,
-                **conditions(cell),
+                **cell.conditions,
+                **of_model(cell),
                 "kept": keep,
                 "how": how._asdict() | {"simplify": options.simplify},
                 "swept": {f"{rate:g}": score for rate, score in swept.items()},
@@ -156,8 +158,8 @@ def sweep(
     return scores
 
 
-def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: bool) -> Cell:
-    """folder: of the model; place: of the task's files; rates: which learning rates of the table. Raises UserError for
+def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bool) -> Cell:
+    """folder: of the model; rates: which learning rates of the table. Raises UserError for
     what is missing in either.
     """
     if not (folder / "config.json").is_file():
@@ -174,10 +176,10 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
         raise UserError(
             f"{folder}: tokenizer.json has {entries:,} entries and vocab.txt {listed:,}; one of them is another model's"
         )
-    table = task_of(place.name, given.define)
-    how = recipe(place.name, given, table, finetune, rates, config.max_position_embeddings)
-    data = load_task(place, table, given.split_dev, given.train_examples, given.scored_examples, given.split_file)
-    hashes = {split: files.hash_of(found.examples) for split, found in data.splits.items()}
+    table = task_of(task, given.define)
+    how = recipe(task, given, table, finetune, rates, config.max_position_embeddings)
+    data = load_given(table, given)
+    of_task = conditions(table, data)
     if simplified:
         data = data._replace(splits=simple(data.splits), unlabelled=simple(data.unlabelled))
     scored = tuple(split for split in table.splits if split in data.splits)
@@ -190,7 +192,7 @@ def prepare(folder: Path, place: Path, given, finetune, rates: str, simplified: 
             job = classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric)
         case _:
             raise AssertionError(table.kind)
-    return Cell(table, data, tokenizer, how, job, hashes, simplified)
+    return Cell(table, data, tokenizer, how, job, of_task, simplified)
 
 
 def simple(splits: dict[str, Split]) -> dict[str, Split]:
@@ -217,32 +219,13 @@ def description(cell: Cell, model: str, task: str) -> kept.Kept:
     }
 
 
-def conditions(cell: Cell) -> dict:
-    """What scores are measured with, as `scores` tells it."""
-    table, data, splits = cell.table, cell.data, cell.data.splits
-    scored = [text for split in cell.how.splits for example in splits[split].examples for text in texts(example)]
+def of_model(cell: Cell) -> dict:
+    """What the scores of this model are measured with, as `scores` tells it."""
+    scored = [example for split in cell.how.splits for example in cell.data.splits[split].examples]
     return {
-        "title": table.title,
-        "kind": table.kind,
-        "remark": table.remark,
-        "footnote": table.footnote,
-        "measures": METRICS[table.metric].measures,
-        "recipe": (
-            {key: value for key, value in asdict(table.recipe).items() if key != "learning_rates"}
-            if table.recipe
-            else {}
-        ),
-        "scored": list(table.splits),
-        "missing": data.missing,
-        "reduced": data.reduced,
-        "examples": {split: len(found.examples) for split, found in splits.items()},
-        "files": {split: found.file.partition(",")[0] for split, found in splits.items()},
-        "hashes": cell.hashes,
-        "dropped": {split: found.counts for split, found in splits.items() if found.counts},
-        "duplicates": data.duplicates,
-        "unreachable": cell.job.unreachable() if table.kind == "reading" else {},
+        "unreachable": cell.job.unreachable() if cell.table.kind == "reading" else {},
         "parameters": cell.job.parameters(),
-        "unknown_share": unknown_share(cell.tokenizer, scored),
+        "unknown_share": unknown_share(cell.tokenizer, [text for example in scored for text in texts(example)]),
     }
 
 

@@ -1,6 +1,9 @@
 """What stands in the JSON files that one stage writes and another reads."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+# What stands among the models as naive Bayes over n-grams of characters.
+CHARACTERS = "characters"
 
 
 class Training(TypedDict, total=False):
@@ -15,16 +18,18 @@ class Training(TypedDict, total=False):
 
 
 class Seed(TypedDict):
-    """One fine-tuning."""
+    """One fine-tuning, or what was counted, which draws nothing and trains in no epochs."""
 
-    seed: int
+    seed: int | None
     scores: dict[str, dict[str, float]]  # percent by split, then by measure
-    loss: float  # mean over the training examples of the epoch that is scored
-    epoch: int  # that is scored, from 1
+    loss: NotRequired[float]  # mean over the training examples of the epoch that is scored
+    epoch: NotRequired[int]  # that is scored, from 1
 
 
 class Finetuned(TypedDict):
-    """results/finetune/TASK/MODEL.json: one model on one task, all seeds, and what was measured how."""
+    """results/finetune/TASK/MODEL.json: one model on one task, all seeds, and what was measured how. CHARACTERS, which
+    is no model, lacks what is NotRequired; what tells of training is empty.
+    """
 
     model: str
     task: str
@@ -42,12 +47,12 @@ class Finetuned(TypedDict):
     dropped: dict[str, dict[str, int]]  # split -> what was left out or put right, and how often
     duplicates: dict[str, int]  # texts of one split that stand in another, as `dev in train`
     unreachable: dict[str, int]  # of a reading task, by split: questions that cannot be answered to the letter
-    parameters: int
-    unknown_share: float  # of [UNK] among the pieces of the scored texts, 0 to 1
-    how: dict[str, Any]  # learning rate and the like, as they were
+    parameters: NotRequired[int]
+    unknown_share: NotRequired[float]  # of [UNK] among the pieces of the scored texts, 0 to 1
+    how: dict[str, Any]  # learning rate and the like, as they were; of CHARACTERS what was chosen on dev
     files: dict[str, str]  # of each split, the first one
     kept: str  # whose models stay: of the best seed, of all, of none
-    swept: dict[str, float]  # learning rate -> dev score of the first seed
+    swept: dict[str, float]  # what was tried, the learning rate -> dev score of the first seed
     seeds: list[Seed]
-    weights: str  # hash of those that were fine-tuned
+    weights: NotRequired[str]  # hash of those that were fine-tuned
     training: Training

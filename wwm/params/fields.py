@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, TypeVar, get_args, get_origin
+from typing import Annotated, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -68,6 +68,8 @@ class Changes(Enum):
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    reads: ClassVar[tuple[str, ...]] = ()  # maps of other sections whose item of the same name its stage reads
 
     def own_values(self, *without: Changes) -> dict:
         """Plain values of the keys, without maps of items, which have values of their own, and without keys that change

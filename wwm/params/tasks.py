@@ -181,6 +181,23 @@ class Finetune(Section):
         return self
 
 
+class OfFinetune(Section):
+    """It has no keys: what the task is and which of its examples are read, finetune.tasks says."""
+
+
+class Characters(Section):
+    """Naive Bayes over n-grams of characters, on the same examples as the models: what needs no model."""
+
+    reads = ("finetune.tasks",)
+    tasks: dict[Name, OfFinetune] = Field(
+        default={},
+        description=(
+            "Tasks of finetune.tasks, but for reading, -> `{}`. `characters` in scores.models makes a row of it."
+            " Default none."
+        ),
+    )
+
+
 class Pairs(Section):
     """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""
 
@@ -198,7 +215,7 @@ class Pairs(Section):
 class Scores(Section):
     """The comparison."""
 
-    models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models.")
+    models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models, or `characters`.")
     tasks: Names = Field(description="Columns of the tables, in this order.")
     baseline: Name = Field(
         description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
@@ -212,4 +229,5 @@ class Scores(Section):
 class TaskStages(Section):
     fetch: Fetch = Fetch()
     finetune: Finetune
+    characters: Characters = Characters()
     scores: Scores

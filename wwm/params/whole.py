@@ -6,11 +6,18 @@ from typing import Annotated
 from pydantic import Field
 
 from wwm.common.errors import UserError
+from wwm.common.result_files import CHARACTERS
 from wwm.params.fields import Positive, Section, Seed, one_of
 from wwm.params.tasks import TaskStages
 from wwm.params.text import TextStages
 from wwm.params.training import ModelStages
 from wwm.tasks.table import TASKS
+
+# Names that no model can have.
+TAKEN = {
+    "finetuned": "models/finetuned is for fine-tuned models",
+    CHARACTERS: "this row of the tables is what counting makes of a task",
+}
 
 
 class Base(Section):
@@ -52,8 +59,8 @@ def check_names(values: Params) -> None:
     seen: dict[str, str] = {}
     for stage in ("init", "pretrain", "truncate"):
         for name in getattr(values, stage).models:
-            if name == "finetuned":
-                raise UserError(f"{stage}.models.{name}: models/finetuned is for fine-tuned models; rename it")
+            if name in TAKEN:
+                raise UserError(f"{stage}.models.{name}: {TAKEN[name]}; rename it")
             if name in seen:
                 raise UserError(
                     f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one"
@@ -81,13 +88,18 @@ def check_names(values: Params) -> None:
             raise UserError(
                 f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name"
             )
+    for name in values.characters.tasks:
+        one_of("characters.tasks", name, finetune.tasks)
+        if (finetune.tasks[name].define or TASKS[name]).kind == "reading":
+            raise UserError(f"characters.tasks.{name}: counting gives labels, and a reading task has none; remove it")
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
-    lists |= {"scores.models": finetune.models, "scores.tasks": finetune.tasks}
+    rows = {*finetune.models, *([CHARACTERS] if values.characters.tasks else [])}
+    lists |= {"scores.models": rows, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
         section, field = key.split(".")
         for name in getattr(getattr(values, section), field):
             one_of(key, name, allowed)
-    one_of("scores.baseline", values.scores.baseline, values.scores.models)
+    one_of("scores.baseline", values.scores.baseline, {*values.scores.models} - {CHARACTERS})
     for i, pairs in enumerate(values.scores.pairs):
         for name in (*pairs.models, *pairs.against):
             one_of(f"scores.pairs.{i}", name, values.scores.models)

@@ -7,6 +7,7 @@ Where the data are the official ones, the same two tables of the authors' own fi
 from itertools import product
 from typing import NamedTuple
 
+from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import Results, Task, marks, mean, parameters
 from wwm.report.tables import Cell, Column, Note, Table, plain, table
@@ -142,10 +143,14 @@ def average_table(figures: Figures, baseline: str, title: str, caption: str) -> 
     sizes = []
     for model in figures.rows:
         percent = share(figures, model, baseline)
-        size = f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else say("n/a (not counted)")
+        size = f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else uncounted(model)
         sizes.append(size)
     average = plain(say("average"), averages, figures.ours)
     return table(title, caption, [*columns(figures, figures.rows), average, plain(say("parameters"), sizes)])
+
+
+def uncounted(model: str) -> str:
+    return "–" if model == CHARACTERS else say("n/a (not counted)")
 
 
 def lacks() -> str:
@@ -155,8 +160,7 @@ def lacks() -> str:
 def relative_table(figures: Figures, baseline: str, title: str, caption: str) -> Table:
     percents = relative(figures.rows, baseline, figures.classification)
     sizes = [
-        f"{percent:.1f}" if (percent := share(figures, model, baseline)) else say("n/a (not counted)")
-        for model in figures.rows
+        f"{percent:.1f}" if (percent := share(figures, model, baseline)) else uncounted(model) for model in figures.rows
     ]
     model, *tasks = columns(figures, percents)
     means = [

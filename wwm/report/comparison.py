@@ -157,7 +157,7 @@ def tested(results: Results, baseline: str) -> list[Tested]:
     for task in results.tasks:
         for split, measure, model in product(task.scored, task.measures, results.models):
             scores, base = (task.by_seed(name, split, measure) for name in (model, baseline))
-            common = sorted(set(scores) & set(base))
+            common = [seed for seed in scores if seed in base]
             if model == baseline:
                 reason = say("baseline")
             elif split == "dev" and task.last != "dev":

@@ -17,7 +17,7 @@ def condition_tables(results: Results) -> list[Table]:
     reading = [task for task in results.tasks if task.kind == "reading"]
     return [
         unknown_table(results),
-        *([unreachable_table(results.models, reading)] if reading else []),
+        *([unreachable_table(results.networks, reading)] if reading else []),
         data_table(results),
         recipe_table(results),
     ]
@@ -32,7 +32,7 @@ def unknown_table(results: Results) -> Table:
                 for task in results.tasks
             ),
         ]
-        for model in results.models
+        for model in results.networks
     ]
     caption = say("Of the WordPieces of all texts of the scored splits, uncut.")
     header = [say("model"), *(task.title for task in results.tasks)]
@@ -61,7 +61,7 @@ def data_table(results: Results) -> Table:
     rows = []
     for task in results.tasks:
         for models, row in alike(
-            task, lambda row: [row["examples"], row["dropped"], row["duplicates"], row["reduced"], row["missing"]]
+            task.rows, lambda row: [row["examples"], row["dropped"], row["duplicates"], row["reduced"], row["missing"]]
         ):
             counts = [examples(task, row, split) for split in splits]
             noted = clauses(
@@ -95,7 +95,7 @@ def examples(task: Task, row: Finetuned, split: str) -> str:
 def recipe_table(results: Results) -> Table:
     rows = []
     for task in results.tasks:
-        for models, row in alike(task, lambda row: [row["how"], row["swept"], len(row["seeds"])]):
+        for models, row in alike(task.fine_tuned, lambda row: [row["how"], row["swept"], len(row["seeds"])]):
             how, tried = row["how"], ", ".join(f"{rate}: {score:.1f}" for rate, score in row["swept"].items())
             numbers = [
                 f"{how['learning_rate']:g}",
@@ -132,10 +132,10 @@ def recipe_table(results: Results) -> Table:
     return Table(say("How the models were fine-tuned"), caption, list(map(say, header)), rows, [])
 
 
-def alike(task: Task, what: Callable[[Finetuned], list]) -> list[tuple[str, Finetuned]]:
-    """(names of the models whose results agree in `what`, one of these results), in the order of the models."""
+def alike(rows: dict[str, Finetuned], what: Callable[[Finetuned], list]) -> list[tuple[str, Finetuned]]:
+    """(names of the models whose results agree in `what`, one of these results), in their order. rows: by model."""
     groups: list[tuple[list[str], Finetuned]] = []
-    for model, row in task.rows.items():
+    for model, row in rows.items():
         known = next((models for models, other in groups if what(other) == what(row)), None)
         if known is None:
             groups.append(([model], row))

@@ -30,7 +30,7 @@ class Contest(TypedDict):
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    return [Verdict(model, *judged(results, model)) for model in results.models]
+    return [Verdict(model, *judged(results, model)) for model in results.networks]
 
 
 def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "none", "unmeasured"], str]:

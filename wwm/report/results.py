@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.common.result_files import Finetuned
+from wwm.common.result_files import CHARACTERS, Finetuned
 from wwm.report import authors
 from wwm.report.tables import Note
 from wwm.report.words import known, listed, say
@@ -16,8 +16,8 @@ CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5
 
 
 class Task(NamedTuple):
-    """A task, and the results of the models that were fine-tuned on it: results/finetune/TASK/MODEL.json by model, one
-    at least.
+    """A task, and the results of the models that were fine-tuned on it and of CHARACTERS, by name: at least one of
+    results/finetune/TASK/*.json.
     """
 
     name: str
@@ -28,6 +28,10 @@ class Task(NamedTuple):
     splits: list[str]  # that the task reports
     measures: dict[str, str]  # name -> label in tables, in order; the first one is what claims are made on
     rows: dict[str, Finetuned]
+
+    @property
+    def fine_tuned(self) -> dict[str, Finetuned]:
+        return {model: row for model, row in self.rows.items() if model != CHARACTERS}
 
     @property
     def main(self) -> str:
@@ -52,7 +56,7 @@ class Task(NamedTuple):
         """The split that claims are made on."""
         return "test" if "test" in self.scored else "dev"
 
-    def by_seed(self, model: str, split: str, measure: str) -> dict[int, float]:
+    def by_seed(self, model: str, split: str, measure: str) -> dict[int | None, float]:
         """Percent by seed; {} where the model has no such score."""
         seeds = self.rows[model]["seeds"] if model in self.rows else []
         return {seed["seed"]: seed["scores"][split][measure] for seed in seeds if split in seed["scores"]}
@@ -72,6 +76,10 @@ class Results(NamedTuple):
     tasks: list[Task]
     unmeasured: list[str]  # tasks that no model was fine-tuned on
     starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
+
+    @property
+    def networks(self) -> list[str]:
+        return [model for model in self.models if model != CHARACTERS]
 
     @property
     def guessed(self) -> dict[str, dict]:
@@ -117,7 +125,7 @@ def weights_of(tasks: list[Task]) -> dict[str, str]:
     """Hash of the weights that each model has in its cells. Raises UserError where those of two cells differ."""
     found: dict[str, tuple[str, str]] = {}
     for each in tasks:
-        for model, row in each.rows.items():
+        for model, row in each.fine_tuned.items():
             weights, first = found.setdefault(model, (row["weights"], each.name))
             if row["weights"] != weights:
                 raise UserError(
@@ -167,14 +175,14 @@ def parameters(results: Results, model: str) -> int | None:
     thousand.
     """
     order = sorted(results.tasks, key=lambda task: (task.name != "xnli", task.kind == "reading"))
-    return next((task.rows[model]["parameters"] for task in order if model in task.rows), None)
+    return next((task.rows[model]["parameters"] for task in order if model in task.fine_tuned), None)
 
 
 def marks(task: Task, model: str) -> tuple[Note, ...]:
     """What keeps a figure from being compared: with those of other models, for it is of fewer seeds; or with those that
     the authors published, of which nothing is told where the task is not theirs.
     """
-    if model not in task.rows:
+    if model not in task.fine_tuned:
         return ()
     row = task.rows[model]
     made = []

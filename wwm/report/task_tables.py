@@ -1,5 +1,6 @@
 """The models' scores on their tasks, as `max (mean)` over seeds beside the authors' figures, and on cloze."""
 
+from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import CLOZE, Results, Task, marks, mean, of, parameters, training
 from wwm.report.tables import Cell, Column, Note, Table, amount, plain, table
@@ -31,6 +32,14 @@ def task_tables(results: Results) -> list[Table]:
 def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> Table:
     columns = [column for task in tasks for column in task_columns(results.models, task)]
     told = [caption(task) for task in tasks]
+    if CHARACTERS in results.models:
+        told.append(
+            say(
+                "{name} is no model: naive Bayes over n-grams of characters, which learns from the same examples, once,"
+                " since nothing is drawn.",
+                name=CHARACTERS,
+            )
+        )
     told += [remark, say("Steps and tokens are all that a model has seen, its starting points' included.")]
     if not all(column.compared for column in columns):
         told.append(
@@ -44,7 +53,7 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
 
 def caption(task: Task) -> str:
     """How many seeds and training examples, of models that differ all; and what the task asks."""
-    found = {(len(row["seeds"]), row["examples"]["train"]) for row in task.rows.values()}
+    found = {(len(row["seeds"]), row["examples"]["train"]) for row in (task.fine_tuned or task.rows).values()}
     runs = [say("seeds: {n}, training examples: {examples:,}", n=n, examples=examples) for n, examples in sorted(found)]
     how_many = say(" or ").join(runs)
     if not task.remark:
@@ -56,6 +65,9 @@ def size_columns(results: Results) -> list[Column]:
     """Model, parameters, steps and tokens."""
     rows = []
     for model in results.models:
+        if model == CHARACTERS:
+            rows.append([model, *["–"] * 3])
+            continue
         seen, size = training(results, model), parameters(results, model)
         reason = say("n/a (not trained here)") if of(results, model) else say("n/a (not measured)")
         # A model from elsewhere does not say what it saw before.
@@ -90,12 +102,14 @@ def task_columns(models: list[str], task: Task) -> list[Column]:
 
 def score(task: Task, model: str, split: str) -> Cell:
     if model not in task.rows:
-        return Cell(say("n/a (not fine-tuned)"), None)
+        return Cell(say("n/a (not measured)") if model == CHARACTERS else say("n/a (not fine-tuned)"), None)
     found = [task.values(model, split, measure) for measure in task.measures]
     if not all(found):
         why = known(task.rows[model]["missing"].get(split, "not scored"))
         return Cell("n/a", (Note("", say("{what}: {why}.", what=f"{task.title} {known(split)}", why=why)),))
-    return Cell(" / ".join(max_mean(max(values), mean(values)) for values in found), marks(task, model))
+    drawn = model != CHARACTERS
+    told = [max_mean(max(values), mean(values) if drawn else None) for values in found]
+    return Cell(" / ".join(told), marks(task, model))
 
 
 def published(task: Task, model: str, split: str) -> str:
@@ -147,7 +161,7 @@ def cloze_table(results: Results) -> Table:
     )
     parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
     rows = []
-    for model in results.models:
+    for model in results.networks:
         if model in results.cloze:
             row = results.cloze[model]
             cells = [row[key] for key in CLOZE] + [row[part].get(name, {}).get("word_accuracy") for part, name in parts]

@@ -18,16 +18,25 @@ Said = list[Any] | dict[str, str]  # of a split
 
 
 def write(
-    path: Path, metric: Metric, splits: dict[str, list], labels: Sequence[str], runs: list[tuple[int, dict[str, Any]]]
+    path: Path,
+    metric: Metric,
+    splits: dict[str, list],
+    labels: Sequence[str],
+    runs: list[tuple[int | None, dict[str, Any]]],
 ) -> None:
     """A row for each run's scored examples: `split`, `seed`, `example` (its place in the split, from 0), and a column
     of float64 for each of the metric's figures, in percent; null where an example does not count.
 
-    splits: the scored examples; runs: seed, and what it predicts, by file name as tuning.Job.score says it.
+    splits: the scored examples; runs: seed (None where nothing is drawn), and what it predicts, by file name as
+    tuning.Job.score says it.
     """
     tables = [
         pa.table(
-            {"split": [split] * len(examples), "seed": [seed] * len(examples), "example": range(len(examples))}
+            {
+                "split": [split] * len(examples),
+                "seed": pa.array([seed] * len(examples), pa.int64()),
+                "example": range(len(examples)),
+            }
             | {
                 name: pa.array(found, pa.float64(), from_pandas=True)
                 for name, found in metric.figures(*compared(examples, labels, said[f"{split}.json"])).items()

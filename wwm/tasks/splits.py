@@ -53,6 +53,12 @@ def task_of(name: str, define: Any) -> Task:
     return own_task(name, define.kind, labels, define.columns, tuple(define.ignored_labels), metric)
 
 
+def load_given(task: Task, given: Any) -> Data:
+    """All splits of a task in data/tasks, of which `given` in finetune.tasks says what is read."""
+    what = given.split_dev, given.train_examples, given.scored_examples, given.split_file
+    return load_task(Path("data/tasks", task.name), task, *what)
+
+
 def load_task(
     folder: Path,
     task: Task,
