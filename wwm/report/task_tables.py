@@ -32,7 +32,7 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
     columns = [column for task in tasks for column in task_columns(results.models, task)]
     told = [caption(task) for task in tasks]
     told += [remark, say("Steps and tokens are all that a model has seen, its starting points' included.")]
-    if not all(column.compared for column in columns):
+    if not all(column.best for column in columns):
         told.append(
             say(
                 "Columns of the authors: what they published for the model of that name; – for a model that is none of"
@@ -75,7 +75,7 @@ def task_columns(models: list[str], task: Task) -> list[Column]:
     columns = []
     for split in task.splits:
         head = f"{task.title} {known(split)}"
-        columns.append(Column(Cell(head), [score(task, model, split) for model in models], compared=True))
+        columns.append(Column(Cell(head), [score(task, model, split) for model in models], best=max))
         theirs = [published(task, model, split) for model in models]
         if any(theirs) and not any(row["reduced"] for row in task.rows.values()):
             notes = (Note("", known(task.footnote)),) if task.footnote else ()
@@ -131,7 +131,7 @@ def cloze_table(results: Results) -> Table:
     unfit = results.cloze.keys() - results.guessed.keys()
     notes = [(untrained,) if model in unfit else () for model in models]
     columns = [
-        Column(Cell(head), [Cell(text, note) for text, note in zip(texts, notes)], compared=True)
+        Column(Cell(head), [Cell(text, note) for text, note in zip(texts, notes)], best=max)
         for head, texts in zip(heads, figures)
     ]
     return table(
