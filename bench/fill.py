@@ -15,17 +15,15 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from wwm import cloze, params
 from wwm.common.errors import UserError
 from wwm.release import fill, gaps, masked_lm
 from wwm.text import tokenization
-from wwm.training import device
+from wwm.text.blanks import LONGEST, Question
+from wwm.training import device, fill_mask
 
-LONGEST = 4
 AGREEING = fill.agreeing
 
 
@@ -48,8 +46,9 @@ def main(model: Path, seed: int | None, beams: list[int], threads: int) -> None:
 
     begin = time.perf_counter()
     bert = cloze.load(model).to(place)
-    answers, _ = cloze.ask(bert, tokenization.load(model), asked, bert.config.max_position_embeddings)
-    independent = [bool(answer.right) and all(answer.right) for answer in answers]
+    blanks = [(question.text, question.start, question.end) for question in asked]
+    said = fill_mask.guesses(bert, tokenization.load(model), blanks, bert.config.max_position_embeddings)
+    independent = [bool(guesses) and all(guess.right for guess in guesses) for guesses in said]
     show("independent guesses", lengths, independent, begin)
 
     lm = masked_lm.load(model, place)
@@ -58,7 +57,7 @@ def main(model: Path, seed: int | None, beams: list[int], threads: int) -> None:
             begin = time.perf_counter()
             found = every(lm, width, [gapped(question) for question in asked])
             right = [
-                max(one[0].fillings)[1] == (word(question),) if one else False for question, one in zip(asked, found)
+                max(one[0].fillings)[1] == (question.word,) if one else False for question, one in zip(asked, found)
             ]
             show(f"beam {width}, {name}", lengths, right, begin)
 
@@ -82,32 +81,24 @@ def main(model: Path, seed: int | None, beams: list[int], threads: int) -> None:
             )[:5]
             for of in found
         ]
-        right = [bool(top) and top[0][2] == word(question) for question, top in zip(asked, best)]
-        among = sum(word(question) in [one[2] for one in top] for question, top in zip(asked, best))
+        right = [bool(top) and top[0][2] == question.word for question, top in zip(asked, best)]
+        among = sum(question.word in [one[2] for one in top] for question, top in zip(asked, best))
         length = sum(bool(top) and top[0][1] == n for n, top in zip(lengths, best))
         print(f"| {name} | {cells(lengths, right)} | {among} | {length} |")
     print(f"\nseconds {seconds:.0f}")
 
 
-def questions(seed: int | None) -> list[cloze.Question]:
+def questions(seed: int | None) -> list[Question]:
     values = params.read()
-    shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
-    documents = [document for shard in shards for document in pq.read_table(shard).to_pylist()]
-    sources = sorted({document["source"] for document in documents})
 
-    def draw(seed: int) -> list[cloze.Question]:
-        per_source, longest = values.cloze.sentences // len(sources), values.cloze.max_seq_length - 2
-        return cloze.draw(documents, sources, per_source, longest, np.random.default_rng(seed))[0]
+    def draw(seed: int) -> list[Question]:
+        return cloze.draw(values.cloze.sentences, values.cloze.max_seq_length - 2, seed).questions
 
     own = draw(values.base.seed)
     return own if seed in (None, values.base.seed) else [one for one in draw(seed) if one not in {*own}]
 
 
-def word(question: cloze.Question) -> str:
-    return question.text[question.start : question.end]
-
-
-def gapped(question: cloze.Question, longest: int | None = None) -> gaps.Gapped:
+def gapped(question: Question, longest: int | None = None) -> gaps.Gapped:
     length = question.end - question.start
     lengths = range(1, longest + 1) if longest else range(length, length + 1)
     parts = [question.text[: question.start], question.text[question.end :]]

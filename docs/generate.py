@@ -248,7 +248,8 @@ def scores_summary(record: str, chinese: bool) -> str:
         if part.startswith(title)
     )
     kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
-    words = {row[0]: row[cloze[0].index("whole words")] for row in cloze} | {tasks[0][0]: "cloze"}
+    column = next(i for i, head in enumerate(cloze[0]) if head.startswith("whole words"))
+    words = {row[0]: row[column] for row in cloze} | {tasks[0][0]: f"cloze: {cloze[0][column]}"}
     table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words.get(row[0], '–')])} |" for row in tasks)
     claims = [
         " ".join([statement, *re.findall(r"^  - (It does NOT hold .*)", details, re.M)])
@@ -256,12 +257,12 @@ def scores_summary(record: str, chinese: bool) -> str:
         if "comparisons" in statement  # the gate's verdict is in docs/results.md
     ]
     if chinese:
-        head = "测试集准确率，各随机种子的最大值（平均值）；cloze 为留出文本上的全词填空准确率；单位 %："
+        head = "测试集准确率，各随机种子的最大值（平均值），单位 %；以及在留出文本上填出被掩码的整个词（cloze）："
         claims = [in_chinese(claim) for claim in claims]
     else:
         head = (
-            "Accuracy on the test sets, max (mean) over the seeds, and cloze accuracy by whole words on held-out text,"
-            " in percent:"
+            "Accuracy on the test sets, max (mean) over the seeds, in percent, and how well masked whole words of"
+            " held-out text are filled in (cloze):"
         )
     return "\n\n".join([head, table, *claims])
 

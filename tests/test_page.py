@@ -6,6 +6,7 @@ import shutil
 from html import unescape
 from pathlib import Path
 
+import clozed
 import finetuned
 import pytest
 from ruamel.yaml import YAML
@@ -44,9 +45,6 @@ def folder(tmp_path, monkeypatch):
     compared()
     Path("presets").mkdir()
     shutil.copy("params.yaml", "presets/toy.yaml")
-    cloze = {"words": 400, "piece_accuracy": 1.0, "piece_top5": 2.0, "word_accuracy": 3.0}
-    known = {"piece": "的", "piece_accuracy": 3.0, "word_accuracy": 2.5}
-    judged = {"head_trained": True, "most_frequent": known, "rows": "0"}
     for number, model in enumerate(("random", "bert", "rbt3")):
         training = {"steps": 1000 * number, "tokens": 9_000_000 * number}
         common = {"training": training, "remark": "Do these two questions mean the same?"}
@@ -60,11 +58,7 @@ def folder(tmp_path, monkeypatch):
                 model, "mine", {"dev": [60]}, training=training, missing={"test": "mine has no test file"}
             ),
         )
-        parts = {"by_length": {"1": cloze, "2": cloze}, "by_source": {"news": cloze}}
-        finetuned.write(
-            f"results/cloze/{model}.json",
-            {**cloze, **parts, **judged, "weights": model, "training": training | {"own_steps": training["steps"]}},
-        )
+        clozed.save(model, training | {"own_steps": training["steps"]}, 6.0, 5.0)
         if number:
             finetuned.write(
                 f"results/pretrain/{model}.json",

@@ -18,7 +18,7 @@ from wwm.common.errors import UserError
 from wwm.release import inputs, predict
 from wwm.track import lineage, registry, trace
 
-CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0, 81.0], "count": None}
+CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0, 81.0], "characters": None}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def folder(tmp_path_factory):
         with track.run("finetune", name="bert-weather", params={"seeds": 2}, outs=[kept]):
             pass
         with track.run("scores") as run:
-            run.annotate_model("bert", {"cloze.word_accuracy": 12.5}, "passed", "12.5 %")
-            run.release("models/bert", "passed", "bert, 12.5 %", {"cloze.word_accuracy": 12.5})
+            run.annotate_model("bert", {"cloze.nats": 12.5}, "passed", "12.5 %")
+            run.release("models/bert", "passed", "bert, 12.5 %", {"cloze.nats": 12.5})
             run.release(kept, "champion", "Best on weather: bert", {"weather.dev_mean": 81.0}, "weather", CONTEST)
         yield Path.cwd()
 
@@ -161,7 +161,7 @@ def test_it_has_all_files_of_its_folder_the_next_sentence_head_included(mlflow_h
 def test_the_page_of_models_has_recipe_curve_and_scores(folder):
     [found] = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/bert"]
     assert found.name.startswith("bert · tiny-") and found.params == {"steps": "5"}
-    assert {(m.key, m.step, m.value) for m in found.metrics} >= {("mlm_loss", 5, 7.5), ("cloze.word_accuracy", 0, 12.5)}
+    assert {(m.key, m.step, m.value) for m in found.metrics} >= {("mlm_loss", 5, 7.5), ("cloze.nats", 0, 12.5)}
     versions = json.loads(found.tags["mlflow.modelVersions"])
     assert [one["name"] for one in versions] == ["tiny.bert"]
 
@@ -210,7 +210,7 @@ def test_lineage_leads_from_a_registered_model_to_commit_params_data_and_weights
     assert "mlflow artifacts download -u models:/tiny.bert@passed" in told
     assert f"models/bert  {lineage.of('models/bert')}" in told and f"tiny {preset.digest()}" in told
     assert f"data/corpus  {lineage.of('data/corpus')}, by corpus" in told
-    assert f"news.txt  {lineage.of('news.txt')}" in told and "cloze.word_accuracy 12.50" in told
+    assert f"news.txt  {lineage.of('news.txt')}" in told and "cloze.nats 12.50" in told
 
 
 @pytest.mark.parametrize("digits", [6, 36])
@@ -245,7 +245,7 @@ def test_a_name_that_is_not_there_is_one_line_with_those_that_are(folder, what, 
 def test_a_model_that_does_not_pass_any_more_is_not_called_so(folder, capfd):
     for outcome, aliases in (("passed", {"passed"}), ("failed", set())):
         with track.run("scores") as run:
-            run.annotate_model("bert", {"cloze.word_accuracy": 1.0}, outcome, "1.0 %")
+            run.annotate_model("bert", {"cloze.nats": 1.0}, outcome, "1.0 %")
         assert {*client().get_registered_model("tiny.bert").aliases} == aliases
     assert "tiny.bert version 1 is not `passed` any more: 1.0 %" in capfd.readouterr().err
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import clozed
 import finetuned
 import pytest
 from ruamel.yaml import YAML
@@ -22,7 +23,8 @@ TEST = {
     "rbt3-init": [60, 60, 60],
     "rbt3": [65, 61, 63],
 }
-WORDS = {"random": 0.0, "bert": 20.0, "roberta-wwm-ext": 25.0, "rbt3-init": 2.0, "rbt3": 18.0}
+# Nats per character, of whole words; characters alone take one less.
+NATS = {"random": 8.0, "bert": 6.0, "roberta-wwm-ext": 5.0, "rbt3-init": 7.5, "rbt3": 5.5}
 
 
 @pytest.fixture
@@ -64,20 +66,7 @@ def project(folder):
                 model, "reviews", {"dev": [score - 1 for score in TEST[model]], "test": TEST[model]}, **given
             )
         )
-        part = {
-            "words": 400,
-            "pieces": 700,
-            "piece_accuracy": WORDS[model] * 2,
-            "piece_top5": WORDS[model] * 3,
-            "word_accuracy": WORDS[model],
-        }
-        nothing = {"words": 0, "pieces": 0, "piece_accuracy": None, "piece_top5": None, "word_accuracy": None}
-        common = {"model": model, "weights": model, "training": training, "head_trained": model != "random"}
-        common |= {"rows": "0", "most_frequent": {"piece": "的", "piece_accuracy": 3.0, "word_accuracy": 2.5}}
-        finetuned.write(
-            f"results/cloze/{model}.json",
-            {**common, **part, "by_length": {"1": part, "4": nothing}, "by_source": {"news": part}},
-        )
+        clozed.save(model, training, NATS[model], NATS[model] - 1, head_trained=model != "random")
     for model, init in STARTS.items():
         finetuned.write(
             f"results/pretrain/{model}.json",
@@ -156,22 +145,24 @@ def test_a_margin_counts_only_above_the_wider_spread(project):
     [task, cloze] = continued
     assert task == comparison.Comparison("reviews", "rbt3", "rbt3-init", 3.0, 4.0)
     assert not task.holds
-    assert (cloze.margin, cloze.holds) == (16.0, True)
-    assert cloze.spread == pytest.approx(200 * sum(p * (1 - p) / 402 for p in (73 / 402, 9 / 402)) ** 0.5)
+    assert (cloze.margin, cloze.holds) == (pytest.approx(2.0), True)
+    # Half of 95 %, over documents, of the mean of four errors of deviation 0.1 each.
+    assert cloze.spread == pytest.approx(1.96 * 0.1 / clozed.DOCUMENTS**0.5, rel=0.3)
 
 
 def test_nothing_is_claimed_against_a_head_that_was_never_trained(project):
     path = Path("results/cloze/rbt3-init.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"head_trained": False, "word_accuracy": 0.1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"head_trained": False}))
     results = found()
     assert [c.task for c in comparison.comparisons(results)[1]] == ["reviews"]
     assert "cloze" not in " ".join(comparison.claims(results)[1].details)
     table = task_tables.cloze_table(results)
-    assert cells(table, "rbt3-init")["whole words"] == "0.1 ¹" and cells(table, "rbt3")["whole words"] == "18.0"
+    column = "whole words, nats"
+    assert cells(table, "rbt3-init")[column] == "7.50 ¹" and cells(table, "rbt3")[column] == "5.50"
     assert table.notes == ["¹ The MLM head was never trained, so this says nothing of the encoder."]
     assert "rbt3-init" not in scores.flat_metrics(results)["cloze"]
     assert not [row for row in scores.single_figures(results) if row[:2] == ("rbt3-init", "cloze")]
-    assert cells(table, "random")["whole words"] == "0.0"  # random weights have nothing better to show
+    assert cells(table, "random")[column] == "8.00"  # random weights have nothing better to show
 
 
 def test_what_does_not_come_out_is_said(project):
@@ -180,7 +171,7 @@ def test_what_does_not_come_out_is_said(project):
     assert first.text.endswith("random initialisation by more than the spread: holds, in 6 of 6 comparisons.")
     assert len(first.details) == 1 and "NOT" not in first.details[0]
     assert second.text.endswith("holds in part, in 1 of 2 comparisons.")
-    assert second.details[0].startswith("It holds for rbt3 on cloze (+16.0")
+    assert second.details[0].startswith("It holds for rbt3 on cloze (+2.00 nats, spread 0.0")
     assert second.details[1] == "It does NOT hold for rbt3 on reviews (+3.0, spread 4.0)."
     beaten = comparison.Comparison("reviews", "a", "b", 1.0, 2.0)
     assert comparison.claim("A beats B", [beaten])[:2] == ("✘", "A beats B: does not hold, in 0 of 1 comparisons.")
@@ -192,7 +183,7 @@ def test_a_missing_cell_gives_its_reason(project):
     assert cells(task_table(), "bert")["reviews test"] == "n/a (not fine-tuned)"
     assert cells(task_table(), "bert")["steps"] == "2,000"  # its cloze result still says so
     assert cells(relative_table(), "bert")["overall"] == "n/a (a score is missing)"
-    assert cells(task_tables.cloze_table(found()), "rbt3")["whole words"] == "n/a (not measured)"
+    assert cells(task_tables.cloze_table(found()), "rbt3")["whole words, nats"] == "n/a (not measured)"
     assert cells(task_tables.cloze_table(found()), "bert")["4 characters"] == "n/a (no such word)"
     scores.main()
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
@@ -242,7 +233,9 @@ def test_the_report_has_every_figure_and_opens_without_a_network(project):
     assert "bert,reviews,test,accuracy,0,70\n" in (folder / "scores.csv").read_text(encoding="utf-8")
     flat = json.loads(Path("results/scores.json").read_text(encoding="utf-8"))
     assert flat["reviews"]["bert"] == {"dev_max": 69, "dev_mean": 67.0, "test_max": 70, "test_mean": 68.0}
-    assert flat["cloze"]["rbt3"] == {"word_accuracy": 18.0, "piece_accuracy": 36.0, "piece_top5": 54.0}
+    figures = {"words_nats": 5.5, "words_accuracy": 25.0, "characters_nats": 4.5, "characters_accuracy": 50.0}
+    of_news = {f"{name}_news": figure for name, figure in figures.items()}
+    assert flat["cloze"]["rbt3"] == {"nats": 5.0} | figures | of_news
 
 
 def test_the_same_results_give_the_same_bytes(project):
@@ -536,7 +529,7 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     summary = generate.scores_summary(
         generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8")), chinese=False
     )
-    assert "| model | parameters | steps | tokens | reviews test | cloze |" in summary
+    assert "| model | parameters | steps | tokens | reviews test | cloze: whole words, nats |" in summary
     assert "A truncated model that is trained on" in summary
 
 

@@ -33,8 +33,8 @@ def test_each_text_without_a_mark_has_one_number_throughout_the_table():
     assert made.notes == ["¹ Early data.", "² Hidden."]
 
 
-def best(*texts: str) -> list[str]:
-    made = table("", "", [plain("XNLI", list(texts), compared=True)])
+def best(*texts: str, choose=max) -> list[str]:
+    made = table("", "", [plain("XNLI", list(texts), choose)])
     return [
         "".join(f"*{text}*" if is_best else text for text, is_best in made.parts(row, 0)) for row in range(len(texts))
     ]
@@ -43,6 +43,7 @@ def best(*texts: str) -> list[str]:
 def test_the_highest_figure_is_the_best_each_of_a_cell_for_itself_and_all_of_equals():
     assert best("70.0 (68.0)", "71.0 (67.9)", "n/a", "71.0") == ["70.0 (*68.0*)", "*71.0* (67.9)", "n/a", "*71.0*"]
     assert best("9.5 / 80.0", "10.5 / 70.0") == ["9.5 / *80.0*", "*10.5* / 70.0"]
+    assert best("9.50", "10.50", choose=min) == ["*9.50*", "10.50"]  # nats
 
 
 def test_where_all_are_alike_none_is_the_best():
@@ -50,9 +51,9 @@ def test_where_all_are_alike_none_is_the_best():
 
 
 def test_a_figure_with_a_note_that_others_lack_is_neither_best_nor_in_the_way():
-    made = table("", "", [Column(Cell("XNLI"), [Cell("1.0"), Cell("2.0"), Cell("3.0", (REDUCED,))], compared=True)])
+    made = table("", "", [Column(Cell("XNLI"), [Cell("1.0"), Cell("2.0"), Cell("3.0", (REDUCED,))], best=max)])
     assert made.best == {(1, 0, 0)}
-    shared = table("", "", [Column(Cell("XNLI"), [Cell("1.0", (REDUCED,)), Cell("3.0", (REDUCED,))], compared=True)])
+    shared = table("", "", [Column(Cell("XNLI"), [Cell("1.0", (REDUCED,)), Cell("3.0", (REDUCED,))], best=max)])
     assert shared.best == {(1, 0, 0)}
 
 

@@ -205,12 +205,12 @@ def test_the_run_that_made_a_model_takes_its_scores_and_verdict():
         with track.run("pretrain", name="small", params={"steps": 5}, outs=[Path("models/small")]) as run:
             run.log({"mlm_loss": 7}, step=1)
     with track.run("scores") as run:
-        run.annotate_model("small", {"cloze.word_accuracy": 12.5, "reviews.test_mean": 70}, "failed", "12.5 %")
-        run.annotate_model("not-here", {"cloze.word_accuracy": 0}, "none", "")
+        run.annotate_model("small", {"cloze.nats": 12.5, "reviews.test_mean": 70}, "failed", "12.5 %")
+        run.annotate_model("not-here", {"cloze.nats": 0}, "none", "")
     client, runs = recorded("pretrain")
     [compared] = client.search_runs([runs[0].info.experiment_id], 'tags.model != ""')
     assert compared.info.run_id == runs[0].info.run_id and compared.data.tags["gate"] == "failed: 12.5 %"
-    assert compared.data.metrics == {"mlm_loss": 7, "cloze.word_accuracy": 12.5, "reviews.test_mean": 70}
+    assert compared.data.metrics == {"mlm_loss": 7, "cloze.nats": 12.5, "reviews.test_mean": 70}
     assert compared.data.params == {"steps": "5"}
     assert not client.search_registered_models()  # the run and its hash are all there is of what passed nothing
 

@@ -1,18 +1,19 @@
-"""Fill-mask accuracy by whole words on held-out text, marked where a model's MLM head was never trained.
+"""How well a model fills in words of held-out text, marked where its MLM head was never trained.
 
 Reads   models/MODEL, data/segment/heldout/*.parquet
-Writes  results/cloze/MODEL.json: accuracy in percent per piece and per whole word, by word length and by source;
-        results/times/cloze/MODEL.json
+Writes  results/cloze/MODEL.json: nats per character and piece, accuracy in percent, by word length and by source;
+        results/cloze/MODEL.csv: a row for each question and way of asking; results/times/cloze/MODEL.json
 By hand python -m wwm.cloze MODEL
 
-One word of 1 to 4 Chinese characters of each sentence is masked whole; sentences and words are the same for every
-model.
+One word of 1 to 4 Chinese characters of each sentence is asked for in two ways: masked whole, as models with whole word
+masks learn it, and each of its characters masked alone, as WordPiece masks mostly do. Documents, sentences and words
+are drawn at random and are the same for every model.
 """
 
-import re
+import math
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,43 +21,49 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
-from tqdm import tqdm
 from transformers import BertForPreTraining
 from transformers.utils import logging
 
 from wwm.common import files, model_folder
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
-from wwm.text import tokenization
-from wwm.training import device
+from wwm.text import blanks, tokenization
+from wwm.text.blanks import Question
+from wwm.training import device, fill_mask
+from wwm.training.fill_mask import Guess
 from wwm.training.head import untrained_heads
 
-# What BERT's tokenizer takes for Chinese characters: each is a piece of its own, so a word is as many pieces as
-# characters.
-CHINESE_WORD = re.compile(
-    r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]{1,4}"
-)
-BATCH_SIZE = 64
-TOP = 5
-
-
-class Question(NamedTuple):
-    """A sentence and the word in it, text[start:end], that is to be guessed."""
-
-    source: str
-    text: str
-    start: int
-    end: int
+KINDS = ("words", "characters")  # masked whole, or each character alone
+COLUMNS = [
+    *("source", "kind", "document", "question", "pieces", "characters", "nats", "hits", "top5", "unigram_nats"),
+    *("sentence", "word", "guess", "right"),
+]
 
 
 class Answer(NamedTuple):
-    """How the pieces of one word came out: each best guess right, each among the five best, and what they were."""
+    """What a model makes of one question asked in one way: a guess at each piece of the word."""
 
     question: Question
-    right: list[bool]
-    in_top: list[bool]
-    asked: list[str]
-    guesses: list[str]
+    kind: str
+    guesses: list[Guess]
+
+    @property
+    def nats(self) -> float:
+        """-log p of the word's characters. A piece that several characters are read as gives each the same share."""
+        start, end = self.question.start, self.question.end
+        return sum(
+            self.surprise(guess) * (min(end, guess.end) - max(start, guess.start)) / (guess.end - guess.start)
+            for guess in self.guesses
+        )
+
+    @property
+    def right(self) -> bool:
+        return bool(self.guesses) and all(guess.right for guess in self.guesses)
+
+    @staticmethod
+    def surprise(guess: Guess) -> float:
+        """Who says [UNK] says nothing of which of all Chinese characters it is."""
+        return guess.nats + (math.log(blanks.CHINESE_CHARACTERS) if guess.piece == "[UNK]" else 0.0)
 
 
 def main(model: str) -> None:
@@ -67,13 +74,13 @@ def main(model: str) -> None:
     torch.set_num_threads(base.threads)
     logging.disable_progress_bar()
     begin = time.perf_counter()
-    folder, out = Path("models") / model, Path(f"results/cloze/{model}.json")
     place = device.pick()
+    folder, outs = Path("models") / model, [Path(f"results/cloze/{model}.{form}") for form in ("json", "csv")]
     with track.run(
         "cloze",
         name=model,
         params={"model": model, "sentences": cloze.sentences, "max_seq_length": cloze.max_seq_length},
-        outs=[out],
+        outs=outs,
     ) as run:
         bert = load(folder)
         if cloze.max_seq_length > bert.config.max_position_embeddings:
@@ -81,59 +88,50 @@ def main(model: str) -> None:
                 f"cloze.max_seq_length {cloze.max_seq_length} is more than the {bert.config.max_position_embeddings}"
                 f" positions of {folder}"
             )
-        shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
-        sources = sorted(
-            {
-                source
-                for shard in shards
-                for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()
-            }
-        )
-        if len(sources) > cloze.sentences or not sources:
-            raise UserError(
-                f"cloze.sentences is {cloze.sentences} and data/segment/heldout has {len(sources)} sources; each needs"
-                " at least one sentence"
-            )
-        documents = (
-            row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist()
-        )
-        questions, left_out = draw(
-            documents,
-            sources,
-            cloze.sentences // len(sources),
-            cloze.max_seq_length - 2,
-            np.random.default_rng(base.seed),
-        )
-        if not questions:
+        drawn = draw(cloze.sentences, cloze.max_seq_length - 2, base.seed)
+        if not drawn.questions:
             raise UserError(
                 "data/segment/heldout has no sentence with a Chinese word for each source; raise corpus.heldout_share"
             )
         history = model_folder.training_history(folder)
         head_trained = model_folder.MLM_HEAD not in history.get("untrained", untrained_heads(bert))
-        answers, unknown = ask(bert.to(place), tokenization.load(folder), questions, cloze.max_seq_length)
+        answers = ask(bert.to(place), tokenization.load(folder), drawn.questions, cloze.max_seq_length)
+        unigram = [unigram_nats(question, drawn.characters) for question in drawn.questions]
+        lengths = {str(n): [a for a in answers if len(a.question.word) == n] for n in range(1, blanks.LONGEST + 1)}
+        sources = {
+            source: [answer for answer in answers if answer.question.source == source]
+            for source in dict.fromkeys(question.source for question in drawn.questions)
+        }
         result = {
             "model": model,
-            "sentences": len(questions),
-            **figures(answers),
-            "by_length": {
-                str(n): figures([a for a in answers if a.question.end - a.question.start == n]) for n in range(1, 5)
-            },
-            "by_source": {source: figures([a for a in answers if a.question.source == source]) for source in sources},
-            "left_out_share": left_out,
-            "unknown_share": unknown,
-            "most_frequent": most_frequent(answers),
+            "questions": len(drawn.questions),
+            "documents": len({question.document for question in drawn.questions}),
+            **by_kind(answers),
+            "by_length": {length: by_kind(part) for length, part in lengths.items()},
+            "by_source": {source: by_kind(part) for source, part in sources.items()},
+            "left_out_share": drawn.left_out,
+            "unknown_share": unknown_share(answers),
+            "unigram_nats_per_character": round(
+                sum(unigram) / sum(len(question.word) for question in drawn.questions), 4
+            ),
             "head_trained": head_trained,
-            "rows": files.hash_of(questions),
+            "rows": files.hash_of(drawn.questions),
             "weights": model_folder.weights_hash(folder),
             "training": history,
         }
-        files.write_json(out, result)
+        table = csv_text(COLUMNS, rows(answers, unigram))
+        files.write_json(outs[0], result)
+        files.write_text(outs[1], table)
         run.took(f"cloze/{model}", device.named(place), time.perf_counter() - begin)
-        run.log({key: result[key] for key in ("piece_accuracy", "piece_top5", "word_accuracy", "head_trained")})
-        run.text("answers.csv", table(answers))
+        run.log(
+            {f"{kind}_{key}": result[kind][key] for kind in KINDS for key in ("nats_per_character", "word_accuracy")}
+            | {"head_trained": head_trained}
+        )
+        run.text("answers.csv", table)
+        told = [f"{result[kind]['nats_per_character']:.3f} nats per character with {kind} masked" for kind in KINDS]
         print(
-            f"{model}: {result['piece_accuracy']:.1f} % of pieces, {result['word_accuracy']:.1f} % of {len(answers)}"
-            " words" + ("" if head_trained else "; its MLM head was never trained, so this says nothing of its encoder")
+            f"{model}: {', '.join(told)}; {result['words']['word_accuracy']:.1f} % of {len(drawn.questions)} words"
+            + ("" if head_trained else "; its MLM head was never trained, so this says nothing of its encoder")
         )
 
 
@@ -151,142 +149,90 @@ def load(folder: Path) -> BertForPreTraining:
     return model.eval()
 
 
-def draw(
-    documents: Iterable[dict], sources: list[str], per_source: int, max_characters: int, rng: np.random.Generator
-) -> tuple[list[Question], dict]:
-    """The first sentences of each source that fit, at most `per_source` and the same number for all, with one word of
-    each.
-
-    Also the shares of the sentences looked at that were left out: longer than `max_characters`, or without a Chinese
-    word. Characters and words decide, not a model's pieces, so that all models get the same questions.
-    """
-    found: dict[str, list[Question]] = {source: [] for source in sources}
-    seen, too_long, no_word = 0, 0, 0
-    for document in documents:
-        questions = found[document["source"]]
-        for text, words in sentences(document):
-            if len(questions) == per_source:
-                break
-            seen += 1
-            if len(text) > max_characters:
-                too_long += 1
-            elif not words:
-                no_word += 1
-            else:
-                start, end = words[rng.integers(len(words))]
-                questions.append(Question(document["source"], text, start, end))
-        if all(len(questions) == per_source for questions in found.values()):
-            break
-    number = min(map(len, found.values()))
-    left_out = {"too_long": round(too_long / max(1, seen), 6), "no_chinese_word": round(no_word / max(1, seen), 6)}
-    return [question for source in sources for question in found[source][:number]], left_out
-
-
-def sentences(document: dict) -> Iterable[tuple[str, list[tuple[int, int]]]]:
-    """Each sentence and where its words of 1 to 4 Chinese characters begin and end; white space at a word's edge is not
-    of it.
-    """
-    text, word_ends = document["text"], document["word_ends"]
-    spans = list(zip([0, *word_ends], word_ends))
-    next_word = 0
-    for first, last in zip([0, *document["sentence_ends"]], document["sentence_ends"]):
-        words = []
-        while next_word < len(spans) and spans[next_word][1] <= last:
-            start, end = spans[next_word]
-            next_word += 1
-            word = text[start:end]
-            if CHINESE_WORD.fullmatch(word.strip()):
-                start += len(word) - len(word.lstrip())
-                words.append((start - first, start - first + len(word.strip())))
-        yield text[first:last], words
-
-
-@torch.inference_mode()
-def ask(
-    model: BertForPreTraining, tokenizer: Tokenizer, questions: list[Question], max_seq_length: int
-) -> tuple[list[Answer], float]:
-    """The answers, in the order of `questions`, and the share of the asked pieces that the vocabulary lacks: those are
-    never right.
-
-    A sentence whose pieces do not fit although its characters do (a few scripts decompose) counts as wrong.
-    """
-    encodings = tokenizer.encode_batch([question.text for question in questions])
-    mask, unknown = tokenizer.token_to_id("[MASK]"), tokenizer.token_to_id("[UNK]")
-    asked = [
-        [i for i, (start, end) in enumerate(encoding.offsets) if start < question.end and end > question.start]
-        for question, encoding in zip(questions, encodings)
-    ]
-    # What a sentence that does not fit is left with.
-    answers = [
-        Answer(question, *([False] * len(pieces) for _ in range(2)), [encoding.tokens[i] for i in pieces], [])
-        for question, encoding, pieces in zip(questions, encodings, asked)
-    ]
-    order = sorted(
-        (i for i, encoding in enumerate(encodings) if len(encoding.ids) <= max_seq_length),
-        key=lambda i: len(encodings[i].ids),
+def draw(sentences: int, max_characters: int, seed: int) -> blanks.Drawn:
+    """The questions, at most `sentences`, out of data/segment/heldout. Raises UserError for fewer than sources."""
+    shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
+    found = {
+        source for shard in shards for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()
+    }
+    if len(found) > sentences or not found:
+        raise UserError(
+            f"cloze.sentences is {sentences} and data/segment/heldout has {len(found)} sources; each needs at least one"
+            " sentence"
+        )
+    documents = (
+        row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist()
     )
-    for first in tqdm(range(0, len(order), BATCH_SIZE), desc="cloze", unit=" batches", mininterval=1):
-        rows = order[first : first + BATCH_SIZE]
-        length = len(encodings[rows[-1]].ids)
-        ids, attention, masked = (torch.zeros(len(rows), length, dtype=torch.long) for _ in range(3))
-        for i, row in enumerate(rows):
-            used = len(encodings[row].ids)
-            ids[i, :used] = torch.tensor(encodings[row].ids)
-            attention[i, :used] = 1
-            masked[i, asked[row]] = 1
-        labels = ids[masked.bool()]
-        inputs = {"input_ids": ids.masked_fill(masked.bool(), mask), "attention_mask": attention}
-        hidden = model.bert(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).last_hidden_state
-        best = model.cls.predictions(hidden[masked.bool().to(model.device)]).topk(TOP).indices.cpu()
-        hits = (best == labels[:, None]) & (labels != unknown)[:, None]
-        told = (hits[:, 0].tolist(), hits.any(1).tolist(), map(tokenizer.id_to_token, best[:, 0].tolist()))
-        right, in_top, guesses = map(iter, told)
-        for row in rows:
-            right_of, in_top_of, guesses_of = ([next(each) for _ in asked[row]] for each in (right, in_top, guesses))
-            answers[row] = answers[row]._replace(right=right_of, in_top=in_top_of, guesses=guesses_of)
-    lacking = [encodings[i].ids[piece] == unknown for i, pieces in enumerate(asked) for piece in pieces]
-    return answers, round(sum(lacking) / max(1, len(lacking)), 6)
+    rng = np.random.default_rng([seed, *b"cloze"])
+    return blanks.draw(documents, sorted(found), sentences // len(found), max_characters, rng)
+
+
+def ask(
+    model: BertForPreTraining, tokenizer: Tokenizer, questions: Sequence[Question], max_seq_length: int
+) -> list[Answer]:
+    """Two answers to each question, in the order of KINDS."""
+    asked = [
+        (question, kind, [(question.text, *span) for span in spans])
+        for question in questions
+        for kind, spans in (
+            ("words", [(question.start, question.end)]),
+            ("characters", [(i, i + 1) for i in range(question.start, question.end)]),
+        )
+    ]
+    # A word of one character is masked alone in either way.
+    every = list(dict.fromkeys(blank for *_, found in asked for blank in found))
+    said = dict(zip(every, fill_mask.guesses(model, tokenizer, every, max_seq_length)))
+    return [
+        # A piece of several characters is asked for with each of them: by number it counts once.
+        Answer(question, kind, list({guess.number: guess for blank in found for guess in said[blank]}.values()))
+        for question, kind, found in asked
+    ]
+
+
+def by_kind(answers: list[Answer]) -> dict[str, dict]:
+    return {kind: figures([answer for answer in answers if answer.kind == kind]) for kind in KINDS}
 
 
 def figures(answers: list[Answer]) -> dict:
-    """Counts, and percent of right pieces, of pieces among the five best, of words whose pieces are all right; None of
-    nothing.
+    """Counts; means of nats; percent of pieces that are right, of pieces among the five best, of words whose pieces are
+    all right. None of nothing.
     """
-    right = [piece for answer in answers for piece in answer.right]
-    in_top = [piece for answer in answers for piece in answer.in_top]
-    words = [bool(answer.right) and all(answer.right) for answer in answers]
+    guesses = [guess for answer in answers for guess in answer.guesses]
+    characters, nats = sum(len(answer.question.word) for answer in answers), sum(answer.nats for answer in answers)
     return {
-        "words": len(words),
-        "pieces": len(right),
-        "piece_accuracy": percent(right),
-        "piece_top5": percent(in_top),
-        "word_accuracy": percent(words),
+        "questions": len(answers),
+        "pieces": len(guesses),
+        "characters": characters,
+        "nats_per_piece": round(nats / len(guesses), 4) if guesses else None,
+        "nats_per_character": round(nats / characters, 4) if characters else None,
+        "piece_accuracy": percent([guess.right for guess in guesses]),
+        "piece_top5": percent([guess.in_top for guess in guesses]),
+        "word_accuracy": percent([answer.right for answer in answers]),
     }
 
 
-def most_frequent(answers: list[Answer]) -> dict:
-    """What a model would get that knows no context: always the piece that is asked for most, the first of equals.
-
-    [UNK] is right of nobody.
-    """
-    known = Counter(piece for answer in answers for piece in answer.asked if piece != "[UNK]")
-    piece = known.most_common(1)[0][0] if known else ""
-    return {
-        "piece": piece,
-        "piece_accuracy": percent([asked == piece for answer in answers for asked in answer.asked]),
-        "word_accuracy": percent([set(answer.asked) == {piece} for answer in answers]),
-    }
+def unknown_share(answers: list[Answer]) -> float:
+    """Of the pieces asked for, those that the vocabulary lacks."""
+    asked = [guess.piece for answer in answers if answer.kind == "words" for guess in answer.guesses]
+    return round(asked.count("[UNK]") / max(1, len(asked)), 6)
 
 
-def table(answers: list[Answer]) -> str:
-    """A CSV of the questions: the word in its sentence, the guess, whether it is right."""
-    rows = []
-    for question, right, _, _, guesses in answers:
-        text, start, end = question.text, question.start, question.end
-        sentence = f"{text[:start]}【{text[start:end]}】{text[end:]}".strip()
-        guess = " ".join(guesses) if guesses else "(too long)"
-        rows.append([sentence, text[start:end], guess, "yes" if right and all(right) else "no", question.source])
-    return csv_text(["sentence", "word", "guess", "right", "source"], rows)
+def unigram_nats(question: Question, characters: Counter[str]) -> float:
+    """What the word costs who knows no context, but how often each character stands in held-out text."""
+    total = sum(characters.values())
+    return -sum(math.log(characters[character] / total) for character in question.word)
+
+
+def rows(answers: list[Answer], unigram: list[float]) -> Iterator[list]:
+    """What COLUMNS name of each answer; `unigram`: nats by question."""
+    for i, (question, kind, guesses) in enumerate(answers):
+        number, text = i // len(KINDS), question.text
+        sentence = f"{text[: question.start]}【{question.word}】{text[question.end :]}".strip()
+        hits, top = sum(guess.right for guess in guesses), sum(guess.in_top for guess in guesses)
+        counts = [len(guesses), len(question.word), round(answers[i].nats, 4), hits, top, round(unigram[number], 4)]
+        said = " ".join(guess.said for guess in guesses)
+        right = "yes" if answers[i].right else "no"
+        yield [question.source, kind, question.document, number, *counts, sentence, question.word, said, right]
 
 
 def percent(outcomes: list[bool]) -> float | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from wwm.common import files, preset
 from wwm.common.csv_text import csv_text
 from wwm.common.model_folder import FILL_MASK
-from wwm.report import authors, averages, comparison, conditions, gate, page, plot, task_tables, words
+from wwm.report import authors, averages, comparison, conditions, gate, nats, page, plot, task_tables, words
 from wwm.report.champions import Champion, champions
-from wwm.report.results import CLOZE, Results, mean, parameters, read, training
+from wwm.report.results import CLOZE, NATS, Results, cloze_figures, mean, parameters, read, training
 from wwm.report.tables import Table, amount
 from wwm.report.words import known, say, sentences
 from wwm.track import Run
@@ -139,13 +139,15 @@ def single_figures(results: Results) -> list[tuple]:
         for measure, value in measures.items()
     ]
     return scored + [
-        (model, "cloze", "heldout", key, "", row[key]) for model, row in results.guessed.items() for key in CLOZE
+        (model, "cloze", "heldout", name, "", figure)
+        for model, figures in cloze_metrics(results).items()
+        for name, figure in figures.items()
     ]
 
 
 def flat_metrics(results: Results) -> dict:
     """{task: {model: {"test_max", "test_mean", of other measures than accuracy "test_em_max", ...}}, "cloze": {model:
-    ...}} in percent.
+    ...}} in percent, and nats per character.
     """
     flat: dict = {task.name: {model: {} for model in task.rows} for task in results.tasks}
     for task in results.tasks:
@@ -160,7 +162,22 @@ def flat_metrics(results: Results) -> dict:
                         f"{name}_max": round(max(values), 4),
                         f"{name}_mean": round(mean(values), 4),
                     }
-    flat["cloze"] = {model: {key: row[key] for key in CLOZE} for model, row in results.guessed.items()}
+    return flat | {"cloze": cloze_metrics(results)}
+
+
+def cloze_metrics(results: Results) -> dict[str, dict[str, float]]:
+    """By model the figures of CLOZE, of all questions and, with the source's name at the end, of those of each; `nats`
+    are those of both ways of asking together.
+    """
+    flat = {}
+    for model, row in results.guessed.items():
+        parts = {"": row} | {f"_{source}": part for source, part in row["by_source"].items()}
+        flat[model] = {"nats": round(nats.together(results.answers[model]).mean, 4)} | {
+            f"{name}{end}": figure
+            for end, part in parts.items()
+            for name, figure in cloze_figures(part).items()
+            if figure is not None
+        }
     return flat
 
 
@@ -176,7 +193,8 @@ def plots(results: Results) -> list:
         }
         for model in results.models
     }
-    cloze = {say(label): {model: row[key] for model, row in results.guessed.items()} for key, label in CLOZE.items()}
+    figures = {model: cloze_figures(row) for model, row in results.guessed.items()}
+    cloze = {say(CLOZE[name][0]): {model: row[name] for model, row in figures.items()} for name in NATS}
     ranges = [
         plot.ranges(
             say(

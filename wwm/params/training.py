@@ -217,10 +217,10 @@ class Truncate(Section):
 
 
 class Cloze(Section):
-    """Fill-mask accuracy on held-out text."""
+    """Masked words of held-out text, to be filled in."""
 
     models: Annotated[list[Name], AfterValidator(distinct), Changes.NOTHING] = Field(description="Models to measure.")
-    sentences: Positive = Field(description="Held-out sentences; one word of each is masked.")
+    sentences: Positive = Field(description="Held-out sentences; one word of each is asked for.")
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
 
 

@@ -145,7 +145,7 @@ def average_table(figures: Figures, baseline: str, title: str, caption: str) -> 
         percent = share(figures, model, baseline)
         size = f"{figures.parameters[model] / 1e6:.1f}M ({percent:.1f} %)" if percent else uncounted(model)
         sizes.append(size)
-    average = plain(say("average"), averages, figures.ours)
+    average = plain(say("average"), averages, max if figures.ours else None)
     return table(title, caption, [*columns(figures, figures.rows), average, plain(say("parameters"), sizes)])
 
 
@@ -164,7 +164,11 @@ def relative_table(figures: Figures, baseline: str, title: str, caption: str) ->
     ]
     model, *tasks = columns(figures, percents)
     means = [
-        plain(say(name), [f"{row[name]:.1f}" if name in row else lacks() for row in percents.values()], figures.ours)
+        plain(
+            say(name),
+            [f"{row[name]:.1f}" if name in row else lacks() for row in percents.values()],
+            max if figures.ours else None,
+        )
         for name in ("overall", "classification")
         if name == "overall" or figures.classification
     ]
@@ -183,7 +187,7 @@ def columns(figures: Figures, rows: dict[str, dict[str, float]]) -> list[Column]
             )
             for model, row in rows.items()
         ]
-        made.append(Column(Cell(head), cells, figures.ours))
+        made.append(Column(Cell(head), cells, max if figures.ours else None))
     return made
 
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from wwm.report import nats
 from wwm.report.gate import Contest
 from wwm.report.results import Results, Task, mean
 from wwm.report.words import known, say
@@ -12,6 +15,7 @@ FORMS = {
     "reading": {".json": ""},
     "other": {".csv": "", ".tsv": "", ".json": "", ".jsonl": "", ".parquet": "", ".txt": " --format tsv"},
 }
+GROUPS = 2000  # of documents whose nats a contest holds
 SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
@@ -25,15 +29,16 @@ class Champion(NamedTuple):
 
     @property
     def title(self) -> str:
-        score = mean(self.contest["values"])
+        values = self.contest["values"]
         if self.task is None:
-            return say("Best at filling in words, {score:.1f} % of whole words on held-out text", score=score)
+            score = sum(values) / sum(self.contest["characters"] or ())
+            return say("Best at filling in words, {score:.2f} nats per character of held-out text", score=score)
         measure = known(self.task.measures[self.task.main])
         return say(
             "Best on {task}, {measure} {score:.1f} % on dev (mean over seeds)",
             task=self.task.title,
             measure=measure,
-            score=score,
+            score=mean(values),
         )
 
     @property
@@ -55,22 +60,26 @@ class Champion(NamedTuple):
 
 
 def champions(results: Results) -> list[Champion]:
-    """By the mean over seeds on dev, so that test scores choose nothing, of models that are kept; and by whole words in
-    cloze. The first of equals.
+    """By the mean over seeds on dev, so that test scores choose nothing, of models that are kept; and by nats in cloze.
+    The first of equals.
     """
     found = [one for task in results.tasks if (one := of_task(task))]
-    words = {model: row["word_accuracy"] for model, row in results.guessed.items() if row["word_accuracy"]}
-    if words:
-        model = max(words, key=lambda model: words[model])
-        row = results.cloze[model]
+    answers = {model: nats.together(results.answers[model]) for model in results.guessed}
+    if answers:
+        model = min(answers, key=lambda model: answers[model].mean)
         contest: Contest = {
-            "measure": "cloze whole words",
-            "rows": row["rows"],
-            "values": [words[model]],
-            "count": row["words"],
+            "measure": "cloze nats",
+            "rows": results.cloze[model]["rows"],
+            "values": grouped(answers[model].nats),
+            "characters": grouped(answers[model].characters),
         }
         found.append(Champion(None, model, f"models/{model}", contest))
     return found
+
+
+def grouped(of_documents: np.ndarray) -> list[float]:
+    """Sums over groups of documents: MLflow keeps a contest of 100,000 characters at most."""
+    return [round(float(group.sum()), 3) for group in np.array_split(of_documents, min(GROUPS, len(of_documents)))]
 
 
 def of_task(task: Task) -> Champion | None:
@@ -86,6 +95,6 @@ def of_task(task: Task) -> Champion | None:
         "measure": f"dev {task.main}",
         "rows": task.rows[model]["hashes"]["dev"],
         "values": values[model],
-        "count": None,
+        "characters": None,
     }
     return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest)

@@ -6,8 +6,8 @@ from itertools import product
 from statistics import stdev
 from typing import NamedTuple, Protocol
 
-from wwm.report import margins, paired
-from wwm.report.results import CLOZE, Results, marks, mean, training
+from wwm.report import margins, nats, paired
+from wwm.report.results import CLOZE, Results, cloze_figures, marks, mean, training
 from wwm.report.tables import Cell, Column, Table, plain, table
 from wwm.report.words import clauses, known, listed, say, sentences
 
@@ -21,7 +21,9 @@ class Pairs(Protocol):
 
 
 class Comparison(NamedTuple):
-    """A model against one that it should beat: difference of mean scores in points, and what chance makes of it."""
+    """A model against one that it should beat: difference of mean scores in points, of cloze in nats per character, and
+    what chance makes of it.
+    """
 
     task: str
     model: str
@@ -37,6 +39,13 @@ class Comparison(NamedTuple):
     def on(self) -> str:
         return say("cloze") if self.task == "cloze" else self.task
 
+    @property
+    def told(self) -> tuple[str, str]:
+        """Margin and spread."""
+        if self.task == "cloze":
+            return say("{number} nats", number=f"{self.margin:+.2f}"), f"{self.spread:.2f}"
+        return f"{self.margin:+.1f}", f"{self.spread:.1f}"
+
 
 class Claim(NamedTuple):
     """A statement with its verdict, which `mark` is the sign of, and the comparisons for and against it."""
@@ -48,17 +57,18 @@ class Claim(NamedTuple):
 
 def compare(results: Results, model: str, against: str) -> list[Comparison]:
     """One for each task that both have, on its first measure (spread: the wider of the two ranges over seeds), and one
-    for the cloze words, if both have a trained head (measured once: two standard errors of a difference of shares).
+    for cloze, if both have a trained head and were asked the same (measured once: half of the interval over documents).
     """
     found = []
     for task in results.tasks:
         ours, theirs = (task.values(name, task.last, task.main) for name in (model, against))
         if ours and theirs:
             found.append(Comparison(task.name, model, against, *margins.of_seeds(ours, theirs)))
-    if model in results.guessed and against in results.guessed:
-        one, other = results.guessed[model], results.guessed[against]
-        margin = margins.of_shares(one["word_accuracy"], other["word_accuracy"], one["words"], other["words"])
-        found.append(Comparison("cloze", model, against, *margin))
+    one, other = results.guessed.get(model), results.guessed.get(against)
+    if one and other and one["rows"] == other["rows"]:
+        first, second = (nats.together(results.answers[name]) for name in (model, against))
+        gain = nats.gain(first.nats, second.nats, first.characters)
+        found.append(Comparison("cloze", model, against, gain.mean, gain.mean - gain.low))
     return found
 
 
@@ -88,14 +98,9 @@ def claim(statement: str, made: list[Comparison]) -> Claim:
         return Claim("–", say("{statement}: n/a (no such pair of models was measured).", statement=statement), [])
     told: dict[bool, list[str]] = {True: [], False: []}
     for c in made:
+        margin, spread = c.told
         told[c.holds].append(
-            say(
-                "{model} on {task} ({margin:+.1f}, spread {spread:.1f})",
-                model=c.model,
-                task=c.on,
-                margin=c.margin,
-                spread=c.spread,
-            )
+            say("{model} on {task} ({margin}, spread {spread})", model=c.model, task=c.on, margin=margin, spread=spread)
         )
     kept = len(told[True])
     mark, text = (
@@ -112,7 +117,7 @@ def claim(statement: str, made: list[Comparison]) -> Claim:
 
 def comparison_table(results: Results) -> Table:
     rows = [
-        [c.model, c.against, c.on, f"{c.margin:+.1f}", f"{c.spread:.1f}", say("yes") if c.holds else say("no")]
+        [c.model, c.against, c.on, *c.told, say("yes") if c.holds else say("no")]
         for made in comparisons(results)
         for c in made
     ]
@@ -129,9 +134,15 @@ def comparison_table(results: Results) -> Table:
     caption = sentences(
         say(
             "Margin: {what}.",
-            what=clauses([say("difference of mean test scores, in points"), *measures, *without_test]),
+            what=clauses(
+                [
+                    say("difference of mean test scores, in points, and in nats for cloze"),
+                    *measures,
+                    *without_test,
+                ]
+            ),
         ),
-        say("Spread: the wider of the two ranges over seeds; for cloze, two standard errors of the margin."),
+        say("Spread: the wider of the two ranges over seeds; for cloze, half of the interval that covers 95 %."),
     )
     header = [say(head) for head in ("model", "against", "on", "margin", "spread", "margin > spread")]
     return Table(say("What pre-training and continuing are worth"), caption, header, rows, [])
@@ -235,12 +246,15 @@ def paired_table(results: Results, pairs: Pairs) -> Table:
         for measure in task.measures
     }
     measures |= {
-        f"{say('cloze')} {say(label)}": {m: row[key] for m, row in results.guessed.items()}
-        for key, label in CLOZE.items()
+        say("{source}: {label}", source=say("cloze"), label=say(label)): {
+            m: figure for m, row in results.guessed.items() if (figure := cloze_figures(row)[name]) is not None
+        }
+        for name, (label, *_) in CLOZE.items()
     }
     both = [say("{one} and {other}", one=one, other=other) for one, other in zip(pairs.models, pairs.against)]
     caption = say(
-        "Pairs: {pairs}. Percent and points; the interval covers 95 % (Student's paired t).", pairs=listed(both)
+        "Pairs: {pairs}. Percent and points, or nats; the interval covers 95 % (Student's t).",
+        pairs=listed(both),
     )
     return Table(
         pairs.name, caption, list(map(say, paired.HEADER)), paired.rows(measures, pairs.models, pairs.against), []

@@ -2,7 +2,9 @@
 
 from typing import Literal, NamedTuple, TypedDict
 
-from wwm.report import margins
+import numpy as np
+
+from wwm.report import margins, nats
 from wwm.report.comparison import Claim
 from wwm.report.results import Results
 from wwm.report.words import listed, say
@@ -11,8 +13,8 @@ FEWEST_SEEDS = 3  # of two equal models, with two the second wins in one of ten 
 
 
 class Verdict(NamedTuple):
-    """passed: its cloze is above its start's by more than the spread. none: it has nothing to pass, for no training
-    here made it. unmeasured: no cloze to judge by.
+    """passed: in cloze it has fewer nats than its start, by more than chance. none: it has nothing to pass, for no
+    training here made it. unmeasured: no cloze to judge by.
     """
 
     model: str
@@ -25,8 +27,8 @@ class Contest(TypedDict):
 
     measure: str
     rows: str  # their hash
-    values: list[float]  # percent, one for each seed; or one share
-    count: int | None  # of the questions that a share is of; None of seeds
+    values: list[float]  # percent, one for each seed; or nats, of each group of documents
+    characters: list[float] | None  # that the nats are of; None of seeds
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -46,26 +48,25 @@ def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "n
     own = row["training"].get("own_steps")
     before = None if None in (own, trained["steps"]) else trained["steps"] - own
     start_row = results.starts.get(start)
+    ours = nats.together(results.answers[model])
     if before == 0 or start_row and not start_row["head_trained"]:
-        known = row["most_frequent"]
-        against = say("always {piece}", piece=known["piece"])
-        share, count = known["word_accuracy"], row["words"]
+        against, theirs = say("by frequency of characters"), ours.unigram_nats
     elif start_row and start_row["rows"] == row["rows"]:
-        against, share, count = start, start_row["word_accuracy"], start_row["words"]
+        against, theirs = start, nats.together(results.answers[start]).nats
     else:
         text = "no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
         return "unmeasured", say(text, start=start)
-    margin = margins.of_shares(row["word_accuracy"], share, row["words"], count)
+    gain = nats.gain(ours.nats, theirs, ours.characters)
     said = say(
-        "{score:.1f} % of cloze words, {against} {share:.1f} %: {margin:+.1f}, spread {spread:.1f}",
-        score=row["word_accuracy"],
+        "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:.2f} to {high:.2f})",
+        ours=ours.mean,
         against=against,
-        share=share,
-        **margin._asdict(),
+        theirs=ours.mean + gain.mean,
+        **gain._asdict(),
     )
     if before != 0 and start_row and not start_row["head_trained"]:
         said = say("{said}; the MLM head of {start} was never trained", said=said, start=start)
-    return ("passed" if margin.holds else "failed"), said
+    return ("passed" if gain.low > 0 else "failed"), said
 
 
 def claim(results: Results) -> Claim:
@@ -83,7 +84,7 @@ def claim(results: Results) -> Claim:
     made = [one for one in found if one.outcome != "none"]
     passed = [one for one in made if one.outcome == "passed"]
     text = say(
-        "The gate, whole words above its start's by more than the spread: {passed} of {made} trained models pass.",
+        "The gate, in cloze fewer nats than its start by more than chance: {passed} of {made} trained models pass.",
         passed=len(passed),
         made=len(made),
     )
@@ -94,13 +95,13 @@ def lost(ours: Contest, theirs: Contest) -> str | None:
     """Why a model does not take over from the champion; None where it does, being better by the rule of the tables."""
     if (ours["rows"], ours["measure"]) != (theirs["rows"], theirs["measure"]):
         return "which was measured on other rows or by another measure; remove its alias to begin anew"
-    if ours["count"] is None and min(len(ours["values"]), len(theirs["values"])) < FEWEST_SEEDS:
+    if ours["characters"] is not None:
+        gain = nats.gain(*map(np.array, (ours["values"], theirs["values"], ours["characters"])))
+        return None if gain.low > 0 else f"for the other is not better by more than chance ({gain.mean:+.3f} nats)"
+    if min(len(ours["values"]), len(theirs["values"])) < FEWEST_SEEDS:
         return (
             f"for it takes {FEWEST_SEEDS} seeds at least to tell, and it has {len(theirs['values'])} and the other"
             f" {len(ours['values'])}: set finetune.seeds, or remove its alias to begin anew"
         )
-    if ours["count"] is None or theirs["count"] is None:
-        margin = margins.of_seeds(ours["values"], theirs["values"])
-    else:
-        margin = margins.of_shares(ours["values"][0], theirs["values"][0], ours["count"], theirs["count"])
+    margin = margins.of_seeds(ours["values"], theirs["values"])
     return None if margin.holds else f"for the other is not better by more than the spread ({margin})"

@@ -21,14 +21,3 @@ def of_seeds(ours: list[float], theirs: list[float]) -> Margin:
     """Between means over seeds, in percent; spread: the wider of the two ranges."""
     spread = max(max(values) - min(values) for values in (ours, theirs))
     return Margin(sum(ours) / len(ours) - sum(theirs) / len(theirs), spread)
-
-
-def of_shares(ours: float, theirs: float, ours_of: int, theirs_of: int) -> Margin:
-    """Between shares in percent of so many questions each; spread: two standard errors of their difference, with one
-    right and one wrong answer added to each, so that few questions tell little (Agresti and Caffo 2000).
-    """
-    variance = 0.0
-    for share, count in ((ours, ours_of), (theirs, theirs_of)):
-        near = (share * count + 100) / (count + 2)
-        variance += near * (100 - near) / (count + 2)
-    return Margin(ours - theirs, 2 * variance**0.5)

@@ -65,13 +65,13 @@ def curves(losses: dict[str, list[tuple[int, float]]]) -> go.Figure:
     return figure(say("Pre-training: masked LM loss"), say("step"), say("nats per masked piece"), lines)
 
 
-def bars(accuracy: dict[str, dict[str, float]]) -> go.Figure:
-    """Percent by measure, then by model."""
+def bars(cloze: dict[str, dict[str, float]]) -> go.Figure:
+    """Nats per character by way of asking, then by model."""
     return figure(
-        say("Cloze on held-out text"),
+        say("Cloze on held-out text: less is better"),
         "",
-        say("% right"),
-        [go.Bar(x=list(rows), y=list(rows.values()), name=measure) for measure, rows in accuracy.items()],
+        say("nats per character"),
+        [go.Bar(x=list(rows), y=list(rows.values()), name=kind) for kind, rows in cloze.items()],
     )
 
 

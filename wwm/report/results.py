@@ -8,11 +8,20 @@ from typing import Any, NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS, Finetuned
-from wwm.report import authors
+from wwm.report import authors, nats
+from wwm.report.nats import Answers
 from wwm.report.tables import Note
 from wwm.report.words import known, listed, say
 
-CLOZE = {"word_accuracy": "whole words", "piece_accuracy": "pieces", "piece_top5": "pieces, top 5"}
+# What the tables say of cloze: name -> label, and which figure of which way of asking results/cloze/MODEL.json has.
+# Nats are per character, so that they compare models of any vocabularies.
+CLOZE = {
+    "words_nats": ("whole words, nats", "words", "nats_per_character"),
+    "words_accuracy": ("whole words, %", "words", "word_accuracy"),
+    "characters_nats": ("single characters, nats", "characters", "nats_per_character"),
+    "characters_accuracy": ("single characters, %", "characters", "piece_accuracy"),
+}
+NATS = [name for name in CLOZE if name.endswith("_nats")]
 
 
 class Task(NamedTuple):
@@ -76,6 +85,7 @@ class Results(NamedTuple):
     tasks: list[Task]
     unmeasured: list[str]  # tasks that no model was fine-tuned on
     starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
+    answers: dict[str, dict[str, Answers]]  # of the models of `cloze` and `starts`, by way of asking
 
     @property
     def networks(self) -> list[str]:
@@ -118,7 +128,8 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     inits = {row["init"]: row["init_weights"] for row in pretrain.values()}
     starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
-    return Results(models, pretrain, curves, cloze, tasks, empty, starts)
+    answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
+    return Results(models, pretrain, curves, cloze, tasks, empty, starts, answers)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:
@@ -152,6 +163,11 @@ def task(name: str, rows: dict[str, Finetuned]) -> Task:
         first["measures"],
         rows,
     )
+
+
+def cloze_figures(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """CLOZE of results/cloze/MODEL.json, or of one of its parts by length or source."""
+    return {name: row[kind][figure] for name, (_, kind, figure) in CLOZE.items()}
 
 
 def mean(numbers: list[float]) -> float:

@@ -5,6 +5,7 @@ The marks: † data that are not the official ones, ‡ fewer seeds than the aut
 """
 
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from wwm.report.words import clauses, say
@@ -50,15 +51,17 @@ class Table(NamedTuple):
 
 
 class Column(NamedTuple):
-    """`compared`: the highest of its figures is the best one, each figure of a cell for itself."""
+    """best: `max` or `min`, which of its figures is the best one, each figure of a cell for itself; None: they are not
+    compared.
+    """
 
     head: Cell
     cells: list[Cell]
-    compared: bool = False
+    best: Callable[[Iterable[float]], float] | None = None
 
 
-def plain(head: str, texts: list[str], compared: bool = False) -> Column:
-    return Column(Cell(head), [Cell(text) for text in texts], compared)
+def plain(head: str, texts: list[str], best: Callable[[Iterable[float]], float] | None = None) -> Column:
+    return Column(Cell(head), [Cell(text) for text in texts], best)
 
 
 def table(title: str, caption: str, columns: list[Column]) -> Table:
@@ -81,24 +84,24 @@ def table(title: str, caption: str, columns: list[Column]) -> Table:
 
     header, grid = [], []
     best: set[tuple[int, int, int]] = set()
-    for number, (head, cells, compared) in enumerate(columns):
+    for number, (head, cells, choose) in enumerate(columns):
         kinds = [{kind(note) for note in cell.notes} for cell in cells if cell.notes is not None]
         shared = set.intersection(*kinds) if kinds else set()
         every = [note for cell in cells for note in cell.notes or () if kind(note) in shared]
         header.append(noted(head.text, [*(head.notes or ()), *every]))
         own = [[note for note in cell.notes or () if kind(note) not in shared] for cell in cells]
         grid.append([noted(cell.text, notes) for cell, notes in zip(cells, own)])
-        if compared:
+        if choose:
             # A figure with a note that the others lack was measured otherwise.
             alike = {row: cell.text for row, (cell, notes) in enumerate(zip(cells, own)) if not notes}
-            best |= {(row, number, place) for row, place in highest(alike)}
+            best |= {(row, number, place) for row, place in chosen(alike, choose)}
     footnotes = [f"{mark} {say(MARKS[mark], what=clauses(texts))}" for mark, texts in marked.items() if texts]
     footnotes += [f"{superscript(number)} {text}" for number, text in enumerate(numbered, 1)]
     return Table(title, caption, header, [list(row) for row in zip(*grid)], footnotes, frozenset(best))
 
 
-def highest(texts: dict[int, str]) -> set[tuple[int, int]]:
-    """(row, which figure) of those that no other row exceeds, as they are shown; none where all rows are alike."""
+def chosen(texts: dict[int, str], choose: Callable[[Iterable[float]], float]) -> set[tuple[int, int]]:
+    """(row, which figure) of those that no other row betters, as they are shown; none where all rows are alike."""
     places: dict[int, dict[int, float]] = {}
     for row, text in texts.items():
         for place, figure in enumerate(FIGURE.findall(text)):
@@ -107,7 +110,7 @@ def highest(texts: dict[int, str]) -> set[tuple[int, int]]:
         (row, place)
         for place, figures in places.items()
         for row, figure in figures.items()
-        if figure == max(figures.values()) > min(figures.values())
+        if figure == choose(figures.values()) and len(set(figures.values())) > 1
     }
 
 

@@ -1,8 +1,11 @@
 """The models' scores on their tasks, as `max (mean)` over seeds beside the authors' figures, and on cloze."""
 
+from itertools import product
+from typing import Any
+
 from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
-from wwm.report.results import CLOZE, Results, Task, marks, mean, of, parameters, training
+from wwm.report.results import CLOZE, NATS, Results, Task, cloze_figures, marks, mean, of, parameters, training
 from wwm.report.tables import Cell, Column, Note, Table, amount, plain, table
 from wwm.report.words import known, say, sentences
 
@@ -41,7 +44,7 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
             )
         )
     told += [remark, say("Steps and tokens are all that a model has seen, its starting points' included.")]
-    if not all(column.compared for column in columns):
+    if not all(column.best for column in columns):
         told.append(
             say(
                 "Columns of the authors: what they published for the model of that name, and whether our best of ten"
@@ -87,7 +90,7 @@ def task_columns(models: list[str], task: Task) -> list[Column]:
     columns = []
     for split in task.splits:
         head = f"{task.title} {known(split)}"
-        columns.append(Column(Cell(head), [score(task, model, split) for model in models], compared=True))
+        columns.append(Column(Cell(head), [score(task, model, split) for model in models], best=max))
         theirs = [published(task, model, split) for model in models]
         if any(theirs) and not any(row["reduced"] for row in task.rows.values()):
             notes = (Note("", known(task.footnote)),) if task.footnote else ()
@@ -159,31 +162,42 @@ def cloze_table(results: Results) -> Table:
     lengths, sources = (
         sorted({key for row in results.cloze.values() for key in row[part]}) for part in ("by_length", "by_source")
     )
-    parts = [("by_length", length) for length in lengths] + [("by_source", source) for source in sources]
-    rows = []
-    for model in results.networks:
-        if model in results.cloze:
-            row = results.cloze[model]
-            cells = [row[key] for key in CLOZE] + [row[part].get(name, {}).get("word_accuracy") for part, name in parts]
-            rows.append([model, *(say("n/a (no such word)") if cell is None else f"{cell:.1f}" for cell in cells)])
-        else:
-            rows.append([model, *[say("n/a (not measured)")] * (len(CLOZE) + len(parts))])
-    words = " / ".join(f"{n:,}" for n in sorted({row["words"] for row in results.cloze.values()}))
+    columns = [cloze_column(results, say(label), name) for name, (label, *_) in CLOZE.items()]
+    for length in lengths:
+        head = say("1 character") if length == "1" else say("{n} characters", n=length)
+        columns.append(cloze_column(results, head, "words_nats", "by_length", length))
+    for source, name in product(sources, NATS):
+        head = say("{source}: {label}", source=source, label=say(CLOZE[name][0]))
+        columns.append(cloze_column(results, head, name, "by_source", source))
+    rows = results.cloze.values()
+    counts = " / ".join(f"{count:,}" for count in sorted({row["questions"] for row in rows}))
+    unigram = " / ".join(f"{nats:.2f}" for nats in sorted({row["unigram_nats_per_character"] for row in rows}))
     caption = say(
-        "One whole word of 1 to 4 Chinese characters of each of {words} held-out sentences is masked; all its pieces"
-        " are guessed at once. From the fifth column on: whole words, by characters in the word and by source.",
-        words=words,
+        "One word of 1 to 4 Chinese characters of each of {counts} held-out sentences, drawn from documents at random,"
+        " is asked for in two ways: masked whole, and each of its characters masked alone. Nats: -log p of the true"
+        " characters, the mean over characters; less is better. Who knows no more than how often each character stands"
+        " in held-out text has {unigram}. By number of characters: nats of whole words.",
+        counts=counts,
+        unigram=unigram,
     )
-    heads = [say(label) for label in CLOZE.values()]
-    heads += [say("1 character") if n == "1" else say("{n} characters", n=n) for n in lengths] + sources
-    models, *figures = zip(*rows)
+    models = plain(say("model"), results.networks)
+    return table(say("Cloze: how well held-out text is filled in"), caption, [models, *columns])
+
+
+def cloze_column(results: Results, head: str, name: str, *part: str) -> Column:
+    """The figure `name` of each model, of all questions or of a part, such as "by_source", "news"."""
     untrained = Note("", say("The MLM head was never trained, so this says nothing of the encoder."))
     unfit = results.cloze.keys() - results.guessed.keys()
-    notes = [(untrained,) if model in unfit else () for model in models]
-    columns = [
-        Column(Cell(head), [Cell(text, note) for text, note in zip(texts, notes)], compared=True)
-        for head, texts in zip(heads, figures)
-    ]
-    return table(
-        say("Cloze: accuracy on held-out text, in percent"), caption, [plain(say("model"), list(models)), *columns]
-    )
+    cells = []
+    for model in results.networks:
+        if model not in results.cloze:
+            cells.append(Cell(say("n/a (not measured)")))
+            continue
+        row: Any = results.cloze[model]
+        for key in part:
+            row = row.get(key, {})
+        figure = cloze_figures(row)[name] if row else None
+        form = "{:.2f}" if name in NATS else "{:.1f}"
+        text = say("n/a (no such word)") if figure is None else form.format(figure)
+        cells.append(Cell(text, (untrained,) if model in unfit else ()))
+    return Column(Cell(head), cells, min if name in NATS else max)

@@ -193,7 +193,7 @@ def run(
         current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else sender.GIVE_UP_SECONDS)
         raise
     for path in outs:
-        if Path(path).suffix == ".csv":
+        if Path(path).suffix == ".csv" and Path(path).read_text(encoding="utf-8").startswith("step,"):
             current._put(curves=str(Path(path).resolve()))
     current._end(
         "FINISHED", {str(path): lineage.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS

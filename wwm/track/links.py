@@ -13,7 +13,7 @@ from wwm.track import server
 # Without it MLflow may show the pages of its other half, for agents.
 TRAINING = {"workflowType": "machine_learning"}
 # By date, models would be hidden under the pipeline run that they belong to.
-RANKED = {"orderByKey": "metrics.`cloze.word_accuracy`", "orderByAsc": "false"}
+RANKED = {"orderByKey": "metrics.`cloze.nats`", "orderByAsc": "true"}
 COMPARED = TRAINING | {"searchFilter": 'tags.model != ""', "compareRunsMode": "CHART"} | RANKED
 
 

@@ -19,7 +19,7 @@ MADE, READ = "dvc.", "dvc.dep."
 SHORTEST_HASH = 6
 PAGE = 1000
 OF_A_SEED = re.compile(r"(test|dev)_\w+$")
-SHOWN_SCORES = re.compile(r"^(cloze\.word_accuracy|.*\.(test|dev)(_\w+)?_mean|(heldout_)?mlm_loss|test_\w+|dev_\w+)$")
+SHOWN_SCORES = re.compile(r"^(cloze\.nats|.*\.(test|dev)(_\w+)?_mean|(heldout_)?mlm_loss|test_\w+|dev_\w+)$")
 
 
 class Records(NamedTuple):

@@ -1,0 +1,60 @@
+"""Result files of cloze as wwm/cloze.py writes them, with nats that a test chooses."""
+
+from pathlib import Path
+
+import finetuned
+import numpy as np
+
+from wwm import cloze
+from wwm.common.csv_text import csv_text
+
+DOCUMENTS = 40  # of one question each, a word of two characters
+UNIGRAM = 6.5  # nats per character
+NOTHING = dict.fromkeys(cloze.figures([])) | {"questions": 0, "pieces": 0, "characters": 0}
+
+
+def save(model: str, training: dict, words: float, characters: float, noise: float = 0.1, **changes) -> None:
+    """words, characters: nats per character in each way of asking. noise: deviation between documents, whose mean is
+    exact.
+    """
+    means = {"words": words, "characters": characters}
+    rows = []
+    for kind, mean in means.items():
+        errors = np.random.default_rng([*model.encode(), *kind.encode()]).normal(0, 2 * noise, DOCUMENTS)
+        for i, nats in enumerate(2 * mean + errors - errors.mean()):
+            said = "使用【语言】模型", "语言", "语 言", "yes"
+            rows.append(["news", kind, f"{i:032x}", i, 2, 2, nats, 1, 2, 2 * UNIGRAM, *said])
+    Path("results/cloze").mkdir(parents=True, exist_ok=True)
+    Path(f"results/cloze/{model}.csv").write_text(csv_text(cloze.COLUMNS, rows), encoding="utf-8")
+    part = {kind: figures(mean) for kind, mean in means.items()}
+    nothing = dict.fromkeys(means, NOTHING)
+    finetuned.write(
+        f"results/cloze/{model}.json",
+        {
+            "model": model,
+            "weights": model,
+            "questions": DOCUMENTS,
+            "documents": DOCUMENTS,
+            **part,
+            "by_length": {"2": part, "4": nothing},
+            "by_source": {"news": part},
+            "unigram_nats_per_character": UNIGRAM,
+            "head_trained": True,
+            "rows": "0",
+            "training": training,
+        }
+        | changes,
+    )
+
+
+def figures(nats: float) -> dict:
+    return {
+        "questions": DOCUMENTS,
+        "pieces": 2 * DOCUMENTS,
+        "characters": 2 * DOCUMENTS,
+        "nats_per_piece": nats,
+        "nats_per_character": nats,
+        "piece_accuracy": 50.0,
+        "piece_top5": 75.0,
+        "word_accuracy": 25.0,
+    }
