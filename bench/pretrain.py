@@ -203,6 +203,7 @@ class Bench:
             micro_batch=self.micro_batch,
             optimizer="adamw",
             learning_rate=1e-4,
+            muon_learning_rate=None,
             warmup_steps=0,
             train="all",
         )

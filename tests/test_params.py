@@ -36,6 +36,13 @@ def test_muon_with_divided_weights_is_refused(tmp_path):
         params.read(path)
 
 
+def test_rate_of_muon_is_refused_where_another_optimizer_would_not_read_it(tmp_path):
+    said = problem(
+        tmp_path, "learning_rate: 1.0e-3, warmup", "learning_rate: 1.0e-3, muon_learning_rate: 4.0e-3, warmup"
+    )
+    assert "muon_learning_rate 0.004 has no use with optimizer adamw; set it to null, or take muon" in said
+
+
 def test_misspelt_key_is_named_with_the_one_that_was_meant(tmp_path):
     assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(
         tmp_path, "masked_lm_prob:", "masked_lm_probe:"

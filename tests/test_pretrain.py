@@ -401,6 +401,14 @@ def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
         pretrain.main("bert")
 
 
+def test_matrices_that_muon_moves_have_a_rate_of_their_own(project):
+    set_params(optimizer="muon", learning_rate="1.0e-12, muon_learning_rate: 1.0e-2", weight_decay=0)
+    pretrain.main("bert")
+    before, after = (load_file(f"models/{name}/model.safetensors") for name in ("random", "bert"))
+    moved = {name for name in after if not torch.allclose(before[name], after[name], atol=1e-9)}
+    assert moved == {name for name in after if after[name].dim() == 2 and ("layer." in name or "transform" in name)}
+
+
 def test_phase_longer_than_the_models_positions_is_named(project):
     config = Path("models/random/config.json")
     config.write_text(config.read_text().replace('"max_position_embeddings": 40', '"max_position_embeddings": 16'))

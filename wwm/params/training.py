@@ -88,8 +88,7 @@ class Phase(Section):
     optimizer: Literal["adamw", "lamb", "muon"] = Field(
         description=(
             "BERT's AdamW, LAMB (arXiv 1904.00962), or Muon with a momentum of 0.95 for the matrices of the encoder and"
-            " of the MLM head's transform, beside AdamW for the rest: at the same rate its updates are as large as"
-            " AdamW's (arXiv 2502.16982), and it bears a higher one. Not with `fsdp`, not on a TPU."
+            " of the MLM head's transform, beside AdamW for the rest (arXiv 2502.16982). Not with `fsdp`, not on a TPU."
         )
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
@@ -97,6 +96,13 @@ class Phase(Section):
             "The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the"
             " last (0.9 of it after a warm-up of 10 %)."
         )
+    )
+    muon_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description=(
+            "With `optimizer: muon`, of the matrices that it moves: at the same rate its updates are as large as AdamW's,"
+            " and it bears one two to three times as high. null for learning_rate."
+        ),
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
     train: Literal["all", "mlm_head"] | None = Field(
@@ -111,6 +117,15 @@ class Phase(Section):
         if self.warmup_steps > self.steps:
             raise UserError(
                 f"warmup_steps {self.warmup_steps} is more than steps {self.steps}; 10 % would be {self.steps // 10}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def muon_has_its_rate(self) -> Self:
+        if self.muon_learning_rate and self.optimizer != "muon":
+            raise UserError(
+                f"muon_learning_rate {self.muon_learning_rate:g} has no use with optimizer {self.optimizer}; set it to"
+                " null, or take muon"
             )
         return self
 

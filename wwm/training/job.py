@@ -19,6 +19,7 @@ class Phase(Protocol):
     micro_batch: int | None
     optimizer: str
     learning_rate: float
+    muon_learning_rate: float | None
     warmup_steps: int
     train: str | None
 

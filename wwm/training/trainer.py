@@ -115,7 +115,9 @@ class Trainer:
                 numbers, batches = coming.result()
                 coming = reader.submit(prepared, state.step + 1)
                 for group in optimizer.param_groups:
-                    group["lr"] = phase.learning_rate * linear_schedule(state.step, phase.steps, phase.warmup_steps)
+                    peak = phase.muon_learning_rate if group["orthogonal"] else None
+                    rate = linear_schedule(state.step, phase.steps, phase.warmup_steps)
+                    group["lr"] = (peak or phase.learning_rate) * rate
                 tokens, stop = stepper.step(state.total_steps + 1, numbers, batches, self.stop)
                 if not stepper.unread[-1].counts["masked"]:
                     raise UserError(
@@ -135,8 +137,8 @@ class Trainer:
                 if log or save:
                     state.sums += stepper.read(examples, phase.max_seq_length)
                 if log:
-                    rate = (state.sums.tokens - counted) / (time.perf_counter() - seconds)
-                    row = self.row(rate, stepper.norm, optimizer.param_groups[0]["lr"])
+                    speed = (state.sums.tokens - counted) / (time.perf_counter() - seconds)
+                    row = self.row(speed, stepper.norm, optimizer.param_groups[0]["lr"])
                     if state.step % settings.evaluate_every == 0 or last:
                         row |= stepper.measure(self.heldout(heldout, phase, rows, fixed=xla))
                     self.show(row, bar)
