@@ -37,9 +37,7 @@ def test_muon_with_divided_weights_is_refused(tmp_path):
 
 
 def test_rate_of_muon_is_refused_where_another_optimizer_would_not_read_it(tmp_path):
-    said = problem(
-        tmp_path, "learning_rate: 1.0e-3, warmup", "learning_rate: 1.0e-3, muon_learning_rate: 4.0e-3, warmup"
-    )
+    said = problem(tmp_path, "(1.0e-3), warmup", r"\1, muon_learning_rate: 4.0e-3, warmup")
     assert "muon_learning_rate 0.004 has no use with optimizer adamw; set it to null, or take muon" in said
 
 

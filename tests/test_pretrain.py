@@ -402,7 +402,9 @@ def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
 
 
 def test_matrices_that_muon_moves_have_a_rate_of_their_own(project):
-    set_params(optimizer="muon", learning_rate="1.0e-12, muon_learning_rate: 1.0e-2", weight_decay=0)
+    set_params(optimizer="muon, muon_learning_rate: 1.0e-2", weight_decay=0)
+    phases = re.sub("learning_rate: [^,]+, warmup", "learning_rate: 1.0e-12, warmup", Path("params.yaml").read_text())
+    Path("params.yaml").write_text(phases)
     pretrain.main("bert")
     before, after = (load_file(f"models/{name}/model.safetensors") for name in ("random", "bert"))
     moved = {name for name in after if not torch.allclose(before[name], after[name], atol=1e-9)}

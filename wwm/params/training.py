@@ -100,8 +100,8 @@ class Phase(Section):
     muon_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description=(
-            "With `optimizer: muon`, of the matrices that it moves: at the same rate its updates are as large as AdamW's,"
-            " and it bears one two to three times as high. null for learning_rate."
+            "With `optimizer: muon`, of the matrices that it moves: at the same rate its updates are as large as"
+            " AdamW's, and it bears one two to three times as high. null for learning_rate."
         ),
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
