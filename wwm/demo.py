@@ -25,6 +25,7 @@ from wwm.common.errors import UserError
 SENTENCE_END = "。！？；：…"
 CLAUSE_END = re.compile("[。！？!?；;，,]")
 HALF = 28
+COMMONPLACE = 13  # shorter halves of reviews stand in others, too
 PARTS = ("train", "dev", "test")
 
 
@@ -58,16 +59,17 @@ def main() -> None:
             pairs[name], strangers[name] = pair_halves(parts[name], parts["rest"][i :: len(PARTS)], rng)
         write_task("continuation", pairs)
 
-        measured = {example["text"] for name in ("dev", "test") for example in reviews[name]}
-        # Some reviews quote each other: what holds a half of a measured one goes, too. Shorter halves are commonplaces.
+        measured = {without_space(example["text"]) for name in ("dev", "test") for example in reviews[name]}
+        # Some reviews quote each other: what holds a half of a measured one goes, too.
         measured |= {
-            half
+            without_space(half)
             for name in ("dev", "test")
             for review in (*parts[name], *strangers[name])
             for half in (review, *halves(review))
-            if len(half) >= 20
+            if len(half) >= COMMONPLACE
         }
-        train = [example["text"] for example in labelled if not any(text in example["text"] for text in measured)]
+        texts = {example["text"]: without_space(example["text"]) for example in labelled}
+        train = [text for text, bare in texts.items() if not any(half in bare for half in measured)]
         train = [train[i] for i in rng.permutation(len(train))]
         news = group_into_articles(read_news(shipped / "tag/199801.txt"))
         news, train = news[: demo.articles], train[: demo.reviews]
@@ -90,6 +92,10 @@ def read_reviews(path: Path) -> list[str]:
     """Unique reviews of one file, in its order; a review is a line."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return list(dict.fromkeys(line for line in lines if line))
+
+
+def without_space(text: str) -> str:
+    return "".join(text.split())
 
 
 def read_news(path: Path) -> list[list[str]]:
