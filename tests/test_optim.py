@@ -81,6 +81,22 @@ def test_lamb_does_not_adapt_biases():
     assert step(Lamb, [3.0], [2.0], adapt=False, decay=0.0) == pytest.approx([3 - 0.1 / (1 + 1e-6 / 2)], rel=1e-9)
 
 
+def test_lamb_of_the_authors_first_corrects_no_bias_and_adapts_every_tensor():
+    # First step: m = 0.1 g = 0.2, v = 0.001 g^2 = 0.004; the weight's update has the decay, the bias's none; each has a
+    # single element, so that its ratio times its update is |w|.
+    model = torch.nn.ModuleDict({"dense": torch.nn.Linear(2, 1)}).double()
+    with torch.no_grad():
+        model.dense.weight[:] = torch.tensor([3.0, 4.0])
+        model.dense.bias[:] = 2.0
+    model.dense.weight.grad, model.dense.bias.grad = torch.full((1, 2), 2.0).double(), torch.full((1,), 2.0).double()
+    settings = SimpleNamespace(adam_betas=[0.9, 0.999], adam_epsilon=1e-6, weight_decay=0.01)
+    OPTIMIZERS["lamb-ymcui"](parameter_groups(model, 0.01), 0.1, settings).step()
+    u = [0.2 / (0.004**0.5 + 1e-6) + decay for decay in (0.03, 0.04)]
+    ratio = 5 / math.hypot(*u)
+    assert model.dense.weight[0].tolist() == pytest.approx([3 - 0.1 * ratio * u[0], 4 - 0.1 * ratio * u[1]], rel=1e-9)
+    assert model.dense.bias.tolist() == pytest.approx([2 - 0.1 * 2], rel=1e-9)
+
+
 def test_lamb_ratio_is_one_for_a_weight_of_zeros():
     assert step(Lamb, [0.0, 0.0], [2.0, 2.0]) == pytest.approx([-0.1 / (1 + 1e-6 / 2)] * 2, rel=1e-9)
 

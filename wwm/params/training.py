@@ -85,10 +85,12 @@ class Phase(Section):
             " TPU core."
         )
     )
-    optimizer: Literal["adamw", "lamb", "muon"] = Field(
+    optimizer: Literal["adamw", "lamb", "lamb-ymcui", "muon"] = Field(
         description=(
-            "BERT's AdamW, LAMB (arXiv 1904.00962), or Muon with a momentum of 0.95 for the matrices of the encoder and"
-            " of the MLM head's transform, beside AdamW for the rest (arXiv 2502.16982). Not with `fsdp`, not on a TPU."
+            "BERT's `adamw`. `lamb` of arXiv 1904.00962: Adam's bias is corrected, and weights are adapted, not biases"
+            " and LayerNorm; `lamb-ymcui` (ymcui/LAMB_Optimizer_TF, June 2019): no correction, and every tensor is"
+            " adapted. `muon` with a momentum of 0.95 for the matrices of the encoder and of the MLM head's transform,"
+            " beside AdamW for the rest (arXiv 2502.16982); not with `fsdp`, not on a TPU."
         )
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(

@@ -84,14 +84,20 @@ class AdamW(torch.optim.AdamW):
 class Lamb(torch.optim.Optimizer):
     """LAMB (arXiv 1904.00962, algorithm 2): Adam's bias-corrected update times |weight| / |update|, tensor by tensor.
 
-    The ratio is 1 where either norm is 0, and for biases and LayerNorm, which are not adapted.
+    The ratio is 1 where either norm is 0, and in groups that are not to `adapt`: biases and LayerNorm.
     """
 
-    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float, weight_decay: float):
-        super().__init__(
-            groups,
-            {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "adapt": True, "step": 0},
-        )
+    def __init__(
+        self,
+        groups: list[dict],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        correct_bias: bool = True,
+    ):
+        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "adapt": True}
+        super().__init__(groups, defaults | {"correct_bias": correct_bias, "step": 0})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # nobody gives a closure
@@ -106,14 +112,15 @@ class Lamb(torch.optim.Optimizer):
                     self.state[p]["m"], self.state[p]["v"] = torch.zeros_like(p), torch.zeros_like(p)
             first, second = [self.state[p]["m"] for p in params], [self.state[p]["v"] for p in params]
             beta1, beta2 = group["betas"]
+            weight1, weight2 = (1 - beta ** group["step"] if group["correct_bias"] else 1.0 for beta in group["betas"])
             torch._foreach_lerp_(first, gradients, 1 - beta1)
             torch._foreach_mul_(second, beta2)
             torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
             denominator = torch._foreach_sqrt(second)
-            torch._foreach_div_(denominator, (1 - beta2 ** group["step"]) ** 0.5)
+            torch._foreach_div_(denominator, weight2**0.5)
             torch._foreach_add_(denominator, group["eps"])
             update = torch._foreach_div(first, denominator)
-            torch._foreach_div_(update, 1 - beta1 ** group["step"])
+            torch._foreach_div_(update, weight1)
             if group["weight_decay"]:
                 torch._foreach_add_(update, params, alpha=group["weight_decay"])
             if group["adapt"]:
@@ -217,6 +224,11 @@ def lamb(groups: list[dict], lr: float, settings: Settings) -> Lamb:
     return Lamb(groups, lr, **options(settings))
 
 
+def lamb_ymcui(groups: list[dict], lr: float, settings: Settings) -> Lamb:
+    """ymcui/LAMB_Optimizer_TF, June 2019: no bias correction, and the ratio for every tensor."""
+    return Lamb([group | {"adapt": True} for group in groups], lr, **options(settings), correct_bias=False)
+
+
 def muon(groups: list[dict], lr: float, settings: Settings) -> Muon:
     return Muon(groups, lr, **options(settings), correct_bias=settings.correct_bias)
 
@@ -226,5 +238,6 @@ def muon(groups: list[dict], lr: float, settings: Settings) -> Muon:
 OPTIMIZERS: dict[str, Callable[[list[dict], float, Settings], torch.optim.Optimizer]] = {
     "adamw": adamw,
     "lamb": lamb,
+    "lamb-ymcui": lamb_ymcui,
     "muon": muon,
 }
