@@ -97,7 +97,8 @@ def train(
     done: Callable[[], object],
     keep: Callable[[torch.nn.Module], object],
 ) -> Trained:
-    """`done` is called after each step, `keep` with the model of each epoch that is the best one so far.
+    """`done` is called after each step, `keep` with the model of the epoch that is taken: it alone is scored on other
+    splits than dev.
 
     A batch is the same whatever passes it is cut into: gradients are summed over its rows.
     """
@@ -111,6 +112,7 @@ def train(
     optimizer = optim.AdamW(groups, how.learning_rate, BETAS, EPSILON, WEIGHT_DECAY, correct_bias=False)
     lengths, positions = job.lengths["train"], POSITIONS[place.type]
     best: Trained | None = None
+    weights: dict[str, torch.Tensor] = {}
     firsts = range(0, len(lengths), how.batch_size)
     steps = how.epochs * len(firsts)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -146,16 +148,21 @@ def train(
         model.eval()
         with torch.inference_mode(), device.autocast(place, how.precision):
             dev, predictions = scored(job, model, "dev", place, 2 * positions)
-            if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
-                best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
-                for split in (*how.splits, *how.unlabelled):
-                    if split != "dev":
-                        scores, predictions = scored(job, model, split, place, 2 * positions)
-                        best["predictions"] |= predictions
-                        if scores:
-                            best["scores"][split] = scores
-                keep(model)
+        if best is None or main_measure(dev) > main_measure(best["scores"]["dev"]):
+            best = {"scores": {"dev": dev}, "predictions": predictions, "loss": mean, "epoch": epoch}
+            if epoch < how.epochs:
+                weights = {name: tensor.to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     assert best is not None  # the last epoch is always scored
+    if best["epoch"] < how.epochs:
+        model.load_state_dict(weights)
+    for split in (*how.splits, *how.unlabelled):
+        if split != "dev":
+            with torch.inference_mode(), device.autocast(place, how.precision):
+                scores, predictions = scored(job, model, split, place, 2 * positions)
+            best["predictions"] |= predictions
+            if scores:
+                best["scores"][split] = scores
+    keep(model)
     return best
 
 
