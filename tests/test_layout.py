@@ -193,6 +193,7 @@ def test_what_a_user_can_mend_is_raised_as_such(module):
         "wwm.tasks.questions",
         "wwm.tasks.spans",
         "wwm.tasks.span_scores",
+        "wwm.tasks.latin_words",
     ],
 )
 def test_pure_modules_know_no_torch_no_params_and_no_paths(module):

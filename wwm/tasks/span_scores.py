@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
-from functools import cache
 
 import numpy as np
 
+from wwm.tasks import latin_words
 from wwm.tasks.questions import Question
 
 # cmrc2018_evaluate.py lists '……' as well, which is two characters and so never equals the one that it is compared with.
@@ -70,18 +70,14 @@ def segments(text: str) -> list[str]:
     """Chinese characters one by one, and the words of what stands between them; punctuation that is left out joins its
     neighbours.
 
-    The one deviation: the words are those of nltk's word_tokenize without punkt's sentence split before it, which needs
-    a download. It matters only for a run of several Latin sentences, whose full stops stay with their words.
+    The words are those of nltk 3.8.1's word_tokenize without punkt's sentence split before it, which needs a download:
+    in a run of several Latin sentences full stops stay with their words. Of 67,540 predictions 16 differ by that, by
+    0.07 of F1 at most.
     """
     parts = re.findall("[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+", bare(text))
-    return [segment for part in parts for segment in ([part] if "\u4e00" <= part <= "\u9fa5" else words()(part))]
-
-
-@cache
-def words() -> Callable[[str], list[str]]:
-    from nltk.tokenize import NLTKWordTokenizer  # slow to import
-
-    return NLTKWordTokenizer().tokenize
+    return [
+        segment for part in parts for segment in ([part] if "\u4e00" <= part <= "\u9fa5" else latin_words.words(part))
+    ]
 
 
 def f1(common: int, answer: Sequence[str], prediction: Sequence[str]) -> float:
