@@ -60,7 +60,7 @@ def project(tmp_path, monkeypatch):
     """A folder with params.yaml, one model, and the task `reviews` with twelve distinct texts."""
     monkeypatch.chdir(tmp_path)
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["characters"]["tasks"] = {"reviews": {}}
+    values["characters"]["tasks"] = values["overlap"]["tasks"] = {"reviews": {}}
     values["finetune"]["tasks"] = {
         "reviews": {"learning_rate": 1.0e-3, "epochs": 2, "batch_size": 4, "max_seq_length": 32}
     }
@@ -115,7 +115,7 @@ def test_an_own_task_is_scored_and_compared_by_the_metric_that_it_names(project)
     shutil.copytree("data/tasks/reviews", "data/tasks/rare")
     params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     own = {"kind": "single", "labels": ["negative", "positive"], "metric": "macro_f1"}
-    del params["characters"]
+    del params["characters"], params["overlap"]
     params["finetune"]["tasks"] = {"rare": params["finetune"]["tasks"]["reviews"] | {"define": own}}
     params["scores"] = {"models": ["bert"], "tasks": ["rare"], "baseline": "bert"}
     with open("params.yaml", "w", encoding="utf-8") as file:
@@ -138,7 +138,7 @@ def test_every_score_is_the_mean_of_what_its_seed_scores_on_each_example(project
         "own": params["finetune"]["tasks"]["reviews"] | {"define": own, "learning_rate": 1e-4}
     }
     params["scores"] = {"models": ["bert"], "tasks": ["own"], "baseline": "bert"}
-    del params["characters"]
+    del params["characters"], params["overlap"]
     with open("params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(params, file)
     Path("data/tasks/reviews").rename("data/tasks/own")

@@ -24,7 +24,7 @@ def compared(language: str | None = None) -> None:
     """params.yaml of two models on tasks of the authors and one of its own; as a preset, toy, too."""
     values = YAML(typ="safe").load((ROOT / "presets/demo.yaml").read_text(encoding="utf-8"))
     own = {"define": {"kind": "single", "labels": ["a", "b"]}}
-    del values["characters"]
+    del values["characters"], values["overlap"]
     values["finetune"]["tasks"] = {"cmrc2018": {}, "xnli": {}, "reviews": {}, "mine": own}
     values["finetune"]["models"] = {model: {} for model in ("random", "bert", "rbt3")}
     pairs = [{"name": NAME, "models": ["bert", "rbt3"], "against": ["random", "random"]}]

@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 def compare(models: list[str], tasks: list[str], baseline: str = "roberta-wwm-ext") -> None:
     values = YAML(typ="safe").load((ROOT / "presets/demo.yaml").read_text(encoding="utf-8"))
     own = {"define": {"kind": "single", "labels": ["a", "b"]}}
-    del values["characters"]
+    del values["characters"], values["overlap"]
     values["finetune"]["tasks"] = {task: {} if task in finetuned.TASKS or task == "reviews" else own for task in tasks}
     values["init"]["models"] |= {model: values["init"]["models"]["random"] for model in models if model not in MODELS}
     values["finetune"]["models"] = {model: {} for model in models}

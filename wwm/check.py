@@ -54,7 +54,11 @@ def asked(values: Params, stages: Collection[str], made: Collection[Path]) -> It
             yield partial(hub.check, data, f"fetch.tasks.{name}", hub.CHOICES["fetch"], "dataset")
     for name, task in values.finetune.tasks.items():
         folder = Path("data/tasks", name)
-        readers = {f"characters@{name}", *(f"finetune@{model}-{name}" for model in values.finetune.models)}
+        readers = {
+            f"characters@{name}",
+            f"overlap@{name}",
+            *(f"finetune@{model}-{name}" for model in values.finetune.models),
+        }
         if readers & {*stages} and is_here(folder, made):
             yield partial(splits.files_of, folder, splits.task_of(name, task.define), task.split_file)
 

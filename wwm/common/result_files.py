@@ -26,6 +26,16 @@ class Seed(TypedDict):
     epoch: NotRequired[int]  # that is scored, from 1
 
 
+class Overlap(TypedDict):
+    """results/overlap/TASK.json: how many scored examples stand in the pre-training text, in percent by split."""
+
+    task: str
+    n: int  # of the n-grams
+    hashes: dict[str, str]  # of each split's examples, as in Finetuned
+    some: dict[str, float]  # of which an n-gram of a text is found
+    whole: dict[str, float]  # of which a whole text is found
+
+
 class Finetuned(TypedDict):
     """results/finetune/TASK/MODEL.json: one model on one task, all seeds, and what was measured how. CHARACTERS, which
     is no model, lacks what is NotRequired; what tells of training is empty.

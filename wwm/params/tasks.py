@@ -198,6 +198,15 @@ class Characters(Section):
     )
 
 
+class Overlap(Section):
+    """How many scored examples stand in the text of `corpus`, which models are pre-trained on."""
+
+    reads = ("finetune.tasks",)
+    tasks: dict[Name, OfFinetune] = Field(
+        default={}, description="Tasks of finetune.tasks -> `{}`; the tables show it beside their scores. Default none."
+    )
+
+
 class Pairs(Section):
     """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""
 
@@ -230,4 +239,5 @@ class TaskStages(Section):
     fetch: Fetch = Fetch()
     finetune: Finetune
     characters: Characters = Characters()
+    overlap: Overlap = Overlap()
     scores: Scores

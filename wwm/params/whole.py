@@ -92,6 +92,8 @@ def check_names(values: Params) -> None:
         one_of("characters.tasks", name, finetune.tasks)
         if (finetune.tasks[name].define or TASKS[name]).kind == "reading":
             raise UserError(f"characters.tasks.{name}: counting gives labels, and a reading task has none; remove it")
+    for name in values.overlap.tasks:
+        one_of("overlap.tasks", name, finetune.tasks)
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
     rows = {*finetune.models, *([CHARACTERS] if values.characters.tasks else [])}
     lists |= {"scores.models": rows, "scores.tasks": finetune.tasks}
