@@ -247,7 +247,7 @@ def scores_summary(record: str, chinese: bool) -> str:
         for i, part in enumerate(parts)
         if part.startswith(title)
     )
-    kept = [column for column, head in enumerate(tasks[0]) if not head.endswith(" dev")]
+    kept = [column for column, head in enumerate(tasks[0]) if " dev" not in head]
     column = next(i for i, head in enumerate(cloze[0]) if head.startswith("whole words"))
     words = {row[0]: row[column] for row in cloze} | {tasks[0][0]: f"cloze: {cloze[0][column]}"}
     table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words.get(row[0], '–')])} |" for row in tasks)
@@ -264,6 +264,13 @@ def scores_summary(record: str, chinese: bool) -> str:
             "Accuracy on the test sets, max (mean) over the seeds, in percent, and how well masked whole words of"
             " held-out text are filled in (cloze):"
         )
+    if any(name.endswith(": in its text") for name in tasks[0]):
+        own = (
+            "; in its text: of how many examples, in percent, a part / a whole text stands in what the model was"
+            " pre-trained on",
+            "；in its text：模型的预训练文本中出现过其一部分 / 一整段文本的样本，单位 %",
+        )[chinese]
+        head = f"{head[:-1]}{own}{head[-1]}"
     return "\n\n".join([head, table, *claims])
 
 

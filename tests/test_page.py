@@ -65,6 +65,8 @@ def folder(tmp_path, monkeypatch):
                 {**training, "init": "random", "init_weights": "random", "weights": model},
             )
             Path(f"results/pretrain/{model}.csv").write_text("step,mlm_loss\n20,8.5\n40,7.25\n", encoding="utf-8")
+    told = {"task": "xnli", "n": 13, "hashes": {"dev": "1"}, "some": {"dev": 1.5}, "whole": {"dev": 0.5}}
+    finetuned.write("results/overlap/xnli.json", told)
     return tmp_path
 
 

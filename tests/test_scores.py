@@ -126,6 +126,36 @@ def test_the_caption_says_how_many_seeds_and_examples(project):
     assert "largest model here has 2.2M parameters and the longest training saw 4.0M tokens" in scores.scale(found())
 
 
+def overlap(**test: str) -> None:
+    """Looked for in dev and test of `reviews`, whose examples have these hashes."""
+    hashes = {"dev": "1", "test": "2"} | test
+    some, whole = {"dev": 1.0, "test": 82.4}, {"dev": 0.0, "test": 63.44}
+    told = {"task": "reviews", "n": 13, "hashes": hashes, "some": some, "whole": whole}
+    finetuned.write("results/overlap/reviews.json", told)
+
+
+def test_how_much_of_a_split_stands_in_the_text_of_a_model_is_beside_its_score(project):
+    overlap()
+    elsewhere = {"steps": None, "tokens": None, "own_steps": 10}
+    scored = {"dev": TEST["bert"], "test": TEST["bert"]}
+    finetuned.save(finetuned.result("bert", "reviews", scored, training=elsewhere))
+    Path("results/cloze/bert.json").unlink()
+    table = task_table()
+    told = {row[0]: dict(zip(table.header, row))["reviews test: in its text"] for row in table.rows}
+    assert told == {
+        "random": "–",  # it saw no text
+        "bert": "n/a (its text is not all here)",
+        **dict.fromkeys(("roberta-wwm-ext", "rbt3-init", "rbt3"), "82.4 / 63.4"),
+    }
+    assert "13 characters in a row" in table.caption and "Columns of the authors" not in table.caption
+
+
+def test_text_that_was_looked_for_other_examples_tells_nothing_of_these(project):
+    overlap(test="other")
+    row = cells(task_table(), "rbt3")
+    assert row["reviews dev: in its text"] == "1.0 / 0.0" and row["reviews test: in its text"] == "n/a (not measured)"
+
+
 def test_figures_relative_to_the_baseline_are_of_the_best_seeds(project):
     row = cells(relative_table(), "rbt3")
     assert row == {
@@ -531,6 +561,13 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     )
     assert "| model | parameters | steps | tokens | reviews test | cloze: whole words, nats |" in summary
     assert "A truncated model that is trained on" in summary
+    overlap()
+    scores.main()
+    summary = generate.scores_summary(
+        generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8")), chinese=False
+    )
+    assert "| reviews test | reviews test: in its text | cloze: whole words, nats |" in summary
+    assert "(cloze); in its text: of how many examples, in percent," in summary
 
 
 def test_the_best_kept_model_by_dev_is_named_with_a_command_that_uses_it(folder):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.common.result_files import CHARACTERS, Finetuned
+from wwm.common.result_files import CHARACTERS, Finetuned, Overlap
 from wwm.report import authors, nats
 from wwm.report.nats import Answers
 from wwm.report.tables import Note
@@ -37,6 +37,7 @@ class Task(NamedTuple):
     splits: list[str]  # that the task reports
     measures: dict[str, str]  # name -> label in tables, in order; the first one is what claims are made on
     rows: dict[str, Finetuned]
+    overlap: Overlap | None  # of its scored splits with the pre-training text
 
     @property
     def fine_tuned(self) -> dict[str, Finetuned]:
@@ -64,6 +65,15 @@ class Task(NamedTuple):
     def last(self) -> str:
         """The split that claims are made on."""
         return "test" if "test" in self.scored else "dev"
+
+    def standing(self, model: str, split: str) -> tuple[float, float] | None:
+        """Percent of the examples of a split of which a part, and a whole text, stands in the pre-training text; None
+        where it was not looked for, or other examples were.
+        """
+        hashes = self.rows[model]["hashes"] if model in self.rows else {}
+        if self.overlap is None or split not in hashes or self.overlap["hashes"].get(split) != hashes[split]:
+            return None
+        return self.overlap["some"][split], self.overlap["whole"][split]
 
     def by_seed(self, model: str, split: str, measure: str) -> dict[int | None, float]:
         """Percent by seed; {} where the model has no such score."""
@@ -114,8 +124,8 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
                 curves[model] = [
                     (int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]
                 ]
-    finetuned = {name: found(f"finetune/{name}") for name in names}
-    tasks = [task(name, rows) for name, rows in finetuned.items() if rows]
+    finetuned, overlaps = {name: found(f"finetune/{name}") for name in names}, found("overlap", names)
+    tasks = [task(name, rows, overlaps.get(name)) for name, rows in finetuned.items() if rows]
     # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a
     # name now.
     weights = weights_of(tasks)
@@ -146,7 +156,7 @@ def weights_of(tasks: list[Task]) -> dict[str, str]:
     return {model: weights for model, (weights, _) in found.items()}
 
 
-def task(name: str, rows: dict[str, Finetuned]) -> Task:
+def task(name: str, rows: dict[str, Finetuned], overlap: Overlap | None = None) -> Task:
     first = next(iter(rows.values()))
     if other := next((row["model"] for row in rows.values() if row.get("measures") != first.get("measures")), None):
         raise UserError(
@@ -162,6 +172,7 @@ def task(name: str, rows: dict[str, Finetuned]) -> Task:
         first["scored"],
         first["measures"],
         rows,
+        overlap,
     )
 
 

@@ -33,7 +33,7 @@ def task_tables(results: Results) -> list[Table]:
 
 
 def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> Table:
-    columns = [column for task in tasks for column in task_columns(results.models, task)]
+    columns = [column for task in tasks for column in task_columns(results, task)]
     told = [caption(task) for task in tasks]
     if CHARACTERS in results.models:
         told.append(
@@ -44,7 +44,16 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
             )
         )
     told += [remark, say("Steps and tokens are all that a model has seen, its starting points' included.")]
-    if not all(column.best for column in columns):
+    if overlaps := [task.overlap for task in tasks if task.overlap]:
+        told.append(
+            say(
+                "In its text: percent of the examples of which {n} characters in a row / of which a whole text stands"
+                " in the text that the model was pre-trained on, white space aside; of a text of fewer characters, the"
+                " whole. – for what saw no text.",
+                n=overlaps[0]["n"],
+            )
+        )
+    if any(task_published(results.models, task) for task in tasks):
         told.append(
             say(
                 "Columns of the authors: what they published for the model of that name, and whether our best of ten"
@@ -85,14 +94,27 @@ def size_columns(results: Results) -> list[Column]:
     return [plain(head, list(texts)) for head, texts in zip(heads, zip(*rows))]
 
 
-def task_columns(models: list[str], task: Task) -> list[Column]:
-    """One for each split, and beside it the authors' where data are the official ones and a model is theirs."""
+def task_published(models: list[str], task: Task) -> bool:
+    """Whether the authors' figures stand beside ours: where data are the official ones and a model is theirs."""
+    theirs = any(published(task, model, split) for model in models for split in task.splits)
+    return theirs and not any(row["reduced"] for row in task.rows.values())
+
+
+def task_columns(results: Results, task: Task) -> list[Column]:
+    """One for each split, and beside it how much of it stands in the pre-training text, and the authors' figures."""
     columns = []
+    models = results.models
     for split in task.splits:
         head = f"{task.title} {known(split)}"
         columns.append(Column(Cell(head), [score(task, model, split) for model in models], best=max))
+        if task.overlap:
+            columns.append(
+                plain(
+                    say("{head}: in its text", head=head), [standing(results, task, model, split) for model in models]
+                )
+            )
         theirs = [published(task, model, split) for model in models]
-        if any(theirs) and not any(row["reduced"] for row in task.rows.values()):
+        if any(theirs) and task_published(models, task):
             notes = (Note("", known(task.footnote)),) if task.footnote else ()
             columns.append(
                 Column(
@@ -101,6 +123,15 @@ def task_columns(models: list[str], task: Task) -> list[Column]:
                 )
             )
     return columns
+
+
+def standing(results: Results, task: Task, model: str, split: str) -> str:
+    """How many examples of a split a model may have seen in pre-training."""
+    if model == CHARACTERS or (steps := training(results, model).get("steps")) == 0:
+        return "–"
+    if (found := task.standing(model, split)) is None:
+        return say("n/a (not measured)")
+    return say("n/a (its text is not all here)") if steps is None else f"{found[0]:.1f} / {found[1]:.1f}"
 
 
 def score(task: Task, model: str, split: str) -> Cell:
