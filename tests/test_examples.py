@@ -20,9 +20,11 @@ def document_of(piece: int, sentence_ends, document_ends) -> int:
     return int(np.searchsorted(document_ends, np.searchsorted(sentence_ends, piece, side="right"), side="right"))
 
 
-def pairs(documents, length=32, short=0.0, seed=0):
+def pairs(documents, length=32, short=0.0, seed=0, copies=1):
+    """`copies` of each text follow each other among the documents."""
     ends = shard(documents)
-    return sentence_pairs(*ends, length, short, np.random.default_rng(seed)), ends
+    text_ends = np.arange(copies, len(documents) + 1, copies)
+    return sentence_pairs(*ends, text_ends, length, short, np.random.default_rng(seed)), ends
 
 
 def test_chunk_of_one_sentence_always_takes_a_random_next():
@@ -47,6 +49,14 @@ def test_random_next_comes_from_another_document_and_the_real_one_follows_direct
             assert document_of(a_start, *ends) != document_of(b_start, *ends)
         else:
             assert document_of(a_start, *ends) == document_of(b_end - 1, *ends) and a_end <= b_start
+
+
+def test_random_next_is_never_a_copy_of_the_same_text():
+    found = set()
+    for seed in range(60):
+        rows, ends = pairs([[7, 5]] * 9, seed=seed, copies=3)
+        found |= {(document_of(row[0], *ends), document_of(row[2], *ends)) for row in rows if row[4]}
+    assert found == {(i, j) for i in range(9) for j in range(9) if i // 3 != j // 3}
 
 
 def test_unused_sentences_are_put_back_so_that_every_sentence_is_some_first_or_second_segment():
@@ -103,7 +113,7 @@ def written():
     pieces = np.arange(10, 10 + ends[0][-1]).astype(np.uint16)
     begins = np.zeros(len(pieces), bool)
     begins[::2] = True
-    rows = sentence_pairs(*ends, 32, 0.1, rng)
+    rows = sentence_pairs(*ends, np.arange(1, 61), 32, 0.1, rng)
     ids, types, unit_begins, offsets = write(rows, pieces, begins, CLS, SEP)
     masks = mask_examples(
         ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0])), rng

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,12 @@ def test_documents_of_one_sentence_stop_a_set_with_next_sentences(project):
     with pytest.raises(UserError, match=r"at max_seq_length 32 1.0000 of all next sentences are random ones.*_limit"):
         mask.main("wordpiece-nsp")
     assert not Path("data/mask/wordpiece-nsp").exists()
+
+
+def test_copies_of_one_text_have_no_random_next(project):
+    write_segments([" ".join(ENGLISH)] * 3, "none")
+    with pytest.raises(UserError, match="random sentences from other documents, and a part of the corpus has only one"):
+        mask.main("wordpiece-nsp")
 
 
 def test_text_that_is_one_sentence_to_the_splitter_stops_a_set_that_loses_most_of_it(project):
@@ -213,14 +220,17 @@ def test_dynamic_set_holds_text_and_units_and_no_masks(project):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_of_a_shard_are_those_of_each_document_by_itself(project, texts, random):
     tokenizer = tokenization.load("data/vocab")
-    table = {"text": texts, "word_ends": [], "sentence_ends": []}
+    table = {"id": texts, "text": texts, "word_ends": [], "sentence_ends": []}
     for text in texts:
         for column in ("word_ends", "sentence_ends"):
             table[column].append(
                 [end for end in range(1, len(text)) if random.random() < 0.4] + ([len(text)] if text else [])
             )
     table = pa.table(
-        {key: pa.array(values, pa.string() if key == "text" else pa.list_(pa.int32())) for key, values in table.items()}
+        {
+            key: pa.array(values, pa.list_(pa.int32()) if key.endswith("ends") else pa.string())
+            for key, values in table.items()
+        }
     )
     alone = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
     if not any(len(encoding) for encoding in alone):
@@ -237,4 +247,6 @@ def test_pieces_of_a_shard_are_those_of_each_document_by_itself(project, texts, 
     assert pieces.unit_begins.tolist() == begins
     assert np.diff([0, *pieces.sentence_ends]).tolist() == [count for document in sentences for _, count in document]
     assert np.diff([0, *pieces.document_ends]).tolist() == [len(document) for document in sentences]
+    copies = [len(list(group)) for _, group in groupby(text for text, own in zip(texts, alone) if len(own))]
+    assert np.diff([0, *pieces.text_ends]).tolist() == copies
     assert pieces.characters == sum(map(len, texts))

@@ -19,10 +19,10 @@ import toy
 from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
 
-from wwm import pretrain, truncate
+from wwm import params, pretrain, truncate
 from wwm.common import model_folder, times
 from wwm.common.errors import UserError
-from wwm.training import checkpoint, device, micro_batch
+from wwm.training import checkpoint, device, micro_batch, trainer
 
 
 @pytest.fixture
@@ -108,6 +108,23 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(project, fsdp, caps
         for key, value in one.items():
             if key != "fill" and value:  # rows are packed from other examples
                 assert float(other[key]) == pytest.approx(float(value), rel=1e-4), key
+
+
+def test_no_process_drops_out_what_one_of_another_seed_does(project):
+    values, seeds = params.read(), []
+    for seed, rank in ((7, 0), (7, 1), (8, 0), (8, 1)):
+        job = SimpleNamespace(
+            name="bert",
+            seed=seed,
+            threads=1,
+            settings=values.pretrain,
+            phases=values.pretrain.models["bert"].phases,
+            init=Path("models/random"),
+            processes=device.Processes(rank, 2, torch.device("cpu")),
+        )
+        trainer.Trainer(job)
+        seeds.append(torch.initial_seed())
+    assert len(set(seeds)) == 4
 
 
 def test_a_second_machine_joins_in_by_the_readmes_command(project, capsys):

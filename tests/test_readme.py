@@ -405,7 +405,7 @@ def test_examples_are_shown_as_on_their_page(line, project):
     settings = {"unit": "whole_word", "masking": "static", "next_sentence_prediction": False, "max_seq_length": 64}
     settings |= {"short_seq_prob": 0.1, "masked_lm_prob": 0.15, "max_predictions_per_seq": 10}
     settings |= {"random_token": "vocabulary"}
-    documents = mask.Pieces(pieces, begins, ends, ends // 20, 0, 1000)
+    documents = mask.Pieces(pieces, begins, ends, ends // 20, ends // 20, 0, 1000)
     rng = np.random.default_rng(0)
     batch = mask.make_examples(mask.examples_of(documents, settings, rng), documents, tokens, settings, rng)
     header = {"vocab": files.content_hash(project / "data/vocab/vocab.txt"), "settings": json.dumps(settings)}

@@ -77,9 +77,8 @@ def our_passes(text, tokens) -> list[dict[str, float]]:
     result = []
     for seed in range(PASSES):
         rng = np.random.default_rng(seed)
-        rows = examples.sentence_pairs(
-            sentence_ends, document_ends, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng
-        )
+        ends = sentence_ends, document_ends, np.arange(1, len(text) + 1)
+        rows = examples.sentence_pairs(*ends, SETTINGS["max_seq_length"], SETTINGS["short_seq_prob"], rng)
         input_ids, _, unit_begins, offsets = examples.write(rows, pieces, begins, chosen.cls_id, chosen.sep_id)
         positions, labels, ends = masking.mask_examples(input_ids, unit_begins, offsets, chosen, rng)
         found = []

@@ -64,7 +64,10 @@ def shards(
         ends = np.cumsum(lengths), np.arange(3, n_documents * 3 + 1, 3)
         pieces = rng.integers(5, VOCAB_SIZE, size=lengths.sum()).astype(np.uint16)
         begins = rng.random(len(pieces)) < 0.6
-        rows = (sentence_pairs if next_sentence_prediction else full_sentences)(*ends, 32, 0.3, rng)
+        if next_sentence_prediction:
+            rows = sentence_pairs(*ends, np.arange(1, n_documents + 1), 32, 0.3, rng)
+        else:
+            rows = full_sentences(*ends, 32, 0.3, rng)
         settings = {
             "next_sentence_prediction": next_sentence_prediction,
             "masking": "dynamic" if dynamic else "static",

@@ -43,6 +43,7 @@ class Pieces(NamedTuple):
     unit_begins: np.ndarray  # (n_pieces,) bool
     sentence_ends: np.ndarray  # (n_sentences,) in pieces, none empty
     document_ends: np.ndarray  # (n_documents,) in sentences, none empty
+    text_ends: np.ndarray  # (n_texts,) in documents, which follow each other where a weight above 1 copies a text
     joined_characters: int
     characters: int
 
@@ -213,12 +214,14 @@ def tokenize(documents: pa.Table, tokenizer: tokenization.CorpusTokenizer, token
     sentence_ends, document_of_sentence = flat_ends(documents["sentence_ends"], characters)
     pieces_of_sentence = np.bincount(np.searchsorted(sentence_ends, starts, side="right"), minlength=len(sentence_ends))
     has_pieces = pieces_of_sentence > 0
-    sentences_of_document = np.bincount(document_of_sentence[has_pieces])
+    sentences_of_document = np.bincount(document_of_sentence[has_pieces], minlength=len(documents))
+    names = documents["id"].to_numpy()[sentences_of_document > 0]
     return Pieces(
         ids.astype(np.uint16 if len(tokens) <= 2**16 else np.uint32),
         begins if unit != "wordpiece" else np.ones(len(ids), bool),
         np.cumsum(pieces_of_sentence[has_pieces]),
         np.cumsum(sentences_of_document[sentences_of_document > 0]),
+        np.append(np.flatnonzero(names[1:] != names[:-1]) + 1, len(names)),
         joined,
         int(characters[-1]),
     )
@@ -233,15 +236,17 @@ def flat_ends(column: pa.ChunkedArray, characters: np.ndarray) -> tuple[np.ndarr
 
 def examples_of(pieces: Pieces, settings: dict, rng: np.random.Generator) -> np.ndarray:
     """One pass over the shard: (n_examples, 5) rows, see wwm/masks/examples.py."""
-    pairs = examples.in_pairs(settings)
-    if pairs and len(pieces.document_ends) < 2:
+    ends = pieces.sentence_ends, pieces.document_ends
+    lengths = settings["max_seq_length"], settings["short_seq_prob"]
+    if not examples.in_pairs(settings):
+        return examples.full_sentences(*ends, *lengths, rng)
+    if len(pieces.text_ends) < 2:
         raise UserError(
             "mask: sentence pairs take their random sentences from other documents, and a part of the corpus has only"
             " one; separate documents by a blank line, raise corpus.heldout_share, or take single segments: input"
             " segments, and next_sentence_prediction false"
         )
-    make = examples.sentence_pairs if pairs else examples.full_sentences
-    return make(pieces.sentence_ends, pieces.document_ends, settings["max_seq_length"], settings["short_seq_prob"], rng)
+    return examples.sentence_pairs(*ends, pieces.text_ends, *lengths, rng)
 
 
 def make_examples(

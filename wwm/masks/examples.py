@@ -20,6 +20,7 @@ def in_pairs(settings: dict) -> bool:
 def sentence_pairs(
     sentence_ends: np.ndarray,
     document_ends: np.ndarray,
+    text_ends: np.ndarray,
     max_seq_length: int,
     short_seq_prob: float,
     rng: np.random.Generator,
@@ -28,12 +29,15 @@ def sentence_pairs(
     shard, one pass.
 
     sentence_ends: (n_sentences,) end of each sentence in the array of pieces, none empty; document_ends: (n_documents,)
-    end of each document in sentences, at least two documents.
+    end of each document in sentences; text_ends: (n_texts,) end of each text in documents, which are its copies, at
+    least two texts.
     """
     rows = np.empty((len(sentence_ends), 5), np.int64)
     n = 0
     max_pieces = max_seq_length - 3
+    text = 0
     for document in range(len(document_ends)):
+        text += document == text_ends[text]
         first = document_ends[document - 1] if document else 0
         last = document_ends[document]
         target = rng.integers(2, max_pieces + 1) if rng.random() < short_seq_prob else max_pieces
@@ -49,7 +53,9 @@ def sentence_pairs(
             a_start, a_end = begin, sentence_ends[chunk + a_sentences - 1]
             is_random_next = size == 1 or rng.random() < 0.5
             if is_random_next:
-                b_start, b_end = random_segment(sentence_ends, document_ends, document, target - (a_end - a_start), rng)
+                b_start, b_end = random_segment(
+                    sentence_ends, document_ends, text_ends, text, target - (a_end - a_start), rng
+                )
                 # The sentences of the chunk that were not used are put back.
                 i = chunk + a_sentences - 1
             else:
@@ -75,11 +81,20 @@ def sentence_pairs(
 
 @njit(cache=True)
 def random_segment(
-    sentence_ends: np.ndarray, document_ends: np.ndarray, document: int, target: int, rng: np.random.Generator
+    sentence_ends: np.ndarray,
+    document_ends: np.ndarray,
+    text_ends: np.ndarray,
+    text: int,
+    target: int,
+    rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """(start, end) in pieces: sentences of another document from a random one on, until `target` pieces or its end."""
-    other = rng.integers(0, len(document_ends) - 1)
-    other += other >= document
+    """(start, end) in pieces: sentences of a document of another text from a random one on, until `target` pieces or
+    its end.
+    """
+    begin, end = text_ends[text - 1] if text else 0, text_ends[text]
+    other = rng.integers(0, len(document_ends) - (end - begin))
+    if other >= begin:
+        other += end - begin
     first = document_ends[other - 1] if other else 0
     sentence = rng.integers(first, document_ends[other])
     start = sentence_ends[sentence - 1] if sentence else 0

@@ -36,8 +36,8 @@ class Trainer:
             raise UserError(f"pretrain.models.{job.name}: optimizer muon does not run on XLA; take adamw or lamb")
         device.set_up_cpu(job.threads)
         logging.disable_progress_bar()
-        # Each process drops out positions of its own.
-        device.seed_all(job.seed + processes.rank)
+        # Each process drops out positions of its own, and none those of a training with the next seed.
+        device.seed_all(int(np.random.SeedSequence([job.seed, processes.rank]).generate_state(1)[0]))
         # One process has nobody to share its weights with.
         self.fsdp = settings.fsdp and processes.count > 1
         place = torch.device("cpu") if self.fsdp else processes.device
