@@ -190,8 +190,9 @@ def task_page(task: Task) -> str:
     if task.sizes:
         facts["examples"] = ", ".join(f"{split} {count:,}" for split, count in task.sizes.items())
     if task.recipe:
-        facts["length, batch, epochs"] = f"{task.recipe.max_seq_length}, {task.recipe.batch_size}, {task.recipe.epochs}"
-        facts["learning rate"] = ", ".join(
+        sizes = (task.recipe.max_seq_length, task.recipe.batch_size, task.recipe.epochs)
+        facts["length, batch, epochs"] = f"{', '.join(map(str, sizes))} (ours: the authors' page does not give them)"
+        facts["learning rate, the authors'"] = ", ".join(
             f"{rate:g} ({model} models)" for model, rate in task.recipe.learning_rates.items()
         )
     layout = f"one file for each split whose name has `train`, `dev` or `val`, `test` in it; {LAYOUTS[task.kind]}"

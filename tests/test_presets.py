@@ -145,7 +145,7 @@ def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, mo
     assert "once" not in capsys.readouterr().out
 
 
-def test_compare_fine_tunes_the_released_models_as_the_papers_did():
+def test_compare_fine_tunes_the_released_models_as_the_table_of_tasks_says():
     values = preset("compare")
     released = {"bert-wwm", "bert-wwm-ext", "roberta-wwm-ext", "roberta-wwm-ext-large"}
     assert {values.init.models[name].source for name in released} == {f"hfl/chinese-{name}" for name in released}

@@ -485,11 +485,13 @@ def test_two_models_of_one_name_in_two_cells_are_refused(folder):
     assert str(raised.value).endswith("run `dvc repro finetune@bert-xnli finetune@bert-bq`")
 
 
-def test_another_length_than_the_papers_is_told_at_the_figure(folder):
+def test_another_length_than_the_table_of_tasks_has_is_told_at_the_figure(folder):
     recipe = {"epochs": 2, "batch_size": 64, "max_seq_length": 512}
     finetuned.save(finetuned.result("bert", "chnsenticorp", {"dev": [95] * 10, "test": [95] * 10}, recipe=recipe))
     [table] = task_tables.task_tables(found(["bert"], ["chnsenticorp"]))
-    assert "ChnSentiCorp dev ¹" in table.header and table.notes == ["¹ ChnSentiCorp: max_seq_length 128, theirs 512."]
+    assert "ChnSentiCorp dev ¹" in table.header and table.notes == [
+        "¹ ChnSentiCorp: max_seq_length 128 instead of 512."
+    ]
 
 
 def test_parameters_are_those_of_the_xnli_classifier_where_there_is_one(folder):

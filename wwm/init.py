@@ -6,7 +6,6 @@ Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.js
 By hand python -m wwm.init NAME
 """
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,7 +158,7 @@ def take_over(source: Path, named: str, out: Path) -> int:
         )
         tokenizer.save_pretrained(folder)
         if (source / "training.json").is_file():
-            shutil.copy(source / "training.json", folder)
+            files.write_json(folder / "training.json", model_folder.history_of_weights(source))
         if not (folder / "tokenizer.json").is_file():
             raise UserError(
                 f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a"

@@ -23,6 +23,14 @@ def training_history(model: str | Path) -> dict:
     return read_json(path) if path.exists() else {"steps": None, "tokens": None}
 
 
+def history_of_weights(model: str | Path) -> dict:
+    """training_history of a model from another checkout: all that its weights have seen, and not which part of it was
+    that checkout's own training, nor the name of the model there that it was cut from.
+    """
+    history = training_history(model)
+    return {key: value for key, value in history.items() if not key.startswith("own_") and key != "cut_from"}
+
+
 def weights_hash(model: Path) -> str:
     """sha256 of the weights in a model folder: two models of one name can be told from each other."""
     return hash_of([content_hash(file) for file in sorted(model.iterdir()) if file.suffix in WEIGHTS])

@@ -48,7 +48,7 @@ class Finetuned(TypedDict):
     remark: str
     footnote: str  # of the authors' figures
     measures: dict[str, str]  # name -> label in tables, in order; the first one compares models
-    recipe: dict[str, Any]  # length, batch and epochs of the papers; {} for other tasks
+    recipe: dict[str, Any]  # length, batch and epochs of the table of tasks; {} of a task without any there
     scored: list[str]  # splits that the task reports
     missing: dict[str, str]  # split of these -> why it has no scores
     reduced: list[str]  # in what the data are not the official ones

@@ -225,7 +225,7 @@ def marks(task: Task, model: str) -> tuple[Note, ...]:
     if len(row["seeds"]) < authors.SEEDS:
         made.append(Note("‡", say("{task} ({how})", task=task.title, how=len(row["seeds"]))))
     unlike = [
-        say("{key} {value}, theirs {other}", key=key, value=row["how"][key], other=value)
+        say("{key} {value} instead of {other}", key=key, value=row["how"][key], other=value)
         for key, value in row["recipe"].items()
         if row["how"][key] != value
     ]

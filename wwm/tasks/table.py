@@ -23,8 +23,8 @@ SIMILAR = {"0": "different", "1": "same"}
 
 
 def recipe(bert: float, ernie: float, max_seq_length: int, epochs: int) -> Recipe:
-    """Learning rates as the authors' page gives them; length, batch (64) and epochs as remembered from arXiv
-    1906.08101.
+    """Learning rates as the authors' page gives them; length, batch and epochs are [ours]: it does not give them, and
+    no copy of their papers' tables was at hand.
     """
     return Recipe({"bert": bert, "ernie": ernie}, epochs, 64, max_seq_length)
 
