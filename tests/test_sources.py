@@ -67,6 +67,8 @@ def archive(ending: str) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS .* `git lfs pull`"),
         (b"PAR1\x15\x04", "this is Parquet; set the source's `format` to parquet"),
     ],
+    # An archive has the second of its making in it, and each process of pytest-xdist makes its own.
+    ids=lambda value: value if isinstance(value, str) else "raw",
 )
 def test_file_that_is_no_text_is_named_for_what_it_is_whatever_its_name(tmp_path, raw, message):
     path = tmp_path / "news.txt"
