@@ -66,6 +66,22 @@ def test_every_document_is_in_one_part_with_its_source_and_the_same_input_gives_
     assert before == {path: path.read_bytes() for path in Path("data/corpus").rglob("*.parquet")}
 
 
+def test_held_out_sentences_that_stand_in_the_text_to_train_on_are_counted(project, monkeypatch):
+    corpus.main()
+    found = counts()
+    # Of each article of the news the second sentence is that of all; the reviews have one, with a number.
+    assert found["news.heldout_sentences"] == 2 * found["news.heldout_documents"]
+    assert (found["news.heldout_verbatim_share"], found["reviews.heldout_sentences"]) == (
+        0.5,
+        found["reviews.heldout_documents"],
+    )
+    assert "reviews.heldout_verbatim_share" not in found
+    assert found["heldout_verbatim_share"] == found["news.heldout_documents"] / found["heldout_sentences"]
+    monkeypatch.setattr(corpus, "SENTENCES", 5)
+    corpus.main()
+    assert counts()["heldout_sentences"] == 5
+
+
 def test_duplicates_and_short_documents_are_dropped_and_counted(project):
     with open("text/reviews.txt", "a", encoding="utf-8") as stream:
         stream.write("\n\n这本书我读了3遍，很喜欢。\n\n好书。\n")

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from wwm import engine
 from wwm.common import code, files
 from wwm.common.errors import UserError
-from wwm.text import cleaning, duplicates, selection, shape, sources, wikitext
+from wwm.text import cleaning, duplicates, overlap, selection, shape, sources, wikitext
 from wwm.text.selection import RULES, Documents
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
@@ -40,6 +40,7 @@ BLOCK = pa.schema(
 BLOCK_CHARACTERS = 1_000_000
 FAR = 10  # times max_characters
 WEIGHT = 1.0  # of a source that has none in params.yaml
+SENTENCES = 100_000  # held-out ones that are looked for: their share is known to a few tenths of a percent
 SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
 SAMPLE_CHARACTERS = 2000
 
@@ -86,13 +87,39 @@ def main() -> None:
                 shards,
             ):
                 files.link(made / "shard.parquet", folder / name)
+        count_verbatim(outs[0], base.seed, counts)
         total = sum(counts.values(), Counter())
-        total |= shape.shares(total)
+        total |= shares(total)
         for name, own in counts.items():
-            total |= {f"{name}.{key}": number for key, number in (own | shape.shares(own)).items() if number}
+            total |= {f"{name}.{key}": number for key, number in (own | shares(own)).items() if number}
         files.write_json(outs[1], dict(sorted(total.items())))
         run.log(total)
         run.artifact(outs[0] / "dropped.jsonl")
+
+
+def count_verbatim(folder: Path, seed: int, counts: dict[str, Counter]) -> None:
+    """Adds to the counts of each source how many of its held-out sentences, SENTENCES in all at most, were looked for
+    in the text to train on, and how many stand there to the letter, white space aside.
+    """
+    sentences = [
+        (source, sentence)
+        for path in sorted(folder.glob("heldout/*.parquet"))
+        for source, text in zip(*pq.read_table(path, columns=["source", "text"]).to_pydict().values())
+        for sentence in shape.END.split(text)
+        if sentence.strip()
+    ]
+    if len(sentences) > SENTENCES:
+        chosen = np.random.default_rng([seed, SENTENCES]).choice(len(sentences), SENTENCES, replace=False)
+        sentences = [sentences[i] for i in np.sort(chosen)]
+    lookup = overlap.Lookup([sentence for _, sentence in sentences])
+    lookup.look(overlap.documents(sorted(folder.glob("train/*.parquet"))))
+    for (source, _), found in zip(sentences, lookup.found()[1]):
+        counts[source].update(heldout_sentences=1, heldout_verbatim_sentences=int(found))
+
+
+def shares(counts: Counter) -> dict[str, float]:
+    verbatim = counts["heldout_verbatim_sentences"] / max(1, counts["heldout_sentences"])
+    return shape.shares(counts) | {"heldout_verbatim_share": verbatim}
 
 
 def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
