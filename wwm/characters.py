@@ -7,7 +7,6 @@ By hand python -m wwm.characters TASK
 It learns from the same examples as the models; nothing is drawn, so that it runs once and its seed is null.
 """
 
-import time
 from pathlib import Path
 
 from wwm.common import files
@@ -25,7 +24,7 @@ def main(task: str) -> None:
     values = params.read()
     params.one_of("characters TASK", task, values.characters.tasks)
     given = values.finetune.tasks[task]
-    begin, table = time.perf_counter(), task_of(task, given.define)
+    table = task_of(task, given.define)
     out = Path(f"results/finetune/{task}/{CHARACTERS}.json")
     outs = [out, out.with_suffix(".parquet")]
     with track.run("characters", name=task, params=given.model_dump(), outs=outs) as run:
@@ -50,7 +49,6 @@ def main(task: str) -> None:
             "swept": {f"{longest} {smoothing:g}": score for (longest, smoothing), score in found.tried.items()},
             "seeds": [{"seed": None, "scores": scores}],
             "training": {},
-            "seconds": round(time.perf_counter() - begin, 1),
         }
         files.write_json(out, result)
         flat = {f"{split}_{name}": value for split, own in scores.items() for name, value in own.items()}
