@@ -204,6 +204,7 @@ class Bench:
             optimizer="adamw",
             learning_rate=1e-4,
             muon_learning_rate=None,
+            masked_lm_prob=None,
             warmup_steps=0,
             train="all",
         )

@@ -116,7 +116,7 @@ def written():
     rows = sentence_pairs(*ends, np.arange(1, 61), 32, 0.1, rng)
     ids, types, unit_begins, offsets = write(rows, pieces, begins, CLS, SEP)
     masks = mask_examples(
-        ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0])), rng
+        ids, unit_begins, offsets, Masking(CLS, SEP, MASK, np.arange(10), 0.15, 20, np.array([1.0]), 0.8, 0.1), rng
     )
     return rows, pieces, begins, (ids, types, offsets, *masks)
 

@@ -179,6 +179,23 @@ def test_masked_share_of_dynamic_masks_is_that_of_static_ones(project):
     assert shares[0] == shares[1] > 0
 
 
+def test_a_set_has_a_share_and_replacements_of_its_own(project):
+    write_segments([f"{' '.join(ENGLISH)} {number}" for number in range(10)], "none")
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = text.replace("max_predictions_per_seq: 5", "max_predictions_per_seq: 13")
+    own = "unit: wordpiece\n      masked_lm_prob: 0.4\n      replacements: {mask: 1.0, same: 0.0, random: 0.0}"
+    Path("params.yaml").write_text(text.replace("unit: wordpiece", own), encoding="utf-8")
+    shares = {}
+    for name in ("wordpiece-nsp", "whole-word"):
+        mask.main(name)
+        shares[name] = json.loads(Path(f"results/mask/{name}.json").read_text())["32"]["masked_share"]
+        header = loader.header(pa.ipc.open_file(f"data/mask/{name}/32/train/00000.arrow"))
+        assert header["masked_lm_prob"] == (0.4 if name == "wordpiece-nsp" else 0.15)
+    assert shares["wordpiece-nsp"] > 0.35 > 0.2 > shares["whole-word"]
+    rows = pa.ipc.open_file("data/mask/wordpiece-nsp/32/train/00000.arrow").read_all().to_pylist()
+    assert {row["input_ids"][position] for row in rows for position in row["masked_lm_positions"]} == {4}
+
+
 def test_header_names_the_vocabulary_the_segmenter_and_every_setting(project):
     write_segments(ENGLISH * 10, "none")
     mask.main("whole-word")

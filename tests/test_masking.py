@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wwm.masks.masking import choose_units, predictions, replace, replacement_ids
+from wwm.masks.masking import Masking, choose_units, predictions, random_ids, replace
 
 WORDS = np.array([1.0])  # no n-grams
 MACBERT = np.array([0.4, 0.7, 0.9, 1.0])
@@ -94,17 +94,17 @@ def test_ngram_never_reaches_over_a_separator_into_the_other_segment():
     assert abs(drawn[1, 3] / n - 1 / 6) < 5 * (1 / 6 * 5 / 6 / n) ** 0.5
 
 
-def test_pieces_are_masked_kept_and_replaced_each_on_its_own_at_80_10_10():
+@pytest.mark.parametrize(("masked", "random"), [(0.8, 0.1), (1.0, 0.0), (0.5, 0.5)])
+def test_pieces_are_masked_kept_and_replaced_each_on_its_own_in_their_shares(masked, random):
     n, vocabulary = 100_000, 1000
     ids = np.full(n, 7)
-    labels = replace(ids, np.arange(n, dtype=np.int32), 4, np.arange(vocabulary), np.random.default_rng(0))
+    how = Masking(2, 3, 4, np.arange(vocabulary), 0.15, 20, WORDS, masked, random)
+    labels = replace(ids, np.arange(n, dtype=np.int32), how, np.random.default_rng(0))
     assert (labels == 7).all()
-    shares = {"masked": (ids == 4).mean(), "kept": (ids == 7).mean()}
     # A random replacement is [MASK] or the piece itself once in a thousand.
-    assert abs(shares["masked"] - 0.8001) < 5 * (0.8 * 0.2 / n) ** 0.5
-    assert abs(shares["kept"] - 0.1001) < 5 * (0.1 * 0.9 / n) ** 0.5
-    random = ids[(ids != 4) & (ids != 7)]
-    assert len(np.unique(random)) > 990
+    for piece, share in ((4, masked + random / vocabulary), (7, 1 - masked - random + random / vocabulary)):
+        assert abs((ids == piece).mean() - share) <= 5 * (share * (1 - share) / n) ** 0.5
+    assert len(np.unique(ids[(ids != 4) & (ids != 7)])) > (990 if random else -1)
 
 
 def test_the_same_seed_masks_the_same_pieces():
@@ -115,5 +115,5 @@ def test_the_same_seed_masks_the_same_pieces():
 
 def test_random_words_leave_out_special_entries_and_continued_han():
     tokens = ["[PAD]", "[UNK]", "中", "##国", "##ing", "的", "["]
-    assert [tokens[i] for i in replacement_ids(tokens, "words")] == ["中", "##ing", "的", "["]
-    assert len(replacement_ids(tokens, "vocabulary")) == len(tokens)
+    assert [tokens[i] for i in random_ids(tokens, "words")] == ["中", "##ing", "的", "["]
+    assert len(random_ids(tokens, "vocabulary")) == len(tokens)

@@ -41,6 +41,31 @@ def test_rate_of_muon_is_refused_where_another_optimizer_would_not_read_it(tmp_p
     assert "muon_learning_rate 0.004 has no use with optimizer adamw; set it to null, or take muon" in said
 
 
+def test_masks_that_their_limit_would_cut_off_are_named_with_both_remedies(tmp_path):
+    assert (
+        "mask: sets.wordpiece-nsp: max_predictions_per_seq 5 is less than the 10 of 32 pieces that masked_lm_prob 0.3"
+        " asks for; raise it to 10, or lower masked_lm_prob to 0.156"
+    ) in problem(tmp_path, "masked_lm_prob: 0.15", "masked_lm_prob: 0.3")
+    said = problem(tmp_path, "unit: whole_word", "unit: whole_word\n      masked_lm_prob: 0.2")
+    assert "sets.whole-word: max_predictions_per_seq 5 is less than the 6 of 32 pieces" in said
+
+
+def test_share_of_masks_that_changes_needs_dynamic_masks_and_their_limit(tmp_path):
+    phase = "learning_rate: 1.0e-3, masked_lm_prob: [0.3, 0.15]"
+    said = problem(tmp_path, "learning_rate: 1.0e-3", phase)
+    assert "pretrain.models.bert.phases.0.masked_lm_prob [0.3, 0.15] needs masks that are drawn while training" in said
+    said = problem(tmp_path, r"masking: static((?s:.*?))learning_rate: 1.0e-3", rf"masking: dynamic\1{phase}")
+    assert (
+        "pretrain.models.bert.phases.0: mask.sets.wordpiece-nsp: max_predictions_per_seq 5 is less than the 10" in said
+    )
+
+
+def test_replacements_are_all_of_the_chosen_pieces(tmp_path):
+    replacements = "unit: whole_word\n      replacements: {mask: 0.8, same: 0.1, random: 0.2}"
+    said = problem(tmp_path, "unit: whole_word", replacements)
+    assert "[0.8, 0.1, 0.2] sum to 1.1; they must sum to 1" in said
+
+
 def test_misspelt_key_is_named_with_the_one_that_was_meant(tmp_path):
     assert "unknown key mask.masked_lm_probe; did you mean masked_lm_prob?" in problem(
         tmp_path, "masked_lm_prob:", "masked_lm_probe:"

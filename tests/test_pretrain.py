@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -23,6 +24,7 @@ from wwm import params, pretrain, truncate
 from wwm.common import model_folder, times
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, device, micro_batch, trainer
+from wwm.training.step import Stepper
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def two_processes() -> None:
 def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
     make_shards(masking)
     if masking == "dynamic":
-        set_params(optimizer="muon")
+        set_params(masking="dynamic", optimizer="muon, masked_lm_prob: [0.15, 0.05]")
     assert run() == 0
     never_killed, curve, last = weights(), losses(), Path("results/pretrain/bert.json").read_bytes()
     assert not list(Path("scratch").glob("pretrain-*/*"))
@@ -76,6 +78,24 @@ def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_kill
     assert weights() == never_killed
     assert losses() == curve and Path("results/pretrain/bert.json").read_bytes() == last
     assert times.read("pretrain/bert")["seconds"] >= before_the_kill > 0
+
+
+def test_share_of_masked_pieces_goes_in_a_line_from_the_first_step_to_the_last(project, monkeypatch):
+    make_shards("dynamic")
+    set_params(masking="dynamic", optimizer="adamw, masked_lm_prob: [0.15, 0.05]", batch_size=40, micro_batch=8)
+    shares, step = [], Stepper.step
+
+    def counted(self, *arguments):
+        told = step(self, *arguments)
+        counts = self.unread[-1].counts
+        shares.append(counts["masked"] / counts["tokens"])
+        return told
+
+    monkeypatch.setattr(Stepper, "step", counted)
+    pretrain.main("bert")
+    # Examples are short and each has a whole number of masks.
+    wanted = [0.15 - 0.1 * i / 11 for i in range(12)] * 2
+    assert np.abs(np.array(shares) - wanted).max() < 0.02 and np.abs(np.mean(np.array(shares) - wanted)) < 0.005
 
 
 def test_curve_of_a_run_that_was_stopped_between_two_of_its_points_is_that_of_one_that_was_not(project):

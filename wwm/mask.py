@@ -138,11 +138,11 @@ def check_use(of_lengths: dict[str, dict[str, float]], mask) -> None:
 def refuse_few_masks(name: str, masked_share: float, settings: dict) -> None:
     """Raises UserError where examples of one length have less than half of the masks that their settings ask for."""
     length = settings["max_seq_length"]
-    asked = min(settings["masked_lm_prob"], settings["max_predictions_per_seq"] / length)
+    asked = settings["masked_lm_prob"]
     if masked_share < asked / 2:
         raise UserError(
             f"mask {name}: of the pieces at max_seq_length {length} {masked_share:.2%} are masked, less"
-            f" than half of the {asked:.2%} that masked_lm_prob and max_predictions_per_seq ask for: most words have"
+            f" than half of the {asked:.2%} that masked_lm_prob asks for: most words have"
             " more pieces than an example may mask; see by `wwm show data/segment/train/00000.parquet 1` whether they"
             " are words, and whether data/vocab/vocab.txt fits them"
         )

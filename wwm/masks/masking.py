@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+REPLACEMENTS = {"mask": 0.8, "same": 0.1, "random": 0.1}  # google-research/bert's
+
 
 class Masking(NamedTuple):
     """What one example set is masked with."""
@@ -15,12 +17,14 @@ class Masking(NamedTuple):
     cls_id: int
     sep_id: int
     mask_id: int
-    replacements: np.ndarray  # (n,) int64, what a random replacement is drawn from
+    random_ids: np.ndarray  # (n,) int64, what a random replacement is drawn from
     masked_lm_prob: float
     max_predictions_per_seq: int
     ngram_ends: (
         np.ndarray
     )  # (n,) float64, ascending to 1: chance of at most 1, 2, ... n units together; [1.0] is the reference
+    mask_share: float  # of the chosen pieces, those that become [MASK]; 0.8 in the reference
+    random_share: float  # those that become a random one; 0.1 in the reference, and the rest stays
 
 
 @njit(cache=True)
@@ -72,21 +76,19 @@ def choose_units(
 
 
 @njit(cache=True)
-def replace(
-    input_ids: np.ndarray, positions: np.ndarray, mask_id: int, replacements: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Overwrite `input_ids` at `positions`, each piece on its own: 80 % [MASK], 10 % kept, 10 % uniform from
-    `replacements`.
+def replace(input_ids: np.ndarray, positions: np.ndarray, masking: Masking, rng: np.random.Generator) -> np.ndarray:
+    """Overwrite `input_ids` at `positions`, each piece on its own: with [MASK], as it was, or uniform from
+    `random_ids`.
 
     Returns the original ids, (n_positions,).
     """
     original = input_ids[positions]
     for position in positions:
         draw = rng.random()
-        if draw < 0.8:
-            input_ids[position] = mask_id
-        elif draw >= 0.9:
-            input_ids[position] = replacements[rng.integers(0, len(replacements))]
+        if draw < masking.mask_share:
+            input_ids[position] = masking.mask_id
+        elif draw >= 1 - masking.random_share:
+            input_ids[position] = masking.random_ids[rng.integers(0, len(masking.random_ids))]
     return original
 
 
@@ -119,13 +121,11 @@ def mask_examples(
         chosen = choose_units(starts[:n_units], ends[:n_units], limit, masking.ngram_ends, rng)
         masked_offsets[i + 1] = masked_offsets[i] + len(chosen)
         positions[masked_offsets[i] : masked_offsets[i + 1]] = chosen
-        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(
-            row, chosen, masking.mask_id, masking.replacements, rng
-        )
+        labels[masked_offsets[i] : masked_offsets[i + 1]] = replace(row, chosen, masking, rng)
     return positions[: masked_offsets[-1]], labels[: masked_offsets[-1]], masked_offsets
 
 
-def replacement_ids(tokens: list[str], random_token: str) -> np.ndarray:
+def random_ids(tokens: list[str], random_token: str) -> np.ndarray:
     """Ids that a random replacement is drawn from: the whole `vocabulary`, or `words`: no special and no `##`+Han
     entries.
     """
@@ -156,14 +156,16 @@ def of_set(tokens: list[str], settings: dict) -> Masking:
         case unit:
             raise AssertionError(unit)
     ngram_ends = np.cumsum(ngram_probs)
+    shares = settings.get("replacements", REPLACEMENTS)
     cls_id, sep_id, mask_id = (tokens.index(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
-    replacements = replacement_ids(tokens, settings["random_token"])
     return Masking(
         cls_id,
         sep_id,
         mask_id,
-        replacements,
+        random_ids(tokens, settings["random_token"]),
         settings["masked_lm_prob"],
         settings["max_predictions_per_seq"],
         ngram_ends / ngram_ends[-1],
+        shares["mask"],
+        shares["random"],
     )

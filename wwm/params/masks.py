@@ -7,17 +7,46 @@ from pydantic import AfterValidator, Field, model_validator
 from wwm.common.errors import UserError
 from wwm.params.fields import Changes, Name, Positive, Section, Share, distinct, sum_to_one
 
+MaskedShare = Annotated[float, Field(gt=0, lt=1)]
+
 
 class Length(Section):
     max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(
         description="Pieces of one example, [CLS] and [SEP] counted."
     )
     max_predictions_per_seq: Positive = Field(
-        description="Most masked positions of one example; 20 at 128 and 77 at 512 in the reference."
+        description=(
+            "Most masked positions of one example; 20 at 128 and 77 at 512 in the reference. Not less than"
+            " masked_lm_prob asks for."
+        )
     )
     dupe_factor: Positive = Field(
         description="Times the corpus is passed over, each with masks of its own; 5 in the reference."
     )
+
+    def allow(self, masked_lm_prob: float) -> None:
+        """Raises UserError where fewer pieces may be masked than this share comes to."""
+        most, asked = self.max_predictions_per_seq, round(masked_lm_prob * self.max_seq_length)
+        if asked > most:
+            lower = int(1000 * most / self.max_seq_length) / 1000
+            raise UserError(
+                f"max_predictions_per_seq {most} is less than the {asked} of {self.max_seq_length} pieces that"
+                f" masked_lm_prob {masked_lm_prob:g} asks for; raise it to {asked}, or lower masked_lm_prob to"
+                f" {lower:g}"
+            )
+
+
+class Replacements(Section):
+    """What becomes of the chosen pieces, each on its own; the shares sum to 1."""
+
+    mask: Share = Field(description="`[MASK]`; 0.8 in the reference.")
+    same: Share = Field(description="They stay, and are to be predicted all the same; 0.1 in the reference.")
+    random: Share = Field(description="A random token; 0.1 in the reference.")
+
+    @model_validator(mode="after")
+    def all_of_them(self) -> Self:
+        sum_to_one([self.mask, self.same, self.random])
+        return self
 
 
 class ExampleSet(Section):
@@ -41,6 +70,12 @@ class ExampleSet(Section):
             " what the loss needs: pairs with next_sentence_prediction, segments without."
         ),
     )
+    masked_lm_prob: MaskedShare | None = Field(
+        default=None, description="Of this set, in place of `mask.masked_lm_prob`. Default null."
+    )
+    replacements: Replacements | None = Field(
+        default=None, description="What chosen pieces become. null for the reference's 80, 10 and 10 %."
+    )
     lengths: list[Length] = Field(min_length=1, description="One entry per length that a phase trains at.")
 
     @model_validator(mode="after")
@@ -61,9 +96,7 @@ class ExampleSet(Section):
 class Mask(Section):
     """Words -> masked examples."""
 
-    masked_lm_prob: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="Share of pieces to mask; 0.15 in the reference."
-    )
+    masked_lm_prob: MaskedShare = Field(description="Share of pieces to mask; 0.15 in the reference.")
     short_seq_prob: Share = Field(description="Share of examples cut to a random shorter length; 0.1 in the reference.")
     random_token: Literal["vocabulary", "words"] = Field(
         description=(
@@ -95,3 +128,13 @@ class Mask(Section):
         ),
     )
     sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
+
+    @model_validator(mode="after")
+    def as_many_as_asked_for(self) -> Self:
+        for name, examples in self.sets.items():
+            for length in examples.lengths:
+                try:
+                    length.allow(examples.masked_lm_prob or self.masked_lm_prob)
+                except UserError as error:
+                    raise UserError(f"sets.{name}: {error}") from None
+        return self

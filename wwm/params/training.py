@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wwm.common.errors import UserError
 from wwm.params.fields import Beta, Changes, Count, Name, Positive, Section, Seed, Share, distinct
-from wwm.params.masks import Mask
+from wwm.params.masks import Mask, MaskedShare
 
 
 class Architecture(Section):
@@ -107,6 +107,13 @@ class Phase(Section):
         ),
     )
     warmup_steps: Count = Field(description="Steps of linear warm-up, of this phase's own.")
+    masked_lm_prob: Annotated[list[MaskedShare], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description=(
+            "`[from, to]`: the share of masked pieces, in a line from the first step to the last, of a set with dynamic"
+            " masks. null for the set's own."
+        ),
+    )
     train: Literal["all", "mlm_head"] | None = Field(
         default=None,
         description=(

@@ -72,9 +72,22 @@ def check_names(values: Params) -> None:
         key = f"pretrain.models.{name}"
         one_of(f"{key}.init", model.init, trainable - {name})
         one_of(f"{key}.examples", model.examples, values.mask.sets)
-        lengths = {length.max_seq_length for length in values.mask.sets[model.examples].lengths}
+        examples = values.mask.sets[model.examples]
+        lengths = {length.max_seq_length: length for length in examples.lengths}
         for i, phase in enumerate(model.phases):
             one_of(f"{key}.phases.{i}.max_seq_length", phase.max_seq_length, lengths)
+            if not phase.masked_lm_prob:
+                continue
+            if examples.masking != "dynamic":
+                raise UserError(
+                    f"{key}.phases.{i}.masked_lm_prob {phase.masked_lm_prob} needs masks that are drawn while training,"
+                    f" and mask.sets.{model.examples}.masking is {examples.masking}; set it to dynamic, or this key to"
+                    " null"
+                )
+            try:
+                lengths[phase.max_seq_length].allow(max(phase.masked_lm_prob))
+            except UserError as error:
+                raise UserError(f"{key}.phases.{i}: mask.sets.{model.examples}: {error}") from None
     for name, cut in values.truncate.models.items():
         one_of(f"truncate.models.{name}.source", cut.source, trainable - {name})
     finetune = values.finetune

@@ -20,6 +20,7 @@ class Phase(Protocol):
     optimizer: str
     learning_rate: float
     muon_learning_rate: float | None
+    masked_lm_prob: list[float] | None
     warmup_steps: int
     train: str | None
 

@@ -1,5 +1,6 @@
 """Masked examples in an order that a step number alone determines, packed into rows without padding between them."""
 
+import copy
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -98,6 +99,14 @@ class Examples:
 
     def __len__(self) -> int:
         return int(self.first[-1])
+
+    def masked_at(self, masked_lm_prob: float) -> "Examples":
+        """These examples with another share of dynamic masks."""
+        assert self.dynamic is not None
+        seen = copy.copy(self)
+        seen.masked_lm_prob = masked_lm_prob
+        seen.dynamic = self.dynamic._replace(masked_lm_prob=masked_lm_prob)
+        return seen
 
     def numbers(self, start: int, count: int) -> np.ndarray:
         """The examples at places [start, start + count) of an endless sequence that shuffles all examples anew each

@@ -24,6 +24,8 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
     Raises UserError where the processes do not divide the batch, devices not the rows, or one row does not fit.
     """
     processes, cores = stepper.processes, device.cores(stepper.processes.device)
+    if phase.masked_lm_prob:
+        examples = examples.masked_at(max(phase.masked_lm_prob))
     share, rest = divmod(phase.batch_size, processes.count)
     if rest:
         nearest = max(1, round(phase.batch_size / processes.count)) * processes.count

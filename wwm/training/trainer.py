@@ -105,14 +105,18 @@ class Trainer:
         # What a checkpoint between two points of the curve has summed counts for the next one, but not for its rate.
         seconds, counted = time.perf_counter(), state.sums.tokens
 
-        def prepared(step: int) -> tuple[np.ndarray, list[Batch]]:
-            numbers = examples.numbers(step * phase.batch_size, phase.batch_size)[processes.rank :: processes.count]
-            return numbers, examples.batches(numbers, phase.max_seq_length, rows, fixed=xla)
+        def prepared(step: int) -> tuple[Examples, np.ndarray, list[Batch]]:
+            seen = examples
+            if phase.masked_lm_prob:
+                share = np.interp(step, [0, max(1, phase.steps - 1)], phase.masked_lm_prob)
+                seen = examples.masked_at(float(share))
+            numbers = seen.numbers(step * phase.batch_size, phase.batch_size)[processes.rank :: processes.count]
+            return seen, numbers, seen.batches(numbers, phase.max_seq_length, rows, fixed=xla)
 
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(prepared, state.step)
             while state.step < phase.steps:
-                numbers, batches = coming.result()
+                seen, numbers, batches = coming.result()
                 coming = reader.submit(prepared, state.step + 1)
                 for group in optimizer.param_groups:
                     peak = phase.muon_learning_rate if group["orthogonal"] else None
@@ -125,7 +129,7 @@ class Trainer:
                         f" masked; look at {folder}/train with `wwm show`, and run the stage mask again"
                     )
                 if not xla:
-                    state.sums += stepper.read(examples, phase.max_seq_length)
+                    state.sums += stepper.read(seen, phase.max_seq_length)
                 stepper.finish()
                 state.step += 1
                 state.total_steps += 1
@@ -135,7 +139,7 @@ class Trainer:
                 log = state.step % settings.log_every == 0 or last
                 save = state.step % settings.checkpoint_every == 0 or last or stop
                 if log or save:
-                    state.sums += stepper.read(examples, phase.max_seq_length)
+                    state.sums += stepper.read(seen, phase.max_seq_length)
                 if log:
                     speed = (state.sums.tokens - counted) / (time.perf_counter() - seconds)
                     row = self.row(speed, stepper.norm, optimizer.param_groups[0]["lr"])
