@@ -131,7 +131,7 @@ def test_changed_learning_rate_of_a_task_runs_no_training_again(project):
         changed = json.loads(run(project, "-m", "dvc", "status", "--json"))
     finally:
         params.write_text(before, encoding="utf-8")
-    assert {name.split("@")[0] for name in changed} == {"finetune", "scores"}
+    assert {name.split("@")[0] for name in changed} == {"finetune", "characters", "overlap", "scores"}
 
 
 def experiments(folder: Path) -> dict[str, set[str]]:
