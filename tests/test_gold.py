@@ -127,6 +127,21 @@ def test_short_words_and_words_with_letters_are_words(tmp_path, text):
     assert read(tmp_path, text) == [line.split() for line in text.splitlines()]
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("sign", "/|／｜")
+@pytest.mark.parametrize("odd", ["完", "第一章", "(", "OK"])
+def test_a_line_of_one_word_among_words_with_signs_between_them_is_that_word(tmp_path, sign, blank, odd):
+    lines = [*WORDS * 3, [odd], *WORDS]
+    assert read(tmp_path, "\n".join(f"{blank}{sign}{blank}".join(words) for words in lines)) == lines
+
+
+@pytest.mark.parametrize("sign", ["/", "|", "-", "+", "_", "→", "·", "||", "＋", "｜"])
+def test_a_sign_that_is_as_frequent_as_what_separates_words_is_no_word(tmp_path, sign):
+    text = "\n".join(f" {sign} ".join(words) for words in WORDS)
+    with pytest.raises(UserError, match=r"gold.txt, line 1: .* is 5 times a word"):
+        read(tmp_path, f"{text}\n我 爱 北京\n完\n")
+
+
 @given(st.lists(st.lists(st.sampled_from("我 们 北京 喜欢 词 。 1998年 5 [ ]".split()), min_size=2), min_size=1))
 def test_words_with_tags_are_those_without(tmp_path_factory, sentences):
     folder = tmp_path_factory.mktemp("gold")

@@ -249,6 +249,27 @@ def test_a_column_too_many_without_a_line_of_names_is_an_error_and_no_text(tmp_p
         load(tmp_path, TASKS["chnsenticorp"])
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("text,label\n房间,服务,都好,1\n", 2),
+        ("label,text\n0,很差\n1,房间,服务,都好\n", 3),
+        ("id,text,label\n7,房间,服务,1\n", 2),
+        ("text,label,id\n房间,服务,1,7\n", 2),
+        ("text,label\n好,1,\n", 2),
+        ('text,label\n"房间,服务",1\n"好",吃,1\n', 3),
+        ("好,1\n房间,服务,1\n", 2),
+        ("1,好\n1,房间,服务\n", 2),
+        ('text,label\n"房间\t服务",都好,1\n', 2),
+        ("text,label\nvery good, indeed,1\n", 2),
+    ],
+)
+def test_a_comma_without_quotes_in_a_text_of_csv_is_an_error_and_never_a_tab(tmp_path, text, line):
+    write(tmp_path, train__csv=text, dev__tsv="label\ttext_a\n0\t差\n")
+    with pytest.raises(UserError, match=rf"train.csv:{line}: \d columns where \d are expected.*hold a comma in quotes"):
+        load(tmp_path, TASKS["chnsenticorp"])
+
+
 def test_a_test_file_that_is_there_is_not_replaced_by_a_part_of_dev(tmp_path):
     write(
         tmp_path,

@@ -33,7 +33,7 @@ class Fields(NamedTuple):
 def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator[tuple[str, dict]]:
     """Rows of a file of columns, read by its `ending`.
 
-    A tab too many is put back into a single text where that is the only place for it.
+    A tab too many is put back into a single text where that is the only place for it; CSV has quotes for that.
     """
     known, spelling, optional, told = expected
     separated = "csv" if ending == ".csv" else "tabs"
@@ -73,7 +73,7 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
                         )
                     )
                 continue
-            extra = len(unquoted(row, len(fields))) - len(fields)
+            extra = len(row if separated == "csv" else unquoted(row, len(fields))) - len(fields)
             if extra == -1 and "label" in optional:
                 fields.remove("label")
             elif extra == -1:
@@ -86,7 +86,7 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
                     f"{path}:{number}: {len(row)} columns where {len(fields)} are expected,"
                     f" {', '.join(filter(None, fields))}; put a line of names first, or {REMEDY[separated]}"
                 )
-        row = fitted(row, fields)
+        row = row if separated == "csv" else fitted(row, fields)
         if len(row) != len(fields):
             shown = [field or "(other)" for field in fields]
             raise UserError(

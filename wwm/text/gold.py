@@ -6,6 +6,7 @@ CoNLL-U, a word and its tags), and a word a line with blank lines between senten
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean
@@ -30,6 +31,8 @@ LEAST_MEAN, MOST_MEAN = 1.03, 2.5
 CLAUSE_SHARE, FOREIGN_SHARE, DISTINCT_SHARE = 0.002, 0.05, 0.9
 # With tags as words half of the words are Latin; a few words may well be most of them like 卡拉OK.
 LATIN_SHARE, FEW_FOREIGN_SHARE = 0.4, 0.75
+# The most frequent sign of those sets besides punctuation makes up less than a hundredth of their words.
+SIGN, SIGN_SHARE = re.compile(r"(?:(?![，。！？；：、“”‘’（）《》「」…—,.!?;:'\"()%])[\W_])+"), 0.2
 ENOUGH = 100  # words, to say that they are too short; 1,000 to say that they never come again
 ROWS = 200  # without a blank line, to say that they are words with their tags and no sentences of two words
 # What stands beside words: how it is found in a line, and the share and number of lines above which it is no chance.
@@ -70,8 +73,12 @@ def layout_of(path: Path, raw: list[tuple[int, str]], lines: Lines) -> tuple[str
         return "words with tags", [(number, [word for word, _ in words]) for number, words in tagged]
     for sign in "/|／｜":
         between = re.compile(rf"\s*{re.escape(sign)}\s*")
-        if all(sign in line and not re.search(r"\s", between.sub("", line.strip())) for _, line in raw if line.strip()):
-            split = [(number, [w for w in between.split(line.strip()) if w]) for number, line in raw if line.strip()]
+        written = [(number, line.strip()) for number, line in raw if line.strip()]
+        # A title, or an interjection, is a line of one word and has no sign.
+        if 2 * sum(sign in line for _, line in written) > len(written) and not any(
+            re.search(r"\s", between.sub("", line)) for _, line in written
+        ):
+            split = [(number, [word for word in between.split(line) if word]) for number, line in written]
             if all(re.match(TAG, word) for _, words in split for word in words[1:]):
                 continue  # 我/r爱/v: tags, and no blank between words
             return f"words separated by {sign}", split
@@ -215,6 +222,14 @@ def check(path: Path, lines: Lines) -> None:
     words = [(number, word) for number, line in lines for word in line if HAN.search(word)]
     if not words:
         raise UserError(f"{path}: no Chinese word in it; {REMEDY}")
+    signs = Counter(word for _, line in lines for word in line if SIGN.fullmatch(word))
+    for sign, count in signs.most_common(1):
+        if count > max(1, SIGN_SHARE * sum(len(line) for _, line in lines)):
+            number = next(number for number, line in lines if sign in line)
+            raise UserError(
+                f"{path}, line {number}: {sign!r} is {count} times a word, as what separates words is; {REMEDY}, and"
+                " no signs"
+            )
     foreign = FOREIGN_SHARE if len(words) >= ENOUGH else FEW_FOREIGN_SHARE
     for pattern, share, what in (
         (CLAUSE, CLAUSE_SHARE, "punctuation within words"),
