@@ -21,6 +21,7 @@ from wwm import params
 from wwm.common import code
 from wwm.params.explain import places
 from wwm.params.fields import Changes, is_map
+from wwm.report import words
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.table import TASKS
 from wwm.tasks.task import Task
@@ -238,9 +239,7 @@ def demo_record(scores: str) -> str:
 
 
 def scores_summary(record: str, chinese: bool) -> str:
-    """The table and the two claims of a README, from the record in docs/results.md; what holds is counted, the rest
-    named.
-    """
+    """The table and the claims of a README, from docs/results.md; what holds is counted, the rest is named."""
     parts = record.split("\n\n")
     tasks, cloze = (
         [row.strip("| ").split(" | ") for row in parts[i + 2].splitlines()]
@@ -250,16 +249,18 @@ def scores_summary(record: str, chinese: bool) -> str:
     )
     kept = [column for column, head in enumerate(tasks[0]) if " dev" not in head]
     column = next(i for i, head in enumerate(cloze[0]) if head.startswith("whole words"))
-    words = {row[0]: row[column] for row in cloze} | {tasks[0][0]: f"cloze: {cloze[0][column]}"}
-    table = "\n".join(f"| {' | '.join([*(row[column] for column in kept), words.get(row[0], '–')])} |" for row in tasks)
+    filled = {row[0]: row[column] for row in cloze} | {tasks[0][0]: f"cloze: {cloze[0][column]}"}
+    table = "\n".join(
+        f"| {' | '.join([*(row[column] for column in kept), filled.get(row[0], '–')])} |" for row in tasks
+    )
     claims = [
-        " ".join([statement, *re.findall(r"^  - (It does NOT hold .*)", details, re.M)])
+        [statement, *re.findall(r"^  - (?!It holds)(.*)", details, re.M)]
         for statement, details in re.findall(r"^- . (.*)\n((?:  - .*\n)*)", record, re.M)
         if "comparisons" in statement  # the gate's verdict is in docs/results.md
     ]
     if chinese:
         head = "测试集准确率，各随机种子的最大值（平均值），单位 %；以及在留出文本上填出被掩码的整个词（cloze）："
-        claims = [in_chinese(claim) for claim in claims]
+        claims = [["".join(map(in_chinese, claim))] for claim in claims]
     else:
         head = (
             "Accuracy on the test sets, max (mean) over the seeds, in percent, and how well masked whole words of"
@@ -272,17 +273,38 @@ def scores_summary(record: str, chinese: bool) -> str:
             "；in its text：模型的预训练文本中出现过其一部分 / 一整段文本的样本，单位 %",
         )[chinese]
         head = f"{head[:-1]}{own}{head[-1]}"
-    return "\n\n".join([head, table, *claims])
+    return "\n\n".join([head, table, *map(" ".join, claims)])
 
 
-def in_chinese(claim: str) -> str:
-    kept, made = re.search(r"in (\d+) of (\d+) comparisons", claim).groups()
-    whats = ("预训练模型优于随机初始化", "截取若干层后继续训练的模型优于只截取的模型")
-    what = whats[claim.startswith("A truncated")]
-    failed = re.findall(r"([\w-]+) on (\w+) \(([+-][\d.]+), spread ([\d.]+)\)", claim)
-    told = "，".join(f"{model} / {task}（{margin}，波动 {spread}）" for model, task, margin, spread in failed)
-    said = f"{what}，且差值大于随机种子之间的波动范围：{made} 项比较中 {kept} 项成立。"
-    return said + (f"不成立的是：{told}。" if failed else "")
+# What the report says of claims, the parts after the whole.
+SAID = (
+    "{statement}: holds, in {kept} of {made} comparisons.",
+    "{statement}: holds in part, in {kept} of {made} comparisons.",
+    "{statement}: does not hold, in {kept} of {made} comparisons.",
+    "{statement}: n/a, in {kept} of {made} comparisons.",
+    "Not told apart: {which}.",
+    "The reverse holds for {which}.",
+    "Without an interval: {which}.",
+    "{larger} masks beat {smaller} masks, all else equal",
+    "{model} against {against} on {task} ({difference})",
+    "{difference}, {interval}",
+    "{low} to {high}",
+    "{number} nats",
+    "n/a ({why})",
+)
+
+
+def in_chinese(text: str) -> str:
+    """What the report says of a claim, in the words of its Chinese."""
+    known = words.catalogue()["report"]
+    if text in known:
+        return known[text]
+    if "; " in text and not text.endswith("."):
+        return "；".join(map(in_chinese, text.split("; ")))
+    for english in SAID:
+        if match := words.pattern(english).fullmatch(text):
+            return known[english].format(**{name: in_chinese(value) for name, value in match.groupdict().items()})
+    return text
 
 
 def generated(scores: str | None = None) -> dict[str, str]:

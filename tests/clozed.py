@@ -8,7 +8,7 @@ import numpy as np
 from wwm import cloze
 from wwm.common.csv_text import csv_text
 
-DOCUMENTS = 40  # of one question each, a word of two characters
+DOCUMENTS = 60  # of one question each, a word of two characters
 UNIGRAM = 6.5  # nats per character
 NOTHING = dict.fromkeys(cloze.figures([])) | {"questions": 0, "pieces": 0, "characters": 0}
 

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
-from wwm.common.result_files import Finetuned
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wwm.common.result_files import Finetuned, Seed
 from wwm.tasks.metrics import EM_AND_F1
 
 TASKS = {
@@ -63,7 +67,7 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
         "missing": {split: "the answers are kept by the organisers" for split in splits if split not in scores},
         "reduced": [],
         "examples": {"train": 500} | {split: 100 for split in scores},
-        "hashes": {"train": "0", "dev": "1", "test": "2"},
+        "hashes": {"train": "0", "dev": "1", "test": "2", "challenge": "3"},
         "dropped": {},
         "files": {split: f"{split}.tsv" for split in ("train", *scores)},
         "kept": "best",
@@ -80,5 +84,21 @@ def result(model: str, task: str, scores: dict[str, list], first_seed: int = 0, 
 
 
 def save(*results: Finetuned) -> None:
+    """With figures of examples around each score, whose deviation is 20 points."""
     for each in results:
-        write(f"results/finetune/{each['task']}/{each['model']}.json", each)
+        path = Path(f"results/finetune/{each['task']}/{each['model']}.json")
+        write(path, each)
+        rng = np.random.default_rng([*f"{each['task']} {each['model']}".encode()])
+        parts = [
+            figures(rng, seed, split, each["examples"][split]) for seed in each["seeds"] for split in seed["scores"]
+        ]
+        pq.write_table(pa.concat_tables(parts), path.with_suffix(".parquet"))
+
+
+def figures(rng: np.random.Generator, seed: Seed, split: str, examples: int) -> pa.Table:
+    seeds = pa.array([seed["seed"]] * examples, pa.int64())
+    columns = {"split": [split] * examples, "seed": seeds, "example": range(examples)}
+    for measure, score in seed["scores"][split].items():
+        errors = rng.normal(0, 20, examples)
+        columns[measure] = score + errors - errors.mean()
+    return pa.table(columns)

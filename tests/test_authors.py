@@ -29,7 +29,7 @@ def measured(tasks: list[str]) -> list[results.Task]:
         task: {"dev": [(1, 2)], "test": [(1, 2)]} if task in ("cmrc2018", "drcd", "cjrc") else {"dev": [1], "test": [1]}
         for task in tasks
     }
-    return [results.task(task, {"mine": finetuned.result("mine", task, scores)}) for task, scores in splits.items()]
+    return [results.task(task, {"mine": finetuned.result("mine", task, scores)}, {}) for task, scores in splits.items()]
 
 
 def test_average_of_each_small_model_is_the_published_one():
@@ -114,7 +114,7 @@ def test_model_is_theirs_by_its_name_here_or_that_of_their_release(model, theirs
 
 
 def test_tasks_that_their_table_leaves_out_make_one_of_their_own_only_where_there_is_nothing_else():
-    everything = results.Results(["mine"], {}, {}, {}, measured(["cjrc", *TASKS]), [], {})
+    everything = results.Results(["mine"], {}, {}, {}, measured(["cjrc", *TASKS]), [], {}, {}, {})
     table = averages.average_tables(everything, "mine")[0]
     assert table.header == [
         "model",

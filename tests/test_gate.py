@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import clozed
+import finetuned
+import numpy as np
 import pytest
 from test_scores import MODELS, folder, found, project  # noqa: F401
 
-from wwm.report import gate
+from wwm.report import champions, gate
 
 
 def outcome(model: str) -> gate.Verdict:
@@ -60,7 +62,8 @@ def test_a_start_whose_head_was_never_trained_is_no_start(project):  # noqa: F81
 def test_what_is_not_measured_has_not_passed_and_is_told_the_command(project, lacks, command):  # noqa: F811
     Path(f"results/cloze/{lacks}.json").unlink()
     assert outcome("rbt3").outcome == "unmeasured" and command in outcome("rbt3").reason
-    assert any("Not measured, so not passed: rbt3" in detail for detail in gate.claim(found()).details)
+    [claim] = gate.claims(found())
+    assert any("Not measured, so not passed: rbt3" in detail for detail in claim.details)
 
 
 def test_a_start_that_is_not_compared_counts_all_the_same(project):  # noqa: F811
@@ -79,21 +82,39 @@ def test_a_start_that_was_asked_other_questions_does_not_count(project):  # noqa
     assert outcome("rbt3").outcome == "unmeasured"
 
 
-def contest(values, rows="1", characters=None) -> gate.Contest:
-    return {"measure": "dev accuracy", "rows": rows, "values": values, "characters": characters}
+def contest(scores: list[float], rows: str = "1", examples: int = 100, **changes) -> gate.Contest:
+    """On dev: figures of examples around the score of each seed, of deviation 10."""
+    errors = np.random.default_rng([int(10 * score) for score in scores]).normal(0, 10, (len(scores), examples))
+    figures = np.array(scores)[:, None] + errors - errors.mean(1, keepdims=True)
+    return {"measure": "dev accuracy", "rows": rows, "figures": figures.tolist(), "characters": None} | changes
+
+
+def filling(nats: float, noise: float = 0.1) -> gate.Contest:
+    errors = np.random.default_rng(int(100 * nats)).normal(0, noise, 60)
+    return {"measure": "cloze nats", "rows": "1", "figures": [list(2 * (nats + errors))], "characters": [2] * 60}
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "why"),
     [
         (contest([85.0, 86.0, 85.5]), contest([80.0, 82.0, 81.0]), None),
-        (contest([81.0, 83.0, 82.0]), contest([80.0, 82.0, 81.0]), "spread 2.0"),
-        (contest([85.0, 86.0], rows="2"), contest([80.0, 82.0]), "other rows"),
-        (contest([99.0, 99.0]), contest([80.0, 82.0, 81.0]), "3 seeds at least to tell, and it has 3 and the other 2"),
-        (contest([9, 10, 9, 8], characters=[2] * 4), contest([11, 11, 10, 11], characters=[2] * 4), None),
-        (contest([9, 12, 9, 11], characters=[2] * 4), contest([11, 11, 10, 11], characters=[2] * 4), "+0.250 nats"),
+        (contest([81.0, 83.0, 82.0]), contest([80.0, 82.0, 81.0]), "not better by more than chance (+1.00)"),
+        (contest([85.0, 86.0, 85.5], rows="2"), contest([80.0, 82.0, 81.0]), "other rows"),
+        (contest([85.0, 86.0, 85.5]), contest([80.0, 82.0, 81.0], values=[80]), "another measure"),
+        (contest([99.0, 99.0]), contest([80.0, 82.0, 81.0]), "takes more to tell (fewer than 3 seeds or pairs)"),
+        (contest([99.0] * 3, examples=20), contest([80.0] * 3, examples=20), "fewer than 50 examples"),
+        (filling(5.0), filling(5.5), None),
+        (filling(5.0, noise=5.0), filling(5.5), "not better by more than chance"),
     ],
 )
-def test_a_champion_is_beaten_by_more_than_the_spread_on_the_same_rows_alone(ours, theirs, why):
+def test_a_champion_is_beaten_by_more_than_chance_on_the_same_rows_alone(ours, theirs, why):
     lost = gate.lost(ours, theirs)
     assert lost is None if why is None else why in lost
+
+
+def test_what_a_champion_is_held_to_fits_into_a_tag_of_mlflow(project):  # noqa: F811
+    scores = {"dev": [80 + i / 10 for i in range(10)]}
+    finetuned.save(finetuned.result("bert", "xnli", scores, examples={"train": 1, "dev": 2490}))
+    [task] = found(["bert"], ["xnli"]).tasks
+    kept = champions.of_task(task).contest
+    assert len(json.dumps(kept)) < 100_000 and np.mean(kept["figures"], 1) == pytest.approx(scores["dev"], abs=1e-3)

@@ -252,6 +252,23 @@ def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
     )
 
 
+def test_models_that_differ_in_their_unit_of_masking_alone_have_all_else_in_common(project):
+    assert run() == 0
+    kept = json.loads(Path("results/pretrain/bert.json").read_text())
+    examples = Path("data/mask/wordpiece-nsp")
+    for changes, same in (({"unit": "wordpiece"}, True), ({"unit": "wordpiece", "masked_lm_prob": 0.3}, False)):
+        shutil.rmtree(examples)
+        for split, seed in (("train", 0), ("heldout", 1)):
+            toy.shards(examples / "32" / split, seed=seed, **changes)
+        assert run() == 0
+        made = json.loads(Path("results/pretrain/bert.json").read_text())
+        assert (kept["masks"], made["masks"]) == ("whole_word", "wordpiece")
+        assert (made["all_else"] == kept["all_else"]) == same
+    set_params(learning_rate="2.0e-3")
+    assert run() == 0
+    assert json.loads(Path("results/pretrain/bert.json").read_text())["all_else"] != made["all_else"]
+
+
 def test_batch_that_the_processes_cannot_share_is_named(project, capsys):
     two_processes()
     set_params(batch_size=13)

@@ -18,7 +18,7 @@ from wwm.common.errors import UserError
 from wwm.release import inputs, predict
 from wwm.track import lineage, registry, trace
 
-CONTEST = {"measure": "dev accuracy", "rows": "1", "values": [80.0, 82.0, 81.0], "characters": None}
+CONTEST = {"measure": "dev accuracy", "rows": "1", "figures": [[80.0, 70.0] * 30] * 3, "characters": None}
 
 
 @pytest.fixture(scope="module")
@@ -177,12 +177,12 @@ def test_a_version_says_who_and_what_it_is(folder):
     assert "best fine-tuned model of the task weather" in client().get_registered_model("weather").description
 
 
-def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder, capfd):
+def test_a_champion_stays_until_another_is_better_by_more_than_chance(folder, capfd):
     other = Path("models/finetuned/weather/rbt3")
     toy.model(other, keeping.CHARACTERS)
-    for values, champion in (([82.0, 83.0, 82.0], "bert"), ([90.0, 91.0, 90.0], "rbt3")):
+    for figures, champion in (([71.0, 80.0] * 30, "bert"), ([91.0, 80.5] * 30, "rbt3")):
         with track.run("scores") as run:
-            contest = CONTEST | {"values": values}
+            contest = CONTEST | {"figures": [figures] * 3}
             run.release(other, "champion", "Best on weather: rbt3", {"weather.dev_mean": 90.0}, "weather", contest)
         assert client().get_model_version_by_alias("weather", "champion").tags["model"] == champion
     assert "bert stays the champion of weather in MLflow" in capfd.readouterr().err
@@ -193,7 +193,7 @@ def test_a_champion_stays_until_another_is_better_by_more_than_the_spread(folder
             "Best on weather: bert",
             {},
             "weather",
-            CONTEST | {"values": [98.0, 99.0, 98.0]},
+            CONTEST | {"figures": [[99.0, 98.0] * 30] * 3},
         )
     assert [one.tags["model"] for one in client().search_model_versions("name = 'weather'")] == ["bert", "rbt3", "bert"]
     bert = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/finetuned/weather/bert"]

@@ -7,7 +7,7 @@ from string import Formatter
 
 import pytest
 
-from wwm.report import comparison, words
+from wwm.report import claims, margins, results, words
 from wwm.tasks.questions import COUNTED
 from wwm.tasks.splits import WORDS
 from wwm.tasks.table import TASKS
@@ -57,11 +57,19 @@ def test_chinese_has_no_word_that_the_terms_advise_against():
     assert len(advised) > 20 and not [word for word in advised if word in told]
 
 
-@pytest.mark.parametrize(("margins", "verdict"), [([2.0], "成立"), ([2.0, 0.0], "部分成立"), ([0.0], "不成立")])
-def test_each_verdict_has_its_chinese(margins, verdict):
+@pytest.mark.parametrize(
+    ("gains", "verdict"), [([2.0], "成立"), ([2.0, -2.0], "部分成立"), ([-2.0], "不成立"), ([None], "n/a")]
+)
+def test_each_verdict_has_its_chinese(gains, verdict):
     with words.spoken("zh"):
-        made = comparison.claim("甲优于乙", [comparison.Comparison("cloze", "a", "b", each, 1.0) for each in margins])
-    assert made.text.startswith(f"甲优于乙：{verdict}，") and "填空" in made.details[0]
+        made = [margins.Unknown("x") if gain is None else margins.Margin(gain, 0, 0, 0) for gain in gains]
+        on = words.say(results.WAYS["words"])
+        told = claims.claim("甲优于乙", [claims.Comparison("", "a", "b", on, True, one, 0.0) for one in made])
+    assert told.text.startswith(f"甲优于乙：{verdict}，") and "填空" in told.details[0]
+
+
+def test_what_is_chosen_by_a_name_has_its_chinese():
+    assert {*claims.UNITS.values(), *results.WAYS.values()} <= set(words.catalogue()["report"])
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)

@@ -54,9 +54,14 @@ def vocab_hash() -> str:
 
 
 def shards(
-    folder: Path, next_sentence_prediction: bool = True, n_documents: int = 40, seed: int = 0, dynamic: bool = False
+    folder: Path,
+    next_sentence_prediction: bool = True,
+    n_documents: int = 40,
+    seed: int = 0,
+    dynamic: bool = False,
+    **changes: object,
 ) -> None:
-    """Examples of length up to 32 from random sentences: folder/NNNNN.arrow, two shards."""
+    """Examples of length up to 32 from random sentences: folder/NNNNN.arrow, two shards. changes: of their settings."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     for shard in range(2):
@@ -75,7 +80,7 @@ def shards(
             "masked_lm_prob": 0.15,
             "max_predictions_per_seq": 5,
             "random_token": "vocabulary",
-        }
+        } | changes
         ids, types, unit_begins, offsets = write(rows, pieces, begins, 2, 3)
         columns = [(offsets, ids), (offsets, types), (offsets, unit_begins)]
         if not dynamic:

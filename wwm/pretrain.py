@@ -83,7 +83,9 @@ def main(name: str) -> None:
             )
             trained.train()
             if processes.rank == 0:
-                write(trained, out, results, untrained(trained, told["examples"]))
+                made_with = {key: value for key, value in making.items() if key != "code"}
+                masks = {"masks": told["examples"]["unit"], "all_else": all_else(made_with, init, examples)}
+                write(trained, out, results, untrained(trained, told["examples"]), masks)
                 state = trained.state
                 files.write_text(f"results/times/pretrain/{name}.csv", columns(state.rows, ["step", *curve.SPEEDS]))
                 run.took(f"pretrain/{name}", where, state.seconds, **last(state.rows, curve.SPEEDS))
@@ -114,6 +116,14 @@ def launch(name: str, config: str) -> None:
     sys.exit(os.EX_TEMPFAIL if stopped else status)
 
 
+def all_else(settings: dict, init: Path, examples: Path) -> str:
+    """Hash of all that makes a model but its unit of masking: two models that share it differ in that alone."""
+    model = {key: value for key, value in settings["model"].items() if key not in ("init", "examples")}
+    headers = [loader.header(shard) for shard in loader.shards(examples).values()]
+    made = [{key: value for key, value in header.items() if key not in ("unit", "set", "params")} for header in headers]
+    return files.hash_of([settings | {"model": model}, model_folder.weights_hash(init), made])
+
+
 def recipe(init: Path, examples: Path) -> dict:
     """What else a comparison of models needs: the architecture, and what was masked."""
     config = files.read_json(init / "config.json")
@@ -141,7 +151,9 @@ def untrained(trained: trainer.Trainer, header: dict) -> dict[str, list[str]]:
     return {"untrained": [head for head in heads if head != model_folder.MLM_HEAD]}
 
 
-def write(trained: trainer.Trainer, out: Path, results: list[Path], untrained: dict[str, list[str]]) -> None:
+def write(
+    trained: trainer.Trainer, out: Path, results: list[Path], untrained: dict[str, list[str]], masks: dict[str, str]
+) -> None:
     """The model folder and the curve. `steps` and `tokens` count what the models it started from saw, too."""
     state, init = trained.state, trained.job.init
     own = {"steps": state.total_steps, "tokens": state.tokens}
@@ -157,7 +169,7 @@ def write(trained: trainer.Trainer, out: Path, results: list[Path], untrained: d
         "init_weights": model_folder.weights_hash(init),
         "weights": model_folder.weights_hash(out),
     }
-    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | made)
+    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | made | masks)
 
 
 def columns(rows: list[dict], names: list[str]) -> str:

@@ -15,7 +15,20 @@ from pathlib import Path
 from wwm.common import files, preset
 from wwm.common.csv_text import csv_text
 from wwm.common.model_folder import FILL_MASK
-from wwm.report import authors, averages, comparison, conditions, gate, nats, page, plot, task_tables, words
+from wwm.report import (
+    authors,
+    averages,
+    claims,
+    comparison,
+    conditions,
+    gate,
+    nats,
+    page,
+    pairs,
+    plot,
+    task_tables,
+    words,
+)
 from wwm.report.champions import Champion, champions
 from wwm.report.results import CLOZE, NATS, Results, cloze_figures, mean, parameters, read, training
 from wwm.report.tables import Table, amount
@@ -34,11 +47,12 @@ def main() -> None:
         words.spoken(scores.language or "en"),
     ):
         results = read(Path("results"), scores.models, scores.tasks)
+        compared = claims.comparisons(results, scores.pairs)
         report = page.Report(
             scale(results),
-            [*comparison.claims(results), gate.claim(results)],
+            [*claims.claims(compared), *gate.claims(results)],
             champions(results),
-            all_tables(results, scores.baseline, scores.pairs),
+            all_tables(results, compared, scores.baseline, scores.pairs),
         )
         presets = ", ".join(preset.names())
         title = " – ".join(filter(None, [say("Scores of the models"), presets]))
@@ -84,15 +98,17 @@ def release(run: Run, results: Results, best: list[Champion], flat: dict) -> Non
         run.release(one.folder, "champion", f"{one.title}: {one.model}", measured, task, dict(one.contest))
 
 
-def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
+def all_tables(
+    results: Results, compared: list[claims.Comparison], baseline: str, experiments: list[pairs.Pairs]
+) -> list[Table]:
     """Those that have something to tell."""
     made = [
         *task_tables.task_tables(results),
-        comparison.comparison_table(results),
+        claims.claim_table(results, compared),
         *averages.average_tables(results, baseline),
         *([task_tables.cloze_table(results)] if results.cloze else []),
-        *(comparison.paired_table(results, each) for each in pairs),
-        comparison.seed_table(results, baseline),
+        *(pairs.pair_table(results, each) for each in experiments),
+        comparison.baseline_table(results, baseline),
         *conditions.condition_tables(results),
     ]
     return [each for each in made if each.rows]

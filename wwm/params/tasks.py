@@ -227,9 +227,11 @@ class Scores(Section):
     models: Names = Field(description="Rows of the tables, in this order; each is in finetune.models, or `characters`.")
     tasks: Names = Field(description="Columns of the tables, in this order.")
     baseline: Name = Field(
-        description="The model that is 100 % in the relative table, and that the others are tested against over seeds."
+        description="The model that is 100 % in the relative table, and that the others are tested against."
     )
-    pairs: list[Pairs] = Field(default=[], description="Experiments whose paired differences are tested; default none.")
+    pairs: list[Pairs] = Field(
+        default=[], description="Experiments whose differences are claimed, of three pairs at least; default none."
+    )
     language: Literal["en", "zh"] | None = Field(
         default=None, description="Of the report, in results/report: English or Chinese. null for `en`."
     )

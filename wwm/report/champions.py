@@ -15,7 +15,7 @@ FORMS = {
     "reading": {".json": ""},
     "other": {".csv": "", ".tsv": "", ".json": "", ".jsonl": "", ".parquet": "", ".txt": " --format tsv"},
 }
-GROUPS = 2000  # of documents whose nats a contest holds
+GROUPS = 400  # whose figures a contest holds: MLflow keeps 100,000 characters of it
 SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
@@ -29,16 +29,16 @@ class Champion(NamedTuple):
 
     @property
     def title(self) -> str:
-        values = self.contest["values"]
+        figures, characters = self.contest["figures"], self.contest["characters"]
         if self.task is None:
-            score = sum(values) / sum(self.contest["characters"] or ())
+            score = sum(figures[0]) / sum(characters or ())
             return say("Best at filling in words, {score:.2f} nats per character of held-out text", score=score)
         measure = known(self.task.measures[self.task.main])
         return say(
             "Best on {task}, {measure} {score:.1f} % on dev (mean over seeds)",
             task=self.task.title,
             measure=measure,
-            score=mean(values),
+            score=float(np.mean(figures)),
         )
 
     @property
@@ -70,16 +70,16 @@ def champions(results: Results) -> list[Champion]:
         contest: Contest = {
             "measure": "cloze nats",
             "rows": results.cloze[model]["rows"],
-            "values": grouped(answers[model].nats),
+            "figures": [grouped(answers[model].nats)],
             "characters": grouped(answers[model].characters),
         }
         found.append(Champion(None, model, f"models/{model}", contest))
     return found
 
 
-def grouped(of_documents: np.ndarray) -> list[float]:
-    """Sums over groups of documents: MLflow keeps a contest of 100,000 characters at most."""
-    return [round(float(group.sum()), 3) for group in np.array_split(of_documents, min(GROUPS, len(of_documents)))]
+def grouped(figures: np.ndarray) -> list[float]:
+    """Sums over groups of examples or documents."""
+    return [round(float(group.sum()), 3) for group in np.array_split(figures, min(GROUPS, len(figures)))]
 
 
 def of_task(task: Task) -> Champion | None:
@@ -91,10 +91,12 @@ def of_task(task: Task) -> Champion | None:
     if not values:
         return None
     model = max(values, key=lambda model: mean(values[model]))
+    runs = task.figures[model]["dev", task.main]
+    share = min(GROUPS, runs.shape[1]) / runs.shape[1]
     contest: Contest = {
         "measure": f"dev {task.main}",
         "rows": task.rows[model]["hashes"]["dev"],
-        "values": values[model],
+        "figures": [grouped(run * share) for run in runs],
         "characters": None,
     }
     return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest)

@@ -5,21 +5,23 @@ from typing import Literal, NamedTuple, TypedDict
 import numpy as np
 
 from wwm.report import margins, nats
-from wwm.report.comparison import Claim
+from wwm.report.claims import Claim
+from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results
 from wwm.report.words import listed, say
 
-FEWEST_SEEDS = 3  # of two equal models, with two the second wins in one of ten contests
+Outcome = Literal["passed", "failed", "none", "unmeasured"]
 
 
 class Verdict(NamedTuple):
     """passed: in cloze it has fewer nats than its start, by more than chance. none: it has nothing to pass, for no
-    training here made it. unmeasured: no cloze to judge by.
+    training here made it. unmeasured: no cloze to judge by, or too little of it.
     """
 
     model: str
-    outcome: Literal["passed", "failed", "none", "unmeasured"]
+    outcome: Outcome
     reason: str
+    gain: Margin | Unknown = Unknown("")
 
 
 class Contest(TypedDict):
@@ -27,23 +29,33 @@ class Contest(TypedDict):
 
     measure: str
     rows: str  # their hash
-    values: list[float]  # percent, one for each seed; or nats, of each group of documents
-    characters: list[float] | None  # that the nats are of; None of seeds
+    figures: list[list[float]]  # of each run the means of groups of examples in percent; or nats of groups of documents
+    characters: list[float] | None  # that the nats are of
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    return [Verdict(model, *judged(results, model)) for model in results.networks]
+    """A model passes by p corrected for all that are judged (Holm)."""
+    found = [judged(results, model) for model in results.networks]
+    corrected = margins.holm([one.gain for one in found])
+    return [
+        one._replace(outcome="passed")
+        if isinstance(one.gain, Margin) and one.gain.mean > 0 and p < 1 - margins.LEVEL
+        else one
+        for one, p in zip(found, corrected)
+    ]
 
 
-def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "none", "unmeasured"], str]:
+def judged(results: Results, model: str) -> Verdict:
+    """Where there is a gain, whether it passes is still open."""
     trained = results.pretrain.get(model)
     if trained is None:
         if model in results.cloze and model not in results.guessed:
-            return "none", say("not trained here, and its MLM head was never trained")
-        return "none", say("not trained here")
+            return Verdict(model, "none", say("not trained here, and its MLM head was never trained"))
+        return Verdict(model, "none", say("not trained here"))
     row = results.cloze.get(model)
     if row is None:
-        return "unmeasured", say("no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models", model=model)
+        reason = say("no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models", model=model)
+        return Verdict(model, "unmeasured", reason)
     start = trained["init"]
     own = row["training"].get("own_steps")
     before = None if None in (own, trained["steps"]) else trained["steps"] - own
@@ -55,22 +67,26 @@ def judged(results: Results, model: str) -> tuple[Literal["passed", "failed", "n
         against, theirs = start, nats.together(results.answers[start]).nats
     else:
         text = "no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
-        return "unmeasured", say(text, start=start)
-    gain = nats.gain(ours.nats, theirs, ours.characters)
+        return Verdict(model, "unmeasured", say(text, start=start))
+    gain = margins.of_documents(theirs - ours.nats, ours.characters)
+    if isinstance(gain, Unknown):
+        return Verdict(model, "unmeasured", say("cloze of {why}", why=gain.why))
     said = say(
         "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:.2f} to {high:.2f})",
         ours=ours.mean,
         against=against,
         theirs=ours.mean + gain.mean,
-        **gain._asdict(),
+        mean=gain.mean,
+        low=gain.low,
+        high=gain.high,
     )
     if before != 0 and start_row and not start_row["head_trained"]:
         said = say("{said}; the MLM head of {start} was never trained", said=said, start=start)
-    return ("passed" if gain.low > 0 else "failed"), said
+    return Verdict(model, "failed", said, gain)
 
 
-def claim(results: Results) -> Claim:
-    """What the gate says of each model."""
+def claims(results: Results) -> list[Claim]:
+    """What the gate says of the models that were trained here, if any."""
     found = verdicts(results)
     told = {
         outcome: listed([f"{one.model} ({one.reason})" for one in found if one.outcome == outcome])
@@ -82,26 +98,27 @@ def claim(results: Results) -> Claim:
         *([say("Not measured, so not passed: {which}.", which=told["unmeasured"])] if told["unmeasured"] else []),
     ]
     made = [one for one in found if one.outcome != "none"]
+    if not made:
+        return []
     passed = [one for one in made if one.outcome == "passed"]
     text = say(
         "The gate, in cloze fewer nats than its start by more than chance: {passed} of {made} trained models pass.",
         passed=len(passed),
         made=len(made),
     )
-    return Claim("–" if not made else "✔" if len(passed) == len(made) else "◐" if passed else "✘", text, details)
+    return [Claim("✔" if len(passed) == len(made) else "◐" if passed else "✘", text, details)]
 
 
 def lost(ours: Contest, theirs: Contest) -> str | None:
     """Why a model does not take over from the champion; None where it does, being better by the rule of the tables."""
-    if (ours["rows"], ours["measure"]) != (theirs["rows"], theirs["measure"]):
+    same = ours.keys() == theirs.keys() and [ours[key] == theirs[key] for key in ("rows", "measure")]
+    if same != [True, True]:
         return "which was measured on other rows or by another measure; remove its alias to begin anew"
-    if ours["characters"] is not None:
-        gain = nats.gain(*map(np.array, (ours["values"], theirs["values"], ours["characters"])))
-        return None if gain.low > 0 else f"for the other is not better by more than chance ({gain.mean:+.3f} nats)"
-    if min(len(ours["values"]), len(theirs["values"])) < FEWEST_SEEDS:
-        return (
-            f"for it takes {FEWEST_SEEDS} seeds at least to tell, and it has {len(theirs['values'])} and the other"
-            f" {len(ours['values'])}: set finetune.seeds, or remove its alias to begin anew"
-        )
-    margin = margins.of_seeds(ours["values"], theirs["values"])
-    return None if margin.holds else f"for the other is not better by more than the spread ({margin})"
+    one, other = (np.array(contest["figures"]) for contest in (ours, theirs))
+    if ours["characters"] is None:
+        margin = margins.of_runs(one, other)
+    else:
+        margin = margins.of_documents((other - one)[0], np.array(ours["characters"]))
+    if isinstance(margin, Unknown):
+        return f"for this takes more to tell ({margin.why}); remove its alias to begin anew"
+    return None if margin.low > 0 else f"for the other is not better by more than chance ({margin.difference()})"

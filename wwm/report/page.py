@@ -9,7 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wwm.report.champions import Champion
-from wwm.report.comparison import Claim
+from wwm.report.claims import Claim
 from wwm.report.plot import FONT
 from wwm.report.tables import Table
 from wwm.report.words import LANGUAGE, chinese, known, say, spoken

@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS, Finetuned, Overlap
@@ -22,6 +26,11 @@ CLOZE = {
     "characters_accuracy": ("single characters, %", "characters", "piece_accuracy"),
 }
 NATS = [name for name in CLOZE if name.endswith("_nats")]
+WAYS = {"words": "cloze, whole words", "characters": "cloze, single characters"}  # of asking, as claims call them
+
+
+# By split and measure, in percent of each example: (runs, examples), or (examples,) where nothing is drawn.
+Figures = dict[tuple[str, str], np.ndarray]
 
 
 class Task(NamedTuple):
@@ -37,6 +46,7 @@ class Task(NamedTuple):
     splits: list[str]  # that the task reports
     measures: dict[str, str]  # name -> label in tables, in order; the first one is what claims are made on
     rows: dict[str, Finetuned]
+    figures: dict[str, Figures]  # by model
     overlap: Overlap | None  # of its scored splits with the pre-training text
 
     @property
@@ -96,6 +106,7 @@ class Results(NamedTuple):
     unmeasured: list[str]  # tasks that no model was fine-tuned on
     starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
     answers: dict[str, dict[str, Answers]]  # of the models of `cloze` and `starts`, by way of asking
+    weights: dict[str, str]  # hash of those that a model was measured with
 
     @property
     def networks(self) -> list[str]:
@@ -125,7 +136,11 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
                     (int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]
                 ]
     finetuned, overlaps = {name: found(f"finetune/{name}") for name in names}, found("overlap", names)
-    tasks = [task(name, rows, overlaps.get(name)) for name, rows in finetuned.items() if rows]
+    each = {
+        name: {model: figures(folder / f"finetune/{name}/{model}.parquet") for model in rows}
+        for name, rows in finetuned.items()
+    }
+    tasks = [task(name, rows, each[name], overlaps.get(name)) for name, rows in finetuned.items() if rows]
     # Files of models that are no longer pre-trained or measured on cloze lie about, and another model may have such a
     # name now.
     weights = weights_of(tasks)
@@ -139,7 +154,8 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
     answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
-    return Results(models, pretrain, curves, cloze, tasks, empty, starts, answers)
+    weights = {model: row["weights"] for model, row in cloze.items()} | weights
+    return Results(models, pretrain, curves, cloze, tasks, empty, starts, answers, weights)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:
@@ -156,7 +172,22 @@ def weights_of(tasks: list[Task]) -> dict[str, str]:
     return {model: weights for model, (weights, _) in found.items()}
 
 
-def task(name: str, rows: dict[str, Finetuned], overlap: Overlap | None = None) -> Task:
+def figures(path: Path) -> Figures:
+    """What wwm/tasks/figures.py wrote. Raises UserError where it is not there."""
+    if not path.is_file():
+        raise UserError(f"{path} is not beside its .json; run `dvc repro finetune`")
+    table = pq.read_table(path)
+    found = {}
+    for split in table["split"].unique().to_pylist():
+        part = table.filter(pc.equal(table["split"], split))
+        examples = pc.max(part["example"]).as_py() + 1
+        for measure in part.column_names[3:]:
+            runs = part[measure].to_numpy().reshape(-1, examples)
+            found[split, measure] = runs if part["seed"].null_count == 0 else runs[0]
+    return found
+
+
+def task(name: str, rows: dict[str, Finetuned], figures: dict[str, Figures], overlap: Overlap | None = None) -> Task:
     first = next(iter(rows.values()))
     if other := next((row["model"] for row in rows.values() if row.get("measures") != first.get("measures")), None):
         raise UserError(
@@ -172,6 +203,7 @@ def task(name: str, rows: dict[str, Finetuned], overlap: Overlap | None = None) 
         first["scored"],
         first["measures"],
         rows,
+        figures,
         overlap,
     )
 
