@@ -72,7 +72,7 @@ def test_of_a_pair_it_sees_what_both_texts_share():
     other = list(zip(firsts, seconds[1:] + seconds[:1]))
     examples = [Example(pair, 1) for pair in same] + [Example(pair, 0) for pair in other]
     new = [Example(("怎么还书", "如何还书"), 1), Example(("怎么还书", "能退货吗"), 0)]
-    found = counting.counted({"train": examples, "dev": examples, "test": new}, METRICS["accuracy"])
+    found = counting.counted({"train": examples, "dev": examples, "test": new}, METRICS["accuracy"], "toy")
     assert found.said["dev"].tolist() == [1] * 4 + [0] * 4
     assert set(counting.n_grams(Example(("还款", "款"), 1), 2)) == {"a还", "a款", "a还款", "b款", "=款"}
 

@@ -30,7 +30,7 @@ def main(task: str) -> None:
     with track.run("characters", name=task, params=given.model_dump(), outs=outs) as run:
         data = load_given(table, given)
         metric = METRICS[table.metric]
-        found = counted({split: part.examples for split, part in data.splits.items()}, metric)
+        found = counted({split: part.examples for split, part in data.splits.items()}, metric, f"characters {task}")
         scored = {split: data.splits[split].examples for split in table.splits if split in data.splits}
         said = {f"{split}.json": [data.labels[number] for number in found.said[split]] for split in scored}
         scores = {

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.naive_bayes import MultinomialNB
+from tqdm import tqdm
 
 from wwm.tasks.metrics import Metric
 from wwm.tasks.rows import Example
@@ -31,12 +32,12 @@ class Counted(NamedTuple):
     said: dict[str, np.ndarray]
 
 
-def counted(splits: dict[str, list[Example]], metric: Metric) -> Counted:
-    """Learnt from `train`; the first of those that are best on `dev` by the metric's first measure."""
+def counted(splits: dict[str, list[Example]], metric: Metric, title: str) -> Counted:
+    """Learnt from `train`; the first of those that are best on `dev` by the metric's first measure. title: of a bar."""
     measure = next(iter(metric.measures))
     tried: dict[tuple[int, float], float] = {}
     best: Counted | None = None
-    for longest in LONGEST:
+    for longest in tqdm(LONGEST, desc=title, unit=" lengths"):
         hashed = HashingVectorizer(
             analyzer=partial(n_grams, longest=longest),
             binary=True,
