@@ -336,6 +336,24 @@ def test_an_empty_text_has_no_label_and_is_counted(capsys):
     assert list(files.lines("said.csv"))[2] == "2,,,"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "labels"),
+    [
+        ("a.csv", 'text\n很热\n""\n冬天\n', [True, False, True]),
+        ("a.csv", 'text\n""\n\n冬天\n', [False, True]),
+        ("a.csv", "id,text\n,\n2,冬天\n", [False, True]),
+        ("a.csv", 'text,label\n"",""\n冬天,冷\n', [False, True]),
+        ("a.csv", 'text\n" "\n冬天\n  \n', [True]),
+        ("a.tsv", "id\ttext\n\t\n2\t冬天\n", [False, True]),
+        ("a.tsv", "text\n\n冬天\n", [True]),
+    ],
+)
+def test_a_row_of_empty_cells_is_a_row_and_a_blank_line_is_none(name, content, labels):
+    folder = keeping.model("single", LABELS)
+    found = said(folder, write(name, content), columns={"text": "text"})
+    assert [one["label"] is not None for one in found] == labels
+
+
 def test_a_label_column_that_holds_something_else_is_left_aside(capsys):
     folder = keeping.model("single", LABELS)
     for name, content in (("a.csv", "text,label\n很热,5\n"), ("a.jsonl", '{"text": "很热", "label": 5}\n')):

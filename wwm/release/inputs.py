@@ -218,7 +218,7 @@ def table(
     names = looked_for(usual, columns)
     told = {field for field, name in columns.items() if name}
     counts: Counter = Counter()
-    found = labelled(path, f".{form}", task, Fields(names, spelling, OPTIONAL - told, [*told]), counts)
+    found = labelled(path, f".{form}", task, Fields(names, spelling, OPTIONAL - told, [*told], True), counts)
     for number, (where, label, values) in enumerate(found):
         if not number and form in ("json", "jsonl", "parquet"):
             for field in names:

@@ -28,6 +28,7 @@ class Fields(NamedTuple):
     spelling: dict[str, str]  # how files spell a label -> the label; it tells a label where no line of names does
     optional: Collection[str]  # fields that may be absent
     told: Collection[str] = ()  # fields that are found by their names alone, never by their place
+    keep_empty: bool = False  # whether a row of empty cells is one, and no blank line
 
 
 def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator[tuple[str, dict]]:
@@ -35,7 +36,7 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
 
     A tab too many is put back into a single text where that is the only place for it; CSV has quotes for that.
     """
-    known, spelling, optional, told = expected
+    known, spelling, optional, told, keep_empty = expected
     separated = "csv" if ending == ".csv" else "tabs"
     table = (
         csv_rows(path)
@@ -44,7 +45,9 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
     )
     fields = None
     for number, row in table:
-        if not any(cell.strip() for cell in row):
+        # A line of CSV that is `""` has one empty cell, a blank one has none.
+        kept = keep_empty and fields is not None and (len(row) > 1 or (separated == "csv" and row == [""]))
+        if not any(cell.strip() for cell in row) and not kept:
             counts["empty_lines"] += 1
             continue
         if fields is None:
