@@ -1,7 +1,7 @@
 """Tables, plots and one page that compare the models.
 
-Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json; params.yaml and presets/, whose
-        bytes the head of the page tells of
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/corpus.json;
+        params.yaml and presets/, whose bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
         champions.txt (the best models, and how to use them); results/scores.json
 By hand python -m wwm.scores
@@ -15,7 +15,7 @@ from pathlib import Path
 from wwm.common import files, preset
 from wwm.common.csv_text import csv_text
 from wwm.common.model_folder import FILL_MASK
-from wwm.report import authors, averages, comparison, conditions, gate, nats, page, plot, task_tables, words
+from wwm.report import authors, averages, comparison, conditions, costs, gate, nats, page, plot, task_tables, words
 from wwm.report.champions import Champion, champions
 from wwm.report.results import CLOZE, NATS, Results, cloze_figures, mean, parameters, read, training
 from wwm.report.tables import Table, amount
@@ -93,6 +93,7 @@ def all_tables(results: Results, baseline: str, pairs: list) -> list[Table]:
         *([task_tables.cloze_table(results)] if results.cloze else []),
         *(comparison.paired_table(results, each) for each in pairs),
         comparison.seed_table(results, baseline),
+        costs.cost_table(results),
         *conditions.condition_tables(results),
     ]
     return [each for each in made if each.rows]
