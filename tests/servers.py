@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -25,14 +26,18 @@ ROOT = Path(__file__).parent.parent
 PORTS = {"postgres": 5432, "s3": 8333, "mlflow": 5000, "prefect": 4200}
 PATIENCE = 400  # seconds: under load MLflow takes minutes to start
 BIN = Path(sys.executable).parent
+GIVEN: set[int] = set()
 
 
 def free_port() -> int:
-    """Below 55535, for SeaweedFS also opens what lies 10,000 above."""
+    """One that is free along with the port 10,000 above, which SeaweedFS opens too; none that was given before."""
     while True:
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as above, suppress(OSError, OverflowError):
             probe.bind(("127.0.0.1", 0))
-            if (port := probe.getsockname()[1]) < 55_000:
+            port = probe.getsockname()[1]
+            above.bind(("127.0.0.1", port + 10_000))
+            if not GIVEN & {port, port + 10_000}:
+                GIVEN.update({port, port + 10_000})
                 return port
 
 
@@ -88,7 +93,8 @@ class Servers:
     def stop(self, name: str) -> None:
         process = self.processes.pop(name)
         fast = signal.SIGINT if name == "postgres" else signal.SIGTERM
-        os.killpg(process.pid, fast)
+        with suppress(ProcessLookupError):  # it died by itself; the others are to be stopped all the same
+            os.killpg(process.pid, fast)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from wwm import track
 from wwm.common import preset
-from wwm.track import deliver, lineage, sender, untracked
+from wwm.track import deliver, lineage, sender, trace, untracked
 
 ROOT = Path(__file__).parent.parent
 
@@ -309,14 +309,14 @@ def test_a_server_that_is_down_is_one_warning_and_does_not_stop_the_work(monkeyp
     )
 
 
+def away(opening):
+    raise ConnectionError
+
+
 def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypatch, capsys):
     monkeypatch.delenv(track.SENDER, raising=False)
     opened = deliver.open_run
-
-    def down(opening):
-        raise ConnectionError
-
-    monkeypatch.setattr(deliver, "open_run", down)
+    monkeypatch.setattr(deliver, "open_run", away)
     with track.run("missed", name="bert", params={"steps": 2}) as run:
         run.log({"loss": 3.5}, step=1)
         run.log({"loss": 3.0}, step=2)
@@ -328,6 +328,37 @@ def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypa
     assert eventually(lambda: not kept[0].exists())
     _, [late] = eventually(lambda: recorded("missed")[1]) and recorded("missed")
     assert late.data.params == {"steps": "2"} and late.data.metrics == {"loss": 3.0} and late.info.status == "FINISHED"
+
+
+def test_a_run_that_arrives_after_one_that_stood_in_for_it_is_the_one_that_lineage_shows(
+    pipeline_run, tmp_path, monkeypatch
+):
+    dvc_repository(tmp_path, monkeypatch, tardy="{foreach: [bert], do: {cmd: x, deps: [in.txt], outs: [tardy.txt]}}")
+    monkeypatch.delenv(track.SENDER)
+    Path("in.txt").write_text("text")
+    Path("tardy.txt").write_text("weights")
+    value, parent = lineage.of("tardy.txt"), pipeline_run[1]
+
+    def told() -> str:
+        with trace.answering() as client:
+            return "\n".join(trace.of_hash(trace.read(client), "tardy.txt", value))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lineage, "git_commit", lambda: "c0ffee")
+        patch.setattr(deliver, "open_run", away)
+        with track.run("tardy", name="bert", outs=["tardy.txt"]):
+            pass
+    parent.cached({"tardy@bert": {"tardy.txt": value}})
+    assert eventually(lambda: "wrote     tardy.txt" in told()) and "c0ffee" not in told()
+    with track.run("truncate"):
+        pass
+    assert eventually(lambda: "c0ffee" in told()) and f"in.txt  {lineage.of('in.txt')}" in told()
+    parent.cached({"tardy@bert": {"tardy.txt": value}})
+    with trace.answering() as client:
+        arrived = trace.read(client).maker("tardy.txt", value)
+        of_both = ["1"], "tags.stage = 'tardy'"
+        links = eventually(lambda: (found := client.search_runs(*of_both))[2:] and found)
+    assert [run.data.tags["cached_from"] for run in links if "cached_from" in run.data.tags] == [arrived.info.run_id]
 
 
 def test_what_was_sent_in_part_is_not_sent_twice_and_goes_to_no_other_server(tmp_path, monkeypatch):

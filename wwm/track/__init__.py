@@ -167,7 +167,7 @@ def run(
     tags = {
         "stage": stage,
         "name": name,
-        "mlflow.source.name": f"wwm.{stage}",
+        lineage.SOURCE: f"wwm.{stage}",
         "mlflow.parentRunId": os.environ.get(PARENT),
     }
     diff = lineage.changes()

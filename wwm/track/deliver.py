@@ -263,6 +263,7 @@ def link(
         )
         own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
     else:
+        # It stands in for that run until it arrives, if it ever does.
         own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
     return (
         client.create_run(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_DIFF = 1_000_000  # bytes
 CODE = ("wwm", "flows")
+SOURCE = "mlflow.source.name"  # tag of what did the work itself; a run that stands in for it has none
 
 
 def git(*arguments: str) -> bytes:

@@ -28,10 +28,14 @@ SERVED = "wwm.release.served"  # what mlflow.pyfunc loads a model by; it travels
 
 
 def find(client: "MlflowClient", experiment_id: str, tags: dict[str, str]) -> "Run | None":
-    """The latest finished run with these tags."""
-    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
-    runs = client.search_runs([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]), max_results=1)
-    return runs[0] if runs else None
+    """The latest finished run with these tags that did the work itself, else one that stands in for it: where MLflow
+    was away, the former may have arrived after the latter.
+    """
+    wanted = ["attributes.status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())]
+    for more in ([f"tags.`{lineage.SOURCE}` != ''"], []):
+        if runs := client.search_runs([experiment_id], " and ".join([*wanted, *more]), max_results=1):
+            return runs[0]
+    return None
 
 
 def release(client: "MlflowClient", run_id: str, message: dict) -> None:

@@ -30,9 +30,10 @@ class Records(NamedTuple):
     aliases: dict[str, dict[str, str]]  # registered name -> alias -> version
 
     def maker(self, path: str, value: str) -> "Run | None":
-        """The newest run that wrote `path` with this hash."""
+        """The newest run that wrote `path` with this hash, sooner one that did the work than one that stands in."""
         key = one_tag(MADE, path)
-        return next((run for run in self.runs if run.data.tags.get(key) == value), None)
+        wrote = [run for run in self.runs if run.data.tags.get(key) == value]
+        return max(wrote, key=lambda run: lineage.SOURCE in run.data.tags, default=None)
 
 
 def main(what: str) -> None:
@@ -149,6 +150,8 @@ def of_version(records: Records, found: "ModelVersion") -> list[str]:
     run = next((run for run in records.runs if run.info.run_id == found.run_id), None)
     path, value = found.tags.get("path"), found.tags.get("dvc")
     if path and value:
+        if run and lineage.SOURCE not in run.data.tags:
+            run = records.maker(path, value)
         lines.append(row("weights", f"{path}  {value}"))
     return [*lines, *(of_run(records, run) if run else [row("run", f"{found.run_id}, not in this experiment")])]
 
