@@ -56,6 +56,14 @@ def test_one_bad_byte_is_named_by_its_offset_and_no_conversion_is_advised(place)
         (SIMPLIFIED.encode() + SIMPLIFIED.encode("gbk"), "line 10: .* before is UTF-8 and this GB18030"),
         ("Les élèves français étaient à côté.\n".encode("latin-1"), "not Chinese .* is it text"),
         (bytes(range(250, 0, -1)) * 20, "not Chinese .* is it text"),
+        (b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml\xb4\xf0\n", "an office document .*a table as CSV"),
+        (b"\x1f\x8b\x08\x00\xff\xb4", "this is compressed by gzip: unpack it"),
+        (
+            "\n".join(map(chr, [*range(0x3041, 0x3097), *range(0x3B1, 0x3CA), *range(0x4E00, 0x5E00)])).encode(
+                "gb18030"
+            ),
+            "it may be GB18030.*: look at what `iconv -f GB18030 -t UTF-8`",
+        ),
         ("镭射蜘蛛".encode("gbk"), "it may be GB18030.*: look at what `iconv -f GB18030 -t UTF-8`"),
         (SIMPLIFIED.encode()[:-2], "UTF-8 and it ends within a character: is it cut off"),
         (

@@ -184,6 +184,17 @@ def test_added_and_changed_files_redo_only_the_shards_around_them(project):
     assert all(again[path] == content for path, content in after.items()) and after != before
 
 
+def test_matches_of_a_dictionary_in_all_shards_are_told_and_none_at_all_is_warned_of(project, capsys):
+    corpus.main()
+    for words, said in (
+        ("電腦程式", f"words of words.txt stand {''.join(DOCUMENTS).count('電腦程式')} times in the text"),
+        ("武警官兵", "warning: segment.dictionary: no word of words.txt stands in the text"),
+    ):
+        Path("words.txt").write_text(f"{words}\n", encoding="utf-8")
+        segment.main()
+        assert said in capsys.readouterr().out
+
+
 def test_shards_of_the_outputs_are_the_files_of_the_cache_and_take_no_room_of_their_own(project):
     stages()
     kept = {path.stat().st_ino for path in Path("scratch").rglob("*") if path.is_file()}

@@ -119,7 +119,7 @@ def compared_only(project):
 
 
 @pytest.mark.parametrize(("lower", "pieces"), [(True, ["a", "好", "[UNK]"]), (False, ["[UNK]", "好", "A"])])
-def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, pieces):
+def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, pieces, capfd):
     toy.model(Path("given"), "好a" if lower else "好A")
     for file in Path("given").glob("tokenizer*"):
         file.unlink()
@@ -129,6 +129,9 @@ def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, 
     Path("given/training.json").write_text(json.dumps(seen | of_another_project))
     compared_only(project)
     init.main("other")
+    # transformers' table of the heads that are left out looks like a fault.
+    captured = capfd.readouterr()
+    assert "UNEXPECTED" not in captured.out + captured.err
     tokenizer = tokenization.load("models/other")
     assert tokenizer.encode("A好Ａ" if lower else "a好A", add_special_tokens=False).tokens == pieces
     given, taken = load_file("given/model.safetensors"), load_file("models/other/model.safetensors")

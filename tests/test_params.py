@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from wwm import params
 from wwm.common.errors import UserError
@@ -214,3 +215,19 @@ def test_exponents_are_numbers_as_dvc_reads_them(tmp_path):
         TINY.replace("learning_rate: 1.0e-3, warmup_steps", "learning_rate: 1e-3, warmup_steps"), encoding="utf-8"
     )
     assert params.read(path).pretrain.models["bert"].phases[0].learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("[0, 1]", '[0, 1] are no texts; write them in quotes, ["0", "1"]'),
+        ("[0.5, 1]", 'write them in quotes, ["0.5", "1"]'),
+        ("[-1, 好]", 'write them in quotes, ["-1", "好"]'),
+    ],
+)
+def test_labels_that_are_numbers_are_named_once_with_their_quotes(tmp_path, labels, said):
+    from wwm.params.tasks import OwnTask
+
+    with pytest.raises(ValueError) as error:
+        OwnTask.model_validate({"kind": "single", "labels": yaml.safe_load(labels)})
+    assert str(error.value).count(said) == 1

@@ -207,6 +207,8 @@ BAD = {
         "a.jsonl has a number of more than",
     ),
     "a quote without end": (("a.csv", 'text,n\n"很热,1\n冬天,2\n'), "a.csv:2 is not CSV"),
+    "a table of Excel": (("a.xlsx", "?"), "a.xlsx is a table of an office program; save it there as CSV in UTF-8"),
+    "semicolons": (("a.csv", "text;label\n很热;热\n"), "a.csv:1 has no comma but a semicolon"),
     "packed": (("a.jsonl.gz", "?"), "a.jsonl.gz is packed; unpack it, or pipe"),
 }
 

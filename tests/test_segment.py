@@ -205,8 +205,52 @@ def test_line_of_a_dictionary_that_is_no_word_is_named(tmp_path):
     path.write_text("语言模型\n语言 模型\n", encoding="utf-8")
     with pytest.raises(UserError, match="words.txt, line 2: '语言 模型' is more than a word"):
         segment.read_dictionary(str(path))
+    path.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(UserError, match="words.txt: no word in it; write a word a line, or set segment.dictionary"):
+        segment.read_dictionary(str(path))
     with pytest.raises(UserError, match="segment.dictionary: .*nowhere.txt does not exist"):
         segment.read_dictionary(str(tmp_path / "nowhere.txt"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("公安民警,武警官兵", "',' is in it"),
+        ("公安民警，武警官兵，消防", "'，' is in it"),
+        ("公安民警、武警官兵", "'、' is in it"),
+        ("公安民警;武警官兵", "';' is in it"),
+        ("公安民警|武警官兵", "'|' is in it"),
+        ("我们研究语言模型。", "'。' is in it"),
+        ("你是谁？", "'？' is in it"),
+        ("公安民警/n", "'/n' is in it"),
+        ("公安民警=100", "'=100' is in it"),
+        ("#公安", "'#' is in it"),
+        ('"公安民警"', "'\"' is in it"),
+        ('["公安民警"]', "'\"' is in it"),
+        ("公安民警 100 n", "is more than a word; .*cut -d' ' -f1"),
+        ("公安民警\t100", "is more than a word"),
+        ("我们研究语言模型" * 6, "has 48 characters, as a sentence has"),
+    ],
+)
+def test_what_a_dictionary_could_not_find_is_named_with_its_line(tmp_path, line, message):
+    path = tmp_path / "words.txt"
+    path.write_text(f"语言模型\n{line}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"words.txt, line 2: .*{message.replace('|', chr(92) + '|')}"):
+        segment.read_dictionary(str(path))
+
+
+def test_words_with_signs_and_letters_are_words_of_a_dictionary(tmp_path):
+    words = "嗨！孤独 Node.js C++ C# A/B测试 《红楼梦》 阿凡达·水之道 3.5G Wi-Fi 卡拉OK T恤 5G+工业互联网 24/7".split()
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(words), encoding="utf-8")
+    assert segment.read_dictionary(str(path)) == words
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "count"), [(["语言", "语言模型"], 2), (["模型"], 2), (["武警"], 0), (["們"], 1)]
+)
+def test_words_of_a_dictionary_are_counted_by_the_longest_match_from_the_left(dictionary, count):
+    assert boundaries.matches(dictionary)("我們研究语言模型，语言模型。") == count
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def archive(ending: str) -> bytes:
         (archive("zip"), "zip is not read: unpack it"),
         (archive("tar"), "tar is not read: unpack it"),
         (archive("tgz"), "tar is not read: unpack it"),
-        (archive("docx"), "an office document .docx and such. is not read: save it as plain text"),
+        (archive("docx"), "an office document .docx, xlsx and such. is not read: save it as plain text"),
         (b"7z\xbc\xaf\x27\x1c\0\x04", "7z is not read: unpack it"),
         (b"Rar!\x1a\x07\x01\0", "rar is not read: unpack it"),
         (b"%PDF-1.7\n", "PDF is not read: save it as plain text"),
@@ -143,6 +143,27 @@ def test_what_is_not_wikiextractors_output_is_named_by_its_line(tmp_path, text, 
 def test_another_format_that_is_read_as_plain_text_is_recognised(tmp_path, text, format):
     (tmp_path / "a").write_text(text, encoding="utf-8")
     assert f"set the source's `format` to {format}" in said(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "fields", "message"),
+    [
+        ('{"content": "甲。"}\n', "wikiextractor", None, "set another `format`: wikiextractor has text"),
+        ('{"body": "甲。"}\n', "news2016zh", None, "set another `format`: news2016zh has title, desc, content"),
+        ('{"body": "甲。"}\n', "jsonl", ["text"], "set the source's `fields`"),
+        ("甲文。\n", "mediawiki", None, "no XML, and so no MediaWiki dump .*; set another `format`"),
+        ("<mediawiki><page>\n", "mediawiki", None, "no whole MediaWiki dump, .*; fetch it again"),
+        ('[{"text": "甲。"}]\n', "jsonl", ["text"], "line 1: a list of JSON .*jq -c '...'`.$"),
+        ('[\n{"text": "甲。"},\n]\n', "jsonl", ["text"], "line 1: a list of JSON"),
+        ('<?xml version="1.0"?>\n<doc>甲</doc>\n', "text", None, "set .*`format` to jsonl, once this XML is converted"),
+        ('<?xml version="1.0"?>\n<mediawiki>\n', "text", None, "set the source's `format` to mediawiki"),
+        ("text,label\n很好,1\n", "text", None, "to jsonl, once this table is converted"),
+        ("id\tcontent\n1\t很好\n", "text", None, "to jsonl, once this table is converted"),
+    ],
+)
+def test_remedy_for_a_wrong_format_names_what_is_wrong(tmp_path, text, format, fields, message):
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    assert re.search(message, said(tmp_path / "a", format=format, fields=fields))
 
 
 VALUES = [

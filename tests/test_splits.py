@@ -362,6 +362,8 @@ def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tm
         ("train.jsonl", '{"text_a": "甲", "label": "yes"}\n', "train.jsonl:1: text_b is missing or empty"),
         ("train.tsv", "\n\n", "train.tsv has no examples; task own needs some in each of its files"),
         ("train.parquet", "no", "train.parquet is no Parquet file"),
+        ("train.csv", "甲;乙;yes\n", "train.csv:1 has no comma but a semicolon: separate the columns by commas$"),
+        ("train.csv", "text_a\ttext_b\tlabel\n", "train.csv:1 has no comma but a tab: .* or call the file .tsv"),
     ],
 )
 def test_a_bad_row_is_named_with_file_line_and_remedy(tmp_path, name, text, message):

@@ -182,3 +182,20 @@ def test_repeated_entry_is_named_by_its_lines(tmp_path):
 def test_vocabulary_too_small_for_the_characters_is_named():
     with pytest.raises(UserError, match="vocab.vocab_size 20 is too small"):
         trained(20)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"[PAD]": 0, "的": 1}', "this is JSON .*of a vocab.json"),
+        ('{\n  "version": "1.0",\n}\n', "this is JSON"),
+        ("的 120\n一 90\n", "SentencePiece with a number beside each entry"),
+        ("<unk>\t0\n▁的\t-3.25\n的\t-1e-05\n", "SentencePiece with a number beside each entry"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a pointer of Git LFS .*git lfs pull"),
+        ("的\n一\n", r"\[PAD\], .*missing"),
+    ],
+)
+def test_another_kind_of_vocabulary_is_named(tmp_path, text, message):
+    (tmp_path / "vocab.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=f"vocab.txt: .*{message}"):
+        vocabulary.read_vocab(tmp_path / "vocab.txt")

@@ -65,7 +65,7 @@ def main() -> None:
                     f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left "
                     f"for training and {own['heldout_documents']} to measure on, dropped: {dropped or 'none'}; with "
                     f"corpus.heldout_share {corpus.heldout_share} and corpus.min_characters {corpus.min_characters} "
-                    "each needs one at least: separate documents by a blank line, change these keys, or give more text"
+                    f"each needs one at least: {sources.division(corpus.sources[name])}change these keys, or give more"
                 )
         with files.new_folder(outs[0]) as folder:
             files.write_text(

@@ -107,8 +107,11 @@ def take_over(source: Path, named: str, out: Path) -> int:
     vocabulary than the weights have.
     """
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
     from wwm.training import weight_files, weights
+
+    logging.set_verbosity_error()  # else a table of the heads that are left out; what matters of it is told below
 
     # transformers looks into the same files; what is wrong with them is told here.
     weight_files.read_config(source, named)

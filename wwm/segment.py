@@ -27,6 +27,9 @@ from wwm.text.simplify import simplified
 
 ENDS = pa.list_(pa.int32())
 NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
+# What separates words, numbers, tags and comments; `嗨！孤独`, `Node.js`, `C++` and `《红楼梦》` are words.
+NO_WORD = re.compile(r"[，。；：、,;|\t“”\"]|^#|(?<=[㐀-鿿])[/_:=#][A-Za-z0-9]{1,5}$|[!?！？]$")
+LONGEST_WORD = 40  # the longest of the 55,303 of SIGHAN's pku has 22
 LONGEST = 500  # characters that a neural model takes at once
 
 
@@ -66,15 +69,27 @@ def main() -> None:
                 bar.update(own["documents"])
         files.write_json(outs[1], counts)
         run.log(counts)
+        if segment.backend == "ltp" and segment.dictionary:
+            found = counts["dictionary_matches"]
+            if found:
+                print(f"segment: words of {segment.dictionary} stand {found:,} times in the text", flush=True)
+            else:
+                print(
+                    f"warning: segment.dictionary: no word of {segment.dictionary} stands in the text; write a word a"
+                    " line, as the text has it",
+                    flush=True,
+                )
 
 
 def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> dict[str, int]:
     """Writes shard.parquet: a shard of data/corpus with its sentence and word ends."""
     os.environ |= {"RAYON_NUM_THREADS": str(settings["threads"]), "OMP_NUM_THREADS": str(settings["threads"])}
-    unbroken = None
+    unbroken = matches = None
     match settings["backend"]:
         case "ltp":
             cut, unbroken = cutter(segmenter, settings["dictionary"], settings["simplify"])
+            if settings["dictionary"]:
+                matches = boundaries.matches(words_of(settings["dictionary"], settings["simplify"]))
         case "spaces" | "none":
             cut = None
         case backend:
@@ -108,6 +123,9 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
                 sentences=sum(map(len, sentence_ends)),
                 words=sum(map(len, word_ends)),
             )
+            if matches:
+                read = map(simplified, texts) if settings["simplify"] else texts
+                counts["dictionary_matches"] += sum(map(matches, read))
     return counts
 
 
@@ -120,12 +138,18 @@ def cutter(segmenter: str, dictionary: str | None, simplify: bool) -> tuple[boun
     unbroken = sentences.pattern_of(words)
     if not simplify:
         return load_ltp("data/segmenter", words), unbroken
-    cut = load_ltp("data/segmenter", [*words, *map(simplified, words)])
+    cut = load_ltp("data/segmenter", words_of(dictionary, simplify))
     return boundaries.on_simplified(cut, words), unbroken
 
 
+def words_of(dictionary: str | None, simplify: bool) -> list[str]:
+    """Of the dictionary, as they may stand in what is cut."""
+    words = read_dictionary(dictionary)
+    return [*words, *map(simplified, words)] if simplify else words
+
+
 def read_dictionary(path: str | None) -> list[str]:
-    """A word a line. Raises UserError for a missing file and for a line with white space within."""
+    """A word a line. Raises UserError for a missing file, one without words, and a line that is no word."""
     if path is None:
         return []
     if not Path(path).is_file():
@@ -133,8 +157,23 @@ def read_dictionary(path: str | None) -> list[str]:
     words = []
     for number, line in enumerate(files.lines(path), 1):
         if len(line.split()) > 1:
-            raise UserError(f"{path}, line {number}: {line!r} is more than a word; a dictionary has a word a line")
+            raise UserError(
+                f"{path}, line {number}: {line[:40]!r} is more than a word; a dictionary has a word a line, without"
+                " frequencies, tags or comments (`cut -d' ' -f1` leaves the words of jieba's)"
+            )
+        if len(line.strip()) > 1 and (odd := NO_WORD.search(line.strip())):
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:40]!r} is no word, {odd[0]!r} is in it; a dictionary has a word"
+                " a line, without punctuation, frequencies, tags or comments"
+            )
+        if len(line.strip()) > LONGEST_WORD:
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:40]!r} has {len(line.strip())} characters, as a sentence has; a"
+                f" dictionary has a word a line, of {LONGEST_WORD} characters at most"
+            )
         words += line.split()
+    if not words:
+        raise UserError(f"{path}: no word in it; write a word a line, or set segment.dictionary to null")
     return words
 
 

@@ -3,6 +3,8 @@
 import codecs
 import re
 
+from wwm.common import kinds
+
 # The most frequent characters, simplified and traditional: half of any Chinese text, and one in ten of what another
 # encoding makes of it.
 FREQUENT = frozenset(
@@ -17,6 +19,8 @@ FREQUENT = frozenset(
 FREQUENT_SHARE = 0.25
 HAN = re.compile("[\u4e00-\u9fff]")
 FEW = 2  # bad bytes, or runs of them, that are a damage and no other encoding
+# A vocabulary or list of characters has some kana and Greek letters, and each character once.
+ENOUGH, MOST = 1000, 0.8
 SAMPLE = 1 << 16  # bytes that are looked at
 # As iconv calls them; the later ones of a family have more characters.
 FAMILIES = (("GB18030",), ("BIG5", "CP950", "BIG5-HKSCS"))
@@ -35,6 +39,10 @@ def remedy(begun: bytes, sample: bytes, foreign: bool) -> str:
     begun: bytes from its start. sample: lines from the first one on that is not UTF-8. foreign: whether characters
     other than ASCII were read as UTF-8 before.
     """
+    if file := kinds.foreign(begun):
+        return f"this is {file[0]}: {file[1]}"
+    if compression := kinds.compression(begun):
+        return f"this is compressed by {compression}: unpack it"
     if name := wide(begun):
         return f"this is {name}: convert it by `iconv -f {name} -t UTF-8`"
     text = sample.decode("utf-8", "replace")
@@ -94,8 +102,14 @@ def decodable(sample: bytes) -> list[str]:
     return [
         name
         for name, text in texts.items()
-        if not any(c == "\ufffd" or (c.isalpha() and c > "\x7f" and not "\u4e00" <= c <= "\u9fff") for c in text)
+        if "\ufffd" not in text and chinese_share(text) > (1 - 1e-9 if len(sample) < ENOUGH else MOST)
     ]
+
+
+def chinese_share(text: str) -> float:
+    """Share of Chinese characters, however rare, among letters that are not ASCII; 1 where there are none."""
+    letters = [character for character in text if character.isalpha() and character > "\x7f"]
+    return sum(HAN.match(character) is not None for character in letters) / len(letters) if letters else 1.0
 
 
 def frequent_share(text: str) -> float:

@@ -22,6 +22,14 @@ def distinct(values: list) -> list:
     return values
 
 
+def quoted(values: object) -> object:
+    """Raises UserError for numbers and truth values in a list of texts."""
+    if isinstance(values, list) and any(isinstance(value, int | float) for value in values):
+        strings = ", ".join(f'"{value}"' for value in values)
+        raise UserError(f"{values} are no texts; write them in quotes, [{strings}]")
+    return values
+
+
 def sum_to_one(shares: list[float]) -> list[float]:
     """Raises UserError that names the sum."""
     if abs(sum(shares) - 1) > 1e-6:

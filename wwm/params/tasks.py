@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from wwm.common.errors import UserError
 from wwm.common.model_folder import FILL_MASK
-from wwm.params.fields import Name, Names, Positive, Section, distinct, one_of
+from wwm.params.fields import Name, Names, Positive, Section, distinct, one_of, quoted
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.task import Keep
 
@@ -30,7 +30,7 @@ class OwnTask(Section):
     kind: Literal["single", "pair", "reading"] = Field(
         description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON)."
     )
-    labels: Annotated[list[str], AfterValidator(distinct)] = Field(
+    labels: Annotated[list[str], BeforeValidator(quoted), AfterValidator(distinct)] = Field(
         default=[],
         description=(
             "The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES"

@@ -110,6 +110,8 @@ def form_of(path: Path, kind: str) -> str:
         return "text" if kind == "single" else "tsv"
     if ending in PACKED:
         raise UserError(f"{path} is packed; unpack it, or pipe what is in it into `wwm predict MODEL - --format ...`")
+    if ending in ("xlsx", "xls", "ods"):
+        raise UserError(f"{path} is a table of an office program; save it there as CSV in UTF-8")
     if ending not in FORMS:
         raise UserError(f"{path}: its ending says nothing; tell its form by --format {'|'.join(FORMS)}")
     return ending

@@ -52,6 +52,8 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
             continue
         if fields is None:
             fields, is_header = layout(row, known, spelling)
+            if separated == "csv" and len(row) == 1 and not is_header:
+                refuse_other_separator(f"{path}:{number}", row[0], expected)
             if not is_header and told:
                 looked_for = ", ".join(known[field][0] for field in told)
                 raise UserError(f"{path}:{number} has the columns {', '.join(row)}; looked for {looked_for}")
@@ -97,6 +99,14 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
                 f" {REMEDY[separated]}"
             )
         yield f"{path}:{number}", {field: cell for field, cell in zip(fields, row) if field}
+
+
+def refuse_other_separator(where: str, line: str, expected: Fields) -> None:
+    """Raises UserError for a first line of CSV that has no comma but tabs, or semicolons, between its columns."""
+    for sign, name in (("\t", "a tab"), (";", "a semicolon")):
+        if sign in line and ("label" not in expected.optional or layout(line.split(sign), *expected[:2])[1]):
+            remedy = ", or call the file .tsv" if sign == "\t" else ""
+            raise UserError(f"{where} has no comma but {name}: separate the columns by commas{remedy}")
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -75,7 +75,7 @@ def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
     made = trie.of_words(dictionary)
 
     def whole(sentence: str, words: list[str]) -> list[str]:
-        characters = np.frombuffer(sentence.encode("utf-32-le"), np.uint32)
+        characters = code_points(sentence)
         is_end = np.zeros(len(sentence) + 1, bool)
         is_end[find_word_ends(sentence, words)] = True
         if not trie.make_whole(characters, is_end, made):
@@ -85,6 +85,19 @@ def whole_words(dictionary: list[str]) -> Callable[[str, list[str]], list[str]]:
         return at_ends(sentence, [a for a, b in zip(ends, ends[1:]) if not sentence[a:b].isspace()] + ends[-1:])
 
     return whole
+
+
+def matches(dictionary: list[str]) -> Callable[[str], int]:
+    """A function: text -> how many times words of `dictionary` stand in it, by the longest match from the left."""
+    from wwm.text import trie
+
+    made = trie.of_words(dictionary)
+    return lambda text: trie.count(code_points(text), made)
+
+
+def code_points(text: str) -> np.ndarray:
+    """(n,) uint32"""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def with_dictionary(cut: Cut, dictionary: list[str]) -> Cut:

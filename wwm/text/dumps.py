@@ -16,8 +16,8 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
     """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other
     namespaces.
     """
+    root = None
     try:
-        root = None
         others: set[str] = set()
         for event, element in ElementTree.iterparse(stream, ("start", "end")):
             if root is None:
@@ -37,6 +37,8 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
             # Finished pages would stay in memory.
             root.clear()
     except ElementTree.ParseError as error:
+        if root is None:
+            raise UserError(f"{name}: no XML, and so no MediaWiki dump ({error}); set another `format`") from None
         raise UserError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None
 
 

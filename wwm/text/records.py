@@ -16,7 +16,8 @@ KINDS = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", 
 class Fields:
     """Which fields had text in some row of a source, over all of its files."""
 
-    def __init__(self) -> None:
+    def __init__(self, remedy: str) -> None:
+        self.remedy = remedy
         self.fit: set[str] = set()
         self.first: dict[str, str] = {}  # what was wrong where a field first had none
 
@@ -24,7 +25,7 @@ class Fields:
         """Raises UserError for a field that has no text in any row: it is not the one that was meant."""
         for field, told in self.first.items():
             if field not in self.fit:
-                raise UserError(f"{told}, and no row has text there; set the source's `fields`")
+                raise UserError(f"{told}, and no row has text there; {self.remedy}")
 
 
 def documents(
@@ -84,6 +85,11 @@ def json_rows(lines: Iterable[str], name: str, on_bad: str | None, counts: Count
             yield f"{name}, line {number}", row
         elif on_bad == "drop":
             counts["bad_lines"] += 1
+        elif re.match(r"\s*\[\s*(\{|\[|$)", line):
+            raise UserError(
+                f"{name}, line {number}: a list of JSON and not an object a line; write each on a line of its"
+                " own (`jq -c '.[]'`)"
+            )
         else:
             raise UserError(
                 f"{name}, line {number}: {problem}; each line is an object of its own: mend it, or let the source's"

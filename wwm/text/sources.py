@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.compression import compr
 
-from wwm.common import files, hub
+from wwm.common import files, hub, kinds
 from wwm.common.errors import UserError
-from wwm.text import download, dumps, kinds, records, shape
+from wwm.text import download, dumps, records, shape
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,6 +36,7 @@ LAYOUTS = {
     "baike_qa2019": ["title", "desc", "answer"],
     "webtext2019zh": ["title", "desc", "content"],
 }
+COLUMNS = {"text", "content", "title", "label", "sentence", "id"}  # one of which a table has in its first line
 WITHIN_JSON = re.compile(r'\{|"[^"]*"\s*(?:[:,]|$)')  # the second line of JSON that is no JSON lines
 CHUNK = 1 << 20  # bytes read at once
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error, zstd.ZstdError, pa.ArrowException, UnicodeDecodeError)
@@ -95,6 +96,11 @@ def layout(source: Source) -> Format:
     return source.format or "text"
 
 
+def division(source: Source) -> str:
+    """What makes more documents of its files, for a message."""
+    return "separate documents by a blank line, " if layout(source) == "text" else ""
+
+
 def find(folder: Path, key: str, source: Source) -> list[Place]:
     """The files of one source, sorted. Raises UserError, which names `key`, when there is none."""
     if download.is_url(source.files):
@@ -133,7 +139,9 @@ def documents(
     Raises UserError that names file and line for what is not UTF-8, no JSON, or cut off, and for a file without text or
     of another format; and, unless `on_bad` is `drop`, for a field that has text in no row of any file.
     """
-    seen = records.Fields()
+    known = LAYOUTS.get(layout(source), ["text"])
+    own = f"set another `format`: {layout(source)} has {', '.join(known)}"
+    seen = records.Fields("set the source's `fields`" if source.fields else own)
     for place in places:
         yield from documents_of(place, source, counts, progress, seen)
     if source.on_bad != "drop":
@@ -224,8 +232,13 @@ def format_of(line: str, second: str = "") -> str | None:
         return "wikiextractor"
     if {"id", "url", "title", "text"} <= keys:
         return "wikiextractor, or to wiki2019zh if it is of that corpus"
-    if line.startswith("<mediawiki"):
+    if line.startswith("<mediawiki") or second.startswith("<mediawiki"):
         return "mediawiki"
+    if line.startswith("<?xml") and second:
+        return "jsonl, once this XML is converted to an object a line"
+    names = [cell.strip(' "').lower() for cell in re.split("[,;\t]", line)]
+    if len(names) > 1 and COLUMNS & set(names) and all(re.fullmatch(r"[a-z_]\w*", name, re.A) for name in names):
+        return "jsonl, once this table is converted to an object a line"
     if keys:
         return "jsonl, and `fields` to those that hold text, or to the name of a corpus that has them"
     # A listing of a program may begin with a bracket as well.

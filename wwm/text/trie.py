@@ -31,6 +31,32 @@ def of_words(words: list[str]) -> Trie:
 
 
 @njit(cache=True)
+def longest(characters: np.ndarray, start: int, trie: Trie) -> int:
+    """Where the longest word that begins at `start` ends; `start` if none does."""
+    node, end = 0, start
+    for i in range(start, len(characters)):
+        edge = node << CHARACTER_BITS | np.int64(characters[i])
+        place = np.searchsorted(trie.edges, edge)
+        if place == len(trie.edges) or trie.edges[place] != edge:
+            break
+        node = trie.targets[place]
+        if trie.is_word[node]:
+            end = i + 1
+    return end
+
+
+@njit(cache=True)
+def count(characters: np.ndarray, trie: Trie) -> int:
+    """How many matches a text has. characters: (n,) uint32."""
+    found = start = 0
+    while start < len(characters):
+        end = longest(characters, start, trie)
+        found += end > start
+        start = max(end, start + 1)
+    return found
+
+
+@njit(cache=True)
 def make_whole(characters: np.ndarray, is_end: np.ndarray, trie: Trie) -> bool:
     """Makes a word of its own of each match into which a boundary falls, in place; returns whether there was one.
 
@@ -39,19 +65,10 @@ def make_whole(characters: np.ndarray, is_end: np.ndarray, trie: Trie) -> bool:
     changed = False
     start = 0
     while start < len(characters):
-        node, end = 0, start + 1
-        found = False
-        for i in range(start, len(characters)):
-            edge = node << CHARACTER_BITS | np.int64(characters[i])
-            place = np.searchsorted(trie.edges, edge)
-            if place == len(trie.edges) or trie.edges[place] != edge:
-                break
-            node = trie.targets[place]
-            if trie.is_word[node]:
-                found, end = True, i + 1
-        if found and is_end[start + 1 : end].any():
+        end = longest(characters, start, trie)
+        if is_end[start + 1 : end].any():
             is_end[start + 1 : end] = False
             is_end[start], is_end[end] = start > 0, True
             changed = True
-        start = end
+        start = max(end, start + 1)
     return changed

@@ -1,12 +1,13 @@
 """A WordPiece vocabulary, and BERT's tokenizer over it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from wwm.common import files
+from wwm.common import files, kinds
 from wwm.common.errors import UserError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -27,11 +28,26 @@ def read_vocab(path: Path) -> list[str]:
             )
     missing = [token for token in SPECIAL if token not in first]
     if missing:
+        if known := form_of(tokens):
+            raise UserError(f"{path}: this is {known}, and no vocab.txt of WordPiece, which has one entry a line")
         raise UserError(
             f"{path}: {', '.join(missing)} missing; masked language modelling needs {' '.join(SPECIAL)}, each on a line"
             " of its own"
         )
     return tokens
+
+
+def form_of(lines: list[str]) -> str | None:
+    """What a file without special tokens is, where it can be told."""
+    if not lines:
+        return None
+    if known := kinds.foreign(lines[0].encode()):
+        return f"{known[0]} ({known[1]})"
+    if re.match(r'\s*(?:\{\s*(?:"|$)|\[\s*(?:["{\[]|$))', lines[0]):
+        return "JSON (of a vocab.json write each entry in the line of its id, of a tokenizer.json those of model.vocab)"
+    if sum(re.fullmatch(r".*[\t ]-?\d+(\.\d+)?(e-?\d+)?", line) is not None for line in lines) > 0.9 * len(lines):
+        return "a list of words or SentencePiece with a number beside each entry"
+    return None
 
 
 def build(tokens: list[str], lower_case: bool, mapped: Mapping[str, str] = MappingProxyType({})) -> Tokenizer:

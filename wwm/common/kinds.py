@@ -10,14 +10,16 @@ COMPRESSED = {
     "xz": rb"\xfd7zXZ\0",
     "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
 }
-UNPACK, SAVE, CONVERT = "unpack it", "save it as plain text in UTF-8", "convert it to text, JSON lines or Parquet"
+UNPACK = "unpack it"
+SAVE = "save it as plain text in UTF-8, a table as CSV"
+CONVERT = "convert it to text, JSON lines or Parquet"
 # The first that matches; office documents are zip files with files of known names within.
 FOREIGN = [
     (rb"PK\x03\x04.{26}mimetypeapplication/epub", "an e-book (EPUB)", SAVE),
     (rb"PK\x03\x04.{26}mimetypeapplication/vnd", "an office document (ODF)", SAVE),
     (
         rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|word/|xl/|ppt/)",
-        "an office document (docx and such)",
+        "an office document (docx, xlsx and such)",
         SAVE,
     ),
     (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", "zip", UNPACK),
@@ -51,11 +53,15 @@ def compression(head: bytes) -> str | None:
     return next((name for name, pattern in COMPRESSED.items() if re.match(pattern, head, re.S)), None)
 
 
+def foreign(head: bytes) -> tuple[str, str] | None:
+    """(what a file with these first bytes is, what to do with it); None for what may be text, XML or Parquet."""
+    return next(((kind, remedy) for pattern, kind, remedy in PATTERNS if pattern.match(head)), None)
+
+
 def refuse_foreign(head: bytes, name: str, parquet: bool) -> None:
     """Raises UserError for first bytes that are none of text, XML or, as asked for, Parquet."""
-    for pattern, kind, remedy in PATTERNS:
-        if pattern.match(head):
-            raise UserError(f"{name}: {kind} is not read: {remedy}")
+    if known := foreign(head):
+        raise UserError(f"{name}: {known[0]} is not read: {known[1]}")
     if bool(re.match(rb"PAR1[\0-\x1f]", head)) != parquet:
         raise UserError(
             f"{name}: no Parquet, which the source's `format` says; set another `format`"
