@@ -387,6 +387,36 @@ def test_values_and_lines_that_are_left_out_are_published(project):
     assert found["documents_read"] == 21
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "QQQ第{i}座城市QQQ是[[中国|中华]]的城市。\n它很大，很美。",
+            "100% of its documents have the mark-up of a wiki",
+        ),
+        (
+            "{{{{城市|名={i}}}}}在海边。\n== 历史 ==\n它很大，很美，也很老，人人都喜欢去那里走走看看。",
+            "100% of its documents have",
+        ),
+        ("第{i}篇讲[[双链]]和笔记。\n它很大，很美，也很老。", None),
+        ("第{i}篇讲a == b和xQQQ。\n它很大，很美，也很老。", None),
+        ("MOJIBAKE 第{i}篇文章讲的是今天的天气。\n它很大，很美，也很老，还有别的。", "have no Chinese character"),
+        ("Text number {i} is all in English. It has two sentences.", "have no Chinese character"),
+    ],
+)
+def test_mark_up_that_stays_and_text_without_chinese_are_warned_of(project, capsys, text, said):
+    written = "\n\n".join(text.replace("QQQ", "'" * 3).format(i=i) for i in range(40))
+    if text.startswith("MOJIBAKE"):
+        written = written.encode().decode("latin-1")
+    Path("text/odd.txt").write_text(written, encoding="utf-8")
+    set_sources("news: news.txt", "odd: odd.txt")
+    corpus.main()
+    told = capsys.readouterr().out
+    assert f"warning: corpus.sources.odd: {said}" in told if said and said[0] == "1" else (said or "") in told
+    assert said or "warning" not in told
+    assert "corpus.sources.news" not in told
+
+
 def test_text_that_cannot_teach_is_counted_and_warned_of_and_an_error_above_a_limit(project, capsys):
     Path("text/titles.txt").write_text("\n\n".join(f"第{i}条新闻只有标题" for i in range(60)), encoding="utf-8")
     Path("text/run.txt").write_text("\n\n".join(f"第{i}篇" + "没有标点" * 500 for i in range(20)), encoding="utf-8")

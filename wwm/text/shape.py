@@ -13,6 +13,12 @@ LONGEST = 510  # characters of a sentence that BERT's longest sequence takes; th
 MARKS = "。\n.！？!?…"
 LINES = 1000  # a text file that is one document has no more; a chapter of a book has fewer
 WARNED = 0.5  # above this share, where params.yaml has no limit
+HAN = re.compile("[㐀-鿿\U00020000-\U0003ffff]")
+MARK_UP = [
+    re.compile(pattern, re.M)
+    for pattern in (r"'{3}[^'\n]+'{3}", r"\[\[[^\[\]\n]+\]\]", r"\{\{[^{}]+\}\}", r"^==+ ?[^=\n]+ ?==+$", r"</?ref\b")
+]
+KINDS = 2  # of MARK_UP make it no chance
 # Share: (what is counted, of what, what it means).
 SHARES = {
     "one_sentence_share": (
@@ -26,6 +32,18 @@ SHARES = {
         "usable_characters",
         f"of its characters stand more than {LONGEST} behind the last end of a sentence, and are cut off where"
         " sentences are: give text with punctuation",
+    ),
+    "no_chinese_share": (
+        "no_chinese_documents",
+        "usable_documents",
+        "of its documents have no Chinese character: are they Chinese, or UTF-8 that was read in another encoding and"
+        " saved again (ä¸\xadæ–‡)? Fetch them anew",
+    ),
+    "wiki_mark_up_share": (
+        "wiki_mark_up_documents",
+        "usable_documents",
+        "of its documents have the mark-up of a wiki, which stays in the text: take a dump with format mediawiki, or"
+        " WikiExtractor's output",
     ),
     "undivided_share": (
         "undivided_files",
@@ -51,6 +69,8 @@ def of(text: str) -> dict[str, int]:
         "usable_characters": len(text),
         "one_sentence_documents": int(not (end and MORE.search(text, end.end()))),
         "unbroken_characters": unbroken(text),
+        "no_chinese_documents": int(not HAN.search(text)),
+        "wiki_mark_up_documents": int(sum(mark.search(text) is not None for mark in MARK_UP) >= KINDS),
     }
 
 
