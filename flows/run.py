@@ -6,12 +6,14 @@ The deployments of prefect.yaml clone the repository for each run. Another machi
 or has trained what this one needs: nothing is made twice.
 """
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
 from dvc.exceptions import CheckoutError, DvcException
+from dvc.logger import set_loggers_level
 from dvc.repo import Repo
 from prefect import flow, get_client, get_run_logger, runtime
 from prefect.client.schemas.filters import (
@@ -137,5 +139,6 @@ def fetch() -> None:
     with Repo(_wait_for_lock=True) as repo:
         read = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps}
         if beside := [out.fs_path for out in repo.index.outs if out.hash_info and read & {*Path(out.fs_path).parents}]:
-            with suppress(CheckoutError):  # what is lost is made again
+            # What is lost, or was never pushed, is made again: of no use to warn of it.
+            with suppress(CheckoutError), set_loggers_level(logging.ERROR):
                 repo.pull(beside, allow_missing=True)
