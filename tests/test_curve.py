@@ -15,10 +15,8 @@ BASE = BertConfig(vocab_size=21128)
 
 
 def test_losses_are_means_over_what_they_are_of():
-    sums = curve.Sums(
-        mlm=6.0, mlm_correct=1, masked=4, nsp=1.5, nsp_correct=2, pairs=3, tokens=30, positions=40, squares=300
-    )
-    row = curve.point(sums, 1000.0, BASE, None)
+    sums = curve.Sums(mlm=6.0, mlm_correct=1, masked=4, nsp=1.5, nsp_correct=2, pairs=3, tokens=30, positions=40)
+    row = curve.point(sums, 1000.0, None)
     assert (row["mlm_loss"], row["mlm_accuracy"], row["nsp_loss"], row["nsp_accuracy"]) == (1.5, 0.25, 0.5, 2 / 3)
 
 
@@ -28,7 +26,7 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
     toy.shards(tmp_path / "shards", next_sentence_prediction=True)
     examples = loader.Examples(tmp_path / "shards", tmp_path / "model/vocab.txt", seed=1)
     numbers = examples.numbers(0, 12)
-    mlm, correct, nsp, nsp_correct, masked = 0.0, 0, 0.0, 0, 0
+    mlm, correct, nsp, nsp_correct, masked, lengths = 0.0, 0, 0.0, 0, 0, []
     for number in numbers:
         example = examples.example(number)
         inputs = {
@@ -36,6 +34,7 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
         }
         with torch.no_grad():
             said = bert(**inputs)
+        lengths.append(len(example["input_ids"]))
         for position, label in zip(example["masked_lm_positions"].tolist(), example["masked_lm_ids"].tolist()):
             logits = said.prediction_logits[0, position]
             mlm -= float(logits.log_softmax(0)[label])
@@ -51,7 +50,10 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
         "toy", settings, device.Processes(0, 1, torch.device("cpu")), plain, torch.optim.SGD(bert.parameters(), 0.1), []
     )
     stepper.step(1, numbers, examples.batches(numbers, 32, rows=2), stop=False)
-    row = curve.point(stepper.read(examples, 32), 1000.0, bert.config, None)
+    sums = stepper.read(examples, 32)
+    squares = sum(length**2 for length in lengths)
+    assert sums.flops == model.training_flops(bert.config, sum(lengths), squares, masked)
+    row = curve.point(sums, 1000.0, None)
     assert row["mlm_loss"] == pytest.approx(mlm / masked, rel=1e-5) and row["mlm_accuracy"] == correct / masked
     assert row["nsp_loss"] == pytest.approx(nsp / 12, rel=1e-5) and row["nsp_accuracy"] == nsp_correct / 12
 
@@ -63,15 +65,20 @@ def test_a_token_of_base_at_512_costs_581_million_operations():
 
 def test_mfu_is_what_real_tokens_cost_over_what_the_device_can_do():
     # Half of the row is padding, which counts for nothing: one example of 256 tokens.
-    sums = curve.Sums(tokens=256, positions=512, squares=256**2, masked=38)
-    row = curve.point(sums, 1000.0, BASE, 1e12)
-    assert row["fill"] == 0.5 and row["mfu"] == pytest.approx(
-        1000 * model.training_flops(BASE, 256, 256**2, 38) / 256 / 1e12
-    )
-    assert curve.point(sums, 1000.0, BASE, None)["mfu"] is None
-    # What Muon multiplies is work too: as much again.
-    whole = sums._replace(optimizer_flops=model.training_flops(BASE, 256, 256**2, 38))
-    assert curve.point(whole, 1000.0, BASE, 1e12)["mfu"] == pytest.approx(2 * row["mfu"])
+    sums = curve.Sums(tokens=256, positions=512, flops=model.training_flops(BASE, 256, 256**2, 38))
+    row = curve.point(sums, 1000.0, 1e12)
+    assert row["fill"] == 0.5 and row["mfu"] == pytest.approx(1000 * sums.flops / 256 / 1e12)
+    assert curve.point(sums, 1000.0, None)["mfu"] is None
+    # What Muon multiplies is work too.
+    assert model.training_flops(BASE, 256, 256**2, 38, optimizer_flops=10) == sums.flops + 10
+
+
+def test_warming_up_a_head_takes_no_backward_pass_of_the_encoder():
+    encoder = 12 * (128 * (8 * 768 * 768 + 4 * 768 * 3072) + 4 * 768 * 128**2)
+    transform, decoder = 19 * 2 * 768 * 768, 19 * 2 * 768 * 21128
+    assert model.training_flops(BASE, 128, 128**2, 19) == 3 * (encoder + transform + decoder)
+    warm_up = model.training_flops(BASE, 128, 128**2, 19, head_only=True)
+    assert warm_up == encoder + 3 * transform + 2 * decoder
 
 
 @pytest.mark.parametrize(

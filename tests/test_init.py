@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import init
+from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.tasks import classifier
 from wwm.text import tokenization
@@ -77,7 +78,7 @@ def test_heads_that_were_drawn_are_remembered_in_the_folder_and_classification_s
     change(lambda name, tensor: None if name.startswith("bert.pooler") else tensor + 0.01)
     init.main("random")
     remembered = json.loads(Path("models/random/training.json").read_text())
-    assert remembered == {"steps": None, "tokens": None, "untrained": ["bert.pooler"]}
+    assert remembered == dict.fromkeys(model_folder.COST) | {"untrained": ["bert.pooler"]}
     classifier.Classification(Path("models/random"), None, {}, ("a", "b"), 8, "accuracy")
     assert "models/random has a pooler that was never trained" in capsys.readouterr().out
 
@@ -134,7 +135,7 @@ def test_a_model_to_compare_keeps_its_own_vocabulary_and_casing(project, lower, 
     key = "embeddings.word_embeddings.weight"
     assert taken[key].equal(given[f"bert.{key}"])
     # A model of wwm's own says what it saw.
-    assert json.loads(Path("models/other/training.json").read_text()) == seen
+    assert json.loads(Path("models/other/training.json").read_text()) == dict.fromkeys(model_folder.COST) | seen
 
 
 def test_a_model_to_compare_that_lacks_weights_or_has_another_models_vocabulary_is_named(project):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import clozed
 import finetuned
+import pretrained
 import pytest
 from ruamel.yaml import YAML
 
@@ -62,18 +63,7 @@ def folder(tmp_path, monkeypatch):
         )
         clozed.save(model, training | {"own_steps": training["steps"]}, 6.0, 5.0)
         if number:
-            finetuned.write(
-                f"results/pretrain/{model}.json",
-                {
-                    **training,
-                    "init": "random",
-                    "init_weights": "random",
-                    "weights": model,
-                    "masks": "wordpiece",
-                    "all_else": model,
-                },
-            )
-            Path(f"results/pretrain/{model}.csv").write_text("step,mlm_loss\n20,8.5\n40,7.25\n", encoding="utf-8")
+            pretrained.save(model, "random", training, 1000)
     told = {"task": "xnli", "n": 13, "hashes": {"dev": "1"}, "some": {"dev": 1.5}, "whole": {"dev": 0.5}}
     finetuned.write("results/overlap/xnli.json", told)
     return tmp_path
@@ -155,6 +145,7 @@ def test_the_report_is_in_the_language_of_scores_language(folder):
 
 # Names, and abbreviations that Chinese pages have too.
 NAMES = {"random", "bert", "rbt", "reviews", "mine", "news", "cmrc", "xnli", "google", "roberta", "large", "rbtl"}
+NAMES |= {"flops", "adamw", "lamb", "wordpiece", "wiki", "tpu", "pod"}
 NAMES |= {"wwm", "ext", "base", "params", "yaml", "sha", "cloze", "holm", "em", "unk", "mlm", "max_seq_length", "fp"}
 NAMES |= {"script", "alert", "lt", "drcd", "ernie", "electra", "macbert"}
 

@@ -19,11 +19,12 @@ import torch
 import toy
 from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_params, weights, went_on
+from transformers import BertConfig
 
 from wwm import params, pretrain, truncate
 from wwm.common import model_folder, times
 from wwm.common.errors import UserError
-from wwm.training import checkpoint, device, micro_batch, trainer
+from wwm.training import checkpoint, device, micro_batch, model, trainer
 from wwm.training.step import Stepper
 
 
@@ -237,8 +238,9 @@ def test_a_head_that_was_drawn_is_remembered_until_a_phase_reaches_it(pairs, hea
     assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {}
 
 
-def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
-    Path("models/random/training.json").write_text('{"steps": 100, "tokens": 5000}')
+def test_model_counts_what_all_its_training_cost(project):
+    before = {"steps": 100, "tokens": 5000, "flops": 10**9}
+    Path("models/random/training.json").write_text(json.dumps(before))
     assert run() == 0
     seen, own = (
         json.loads(Path("models/bert/training.json").read_text()),
@@ -247,9 +249,15 @@ def test_model_counts_the_steps_and_tokens_of_all_its_training(project):
     assert [own["init_weights"], own["weights"]] == [
         model_folder.weights_hash(Path("models", name)) for name in ("random", "bert")
     ]
-    assert (
-        seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124 and seen["tokens"] == 5000 + seen["own_tokens"]
-    )
+    assert seen["own_steps"] == 24 and seen["steps"] == own["steps"] == 124
+    assert all(seen[key] == before[key] + seen[f"own_{key}"] for key in before)
+    phases = own["recipe"]["phases"]
+    assert seen["own_examples"] == sum(phase["steps"] * phase["batch_size"] for phase in phases)
+    assert seen["examples"] is None  # of its start that is not known
+    config = BertConfig.from_pretrained("models/bert")
+    tokens = seen["own_tokens"]
+    least, most = (model.training_flops(config, tokens, *each) for each in ((0, 0), (32 * tokens, tokens / 2)))
+    assert least < seen["own_flops"] < most
 
 
 def test_models_that_differ_in_their_unit_of_masking_alone_have_all_else_in_common(project):
@@ -494,12 +502,8 @@ def test_truncated_model_has_the_chosen_layers_and_everything_else(tmp_path, mon
     )
     others = {name for name in before if "encoder.layer" not in name}
     assert others <= set(after) and all(after[name].equal(before[name]) for name in others)
-    assert json.loads(Path("models/rbt3-init/training.json").read_text()) == {
-        "steps": 0,
-        "tokens": 0,
-        "untrained": [],
-        "cut_from": "roberta-wwm-ext",
-    }
+    seen = dict.fromkeys(model_folder.COST, 0) | {"untrained": [], "cut_from": "roberta-wwm-ext"}
+    assert json.loads(Path("models/rbt3-init/training.json").read_text()) == seen
 
 
 def test_layer_that_the_source_lacks_is_named(tmp_path, monkeypatch):

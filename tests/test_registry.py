@@ -45,6 +45,8 @@ def folder(tmp_path_factory):
             Path("data/corpus").mkdir(parents=True)
             Path("data/corpus/0.txt").write_text("春天的花开了。\n", encoding="utf-8")
         kept = keeping.model("single", ("差", "好"))
+        history = {"steps": 5, "examples": 80, "tokens": 2_560, "flops": 3 * 10**9, "untrained": []}
+        Path("models/bert/training.json").write_text(json.dumps(history))
         with track.run("pretrain", name="bert", params={"steps": 5}, outs=["models/bert"]) as run:
             for step, loss in ((1, 9.0), (5, 7.5)):
                 run.log({"mlm_loss": loss}, step=step)
@@ -162,8 +164,14 @@ def test_the_page_of_models_has_recipe_curve_and_scores(folder):
     [found] = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/bert"]
     assert found.name.startswith("bert · tiny-") and found.params == {"steps": "5"}
     assert {(m.key, m.step, m.value) for m in found.metrics} >= {("mlm_loss", 5, 7.5), ("cloze.nats", 0, 12.5)}
+    assert ("cost.flops", 3e9) in {(m.key, m.value) for m in found.metrics}
     versions = json.loads(found.tags["mlflow.modelVersions"])
     assert [one["name"] for one in versions] == ["tiny.bert"]
+
+
+def test_a_version_says_what_it_cost(folder):
+    version = client().get_model_version_by_alias("tiny.bert", "passed")
+    assert "Pre-training took 5 steps, 80 examples, 2,560 tokens, 3.0e9 FLOPs." in version.description
 
 
 def test_a_version_says_who_and_what_it_is(folder):

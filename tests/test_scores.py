@@ -6,6 +6,7 @@ from pathlib import Path
 
 import clozed
 import finetuned
+import pretrained
 import pytest
 from ruamel.yaml import YAML
 
@@ -52,7 +53,7 @@ def compare(models: list[str], tasks: list[str], baseline: str = "roberta-wwm-ex
 def project(folder):
     """Results of one task and of cloze for five models, three of them pre-trained."""
     for model in MODELS:
-        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000} | (
+        training = {"steps": STEPS[model], "tokens": STEPS[model] * 1000, "flops": STEPS[model] * 10**9} | (
             {"cut_from": "roberta-wwm-ext"} if model == "rbt3-init" else {}
         )
         if model in STARTS:
@@ -69,20 +70,8 @@ def project(folder):
         )
         clozed.save(model, training, NATS[model], NATS[model] - 1, head_trained=model != "random")
     for model, init in STARTS.items():
-        finetuned.write(
-            f"results/pretrain/{model}.json",
-            {
-                "mlm_loss": 5.5,
-                "init": init,
-                "init_weights": init,
-                "weights": model,
-                "masks": "whole_word",
-                "all_else": model,
-                "steps": STEPS[model],
-                "tokens": STEPS[model] * 1000,
-            },
-        )
-        Path(f"results/pretrain/{model}.csv").write_text("step,phase,mlm_loss\n20,1,8.5\n40,1,7.25\n", encoding="utf-8")
+        seen = {"steps": STEPS[model], "tokens": STEPS[model] * 1000}
+        pretrained.save(model, init, seen, STEPS[model] - STEPS[init])
     return folder
 
 
@@ -119,6 +108,7 @@ def test_a_cell_is_the_best_and_the_mean_of_the_seeds(project):
         "parameters": "2.2M",
         "steps": "2,000",
         "tokens": "2.0M",
+        "FLOPs": "2.0e12",
         "reviews dev": "69.0 (67.0)",
         "reviews test": "70.0 (68.0)",
     }
@@ -246,21 +236,21 @@ def test_a_reading_cell_has_em_and_f1_each_with_its_own_best_seed(folder):
     finetuned.save(finetuned.result("mine", "drcd", {"dev": [(60, 80), (62, 77)], "test": [(61, 79), (59, 83)]}))
     [table] = task_tables.task_tables(found(["mine"], ["drcd"]))
     assert table.title.startswith("Reading tasks")
-    assert table.rows[0][4:] == ["62.0 (61.0) / 80.0 (78.5)", "61.0 (60.0) / 83.0 (81.0)"]
+    assert table.rows[0][5:] == ["62.0 (61.0) / 80.0 (78.5)", "61.0 (60.0) / 83.0 (81.0)"]
 
 
 def test_official_scores_stand_beside_the_authors_for_models_of_their_names(folder):
     ten = {"dev": [78.0] * 9 + [79.0], "test": [77.0] * 10}
     finetuned.save(*(finetuned.result(model, "xnli", ten) for model in ("chinese-bert-wwm", "mine")))
     [table] = task_tables.task_tables(found(["chinese-bert-wwm", "mine"], ["xnli"]))
-    assert table.header[4:] == ["XNLI dev", "authors: XNLI dev", "XNLI test", "authors: XNLI test"]
-    assert list(cells(table, "chinese-bert-wwm").values())[4:] == [
+    assert table.header[5:] == ["XNLI dev", "authors: XNLI dev", "XNLI test", "authors: XNLI test"]
+    assert list(cells(table, "chinese-bert-wwm").values())[5:] == [
         "79.0 (78.1)",
         "79.0 (78.4) within",
         "77.0 (77.0)",
         "78.2 (78.0) below ¹",
     ]
-    assert list(cells(table, "mine").values())[4:] == ["79.0 (78.1)", "–", "77.0 (77.0)", "–"]
+    assert list(cells(table, "mine").values())[5:] == ["79.0 (78.1)", "–", "77.0 (77.0)", "–"]
     [note] = table.notes
     assert note.startswith("¹ Below: the best of ten seeds does not reach the authors' mean") and "(here 64;" in note
 
@@ -284,7 +274,7 @@ def test_nothing_is_held_against_the_authors_mean_with_fewer_seeds_or_where_they
 def test_columns_of_the_authors_are_left_out_where_no_model_is_theirs(folder):
     finetuned.save(finetuned.result("mine", "xnli", {"dev": [78.0] * 10, "test": [77.0] * 10}))
     [table] = task_tables.task_tables(found(["mine"], ["xnli"]))
-    assert table.header[4:] == ["XNLI dev", "XNLI test"]
+    assert table.header[5:] == ["XNLI dev", "XNLI test"]
 
 
 def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_authors(folder):
@@ -298,7 +288,7 @@ def test_data_that_are_not_official_are_marked_and_never_beside_a_figure_of_the_
     )
     compared = found(["bert", "rbt3"], ["xnli", "bq"])
     [table] = task_tables.task_tables(compared)
-    assert table.header[4:] == ["XNLI dev †", "XNLI test †", "BQ Corpus dev", "BQ Corpus test"]
+    assert table.header[5:] == ["XNLI dev †", "XNLI test †", "BQ Corpus dev", "BQ Corpus test"]
     assert cells(table, "bert")["BQ Corpus dev"] == "78.0 (78.0)"
     assert cells(table, "rbt3")["BQ Corpus dev"] == "78.0 (78.0) †"
     [note] = table.notes
@@ -315,7 +305,7 @@ def test_fewer_seeds_than_the_authors_ten_are_marked_at_the_head_or_where_one_mo
     assert (cells(table, "bert")["XNLI test"], cells(table, "rbt3")["XNLI test"]) == ("78.0 (78.0)", "71.0 (71.0) ‡¹")
     assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1).", "¹ XNLI: seeds: 1 instead of 10."]
     [table] = task_tables.task_tables(found(["rbt3"], ["xnli"]))
-    assert (table.header[4], cells(table, "rbt3")["XNLI dev ‡"]) == ("XNLI dev ‡", "70.0 (70.0)")
+    assert (table.header[5], cells(table, "rbt3")["XNLI dev ‡"]) == ("XNLI dev ‡", "70.0 (70.0)")
     assert table.notes == ["‡ Fewer seeds than the authors' ten: XNLI (1)."]
 
 
@@ -333,7 +323,7 @@ def test_a_task_that_is_not_theirs_has_no_marks(folder):
     )
     compared = found(["bert"], ["mine"])
     [table] = task_tables.task_tables(compared)
-    assert (table.header[4:], table.notes) == (["mine dev", "mine test"], [])
+    assert (table.header[5:], table.notes) == (["mine dev", "mine test"], [])
     assert [table.title for table in averages.average_tables(compared, "bert")] == [
         "Best scores, in percent",
         "Relative to the baseline, in percent",
@@ -347,18 +337,18 @@ def test_hidden_splits_are_missing_with_the_reason_as_a_footnote_and_stay_out_of
     )
     compared = found(["rbt3"], ["cmrc2018", "xnli"])
     reading, classification = task_tables.task_tables(compared)
-    assert reading.header[4:] == [
+    assert reading.header[5:] == [
         "CMRC 2018 dev",
         "CMRC 2018 test ¹",
         "authors: CMRC 2018 test",
         "CMRC 2018 challenge ²",
     ]
-    assert list(cells(reading, "rbt3").values())[5:] == ["n/a", "62.2 / 81.8", "n/a"]
+    assert list(cells(reading, "rbt3").values())[6:] == ["n/a", "62.2 / 81.8", "n/a"]
     assert reading.notes == [
         "¹ CMRC 2018 test: the answers are kept by the organisers.",
         "² CMRC 2018 challenge: the answers are kept by the organisers.",
     ]
-    assert classification.header[4:] == ["XNLI dev", "XNLI test", "authors: XNLI test"]
+    assert classification.header[5:] == ["XNLI dev", "XNLI test", "authors: XNLI test"]
     ours, _, reference, _ = averages.average_tables(compared, "rbt3")
     assert ours.header == ["model", "XNLI", "average", "parameters"]
     assert "Left out: CMRC 2018 (no test scores)." in ours.caption
@@ -377,7 +367,7 @@ def test_the_footnote_of_the_authors_column_stands_at_it(folder):
     )
     compared = found(["google"], ["cjrc"])
     [table] = task_tables.task_tables(compared)
-    assert table.header[4:] == ["CJRC dev", "authors: CJRC dev ¹,²", "CJRC test", "authors: CJRC test ¹,²"]
+    assert table.header[5:] == ["CJRC dev", "authors: CJRC dev ¹,²", "CJRC test", "authors: CJRC test ¹,²"]
     assert cells(table, "google")["authors: CJRC test ¹,²"] == "55.1 (54.1) below / 75.2 (74.3) below"
     assert table.notes[0] == "¹ The authors' CJRC data were not the final release."
     assert "not the final release" in averages.average_tables(compared, "google")[2].caption
@@ -515,7 +505,7 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     scores.main()
     record = generate.demo_record(Path("results/report/scores.md").read_text(encoding="utf-8"))
     summary = generate.scores_summary(record, chinese=False)
-    assert "| model | parameters | steps | tokens | reviews test | cloze: whole words, nats |" in summary
+    assert "| model | parameters | steps | tokens | FLOPs | reviews test | cloze: whole words, nats |" in summary
     assert "Not told apart: rbt3 against rbt3-init on reviews (+3.00, " in summary and "It holds" not in summary
     *_, claim = generate.scores_summary(record, chinese=True).split("\n\n")
     assert claim.startswith("截取若干层后继续训练的模型优于只截取的模型：部分成立，3 项比较中 2 项成立。")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from wwm.common import files
+from wwm.common import files, model_folder
 from wwm.mask import schema
 from wwm.masks.examples import full_sentences, sentence_pairs, write
 from wwm.masks.masking import mask_examples, of_set
@@ -42,7 +42,7 @@ def model(
         bert.save_pretrained(folder)
         vocabulary.save(vocabulary.build(tokens, True), tokens, True, folder)
         # Tests look at what its head says, too.
-        files.write_json(folder / "training.json", {"steps": 0, "tokens": 0, "untrained": []})
+        files.write_json(folder / "training.json", dict.fromkeys(model_folder.COST, 0) | {"untrained": []})
     return bert
 
 

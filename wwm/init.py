@@ -1,7 +1,7 @@
 """Where models begin: random weights of a given architecture, or a model from a folder or the hub.
 
 Reads   data/vocab/
-Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (steps and tokens seen, heads that
+Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.json (what the model has seen, heads that
         were never trained)
 By hand python -m wwm.init NAME
 """
@@ -78,8 +78,8 @@ def main(name: str) -> None:
             files.write_json(
                 tokenizer, files.read_json(tokenizer) | {"model_max_length": bert.config.max_position_embeddings}
             )
-            seen = None if loaded else 0
-            files.write_json(folder / "training.json", {"steps": seen, "tokens": seen, "untrained": untrained})
+            seen = dict.fromkeys(model_folder.COST, None if loaded else 0)
+            files.write_json(folder / "training.json", seen | {"untrained": untrained})
         n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,6 +28,7 @@ from wwm.common.errors import UserError
 from wwm.training import curve, device, loader, trainer
 from wwm.training.job import Job
 from wwm.training.model import moved
+from wwm.training.state import State
 
 LAUNCHED = "WWM_LAUNCHED"
 
@@ -65,7 +67,8 @@ def main(name: str) -> None:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
         where = device.named(processes.device, processes.count)
-        told = settings | recipe(init, examples) | {"loss_spike": pretrain.loss_spike, "device": where}
+        made_with = recipe(init, examples)
+        told = settings | made_with | {"loss_spike": pretrain.loss_spike, "device": where}
         with track.run("pretrain", name=name, params=told, outs=[out, *results], scratch=scratch) as run:
             trained = trainer.Trainer(
                 Job(
@@ -83,10 +86,12 @@ def main(name: str) -> None:
             )
             trained.train()
             if processes.rank == 0:
-                made_with = {key: value for key, value in making.items() if key != "code"}
-                masks = {"masks": told["examples"]["unit"], "all_else": all_else(made_with, init, examples)}
-                write(trained, out, results, untrained(trained, told["examples"]), masks)
+                phases = [phase.model_dump(exclude={"micro_batch"}) for phase in model.phases]
+                set_so = {key: value for key, value in making.items() if key != "code"}
+                masks = {"masks": told["examples"]["unit"], "all_else": all_else(set_so, init, examples)}
+                write(trained, out, results, made_with | {"phases": phases}, masks)
                 state = trained.state
+                run.log({f"own_{key}": count for key, count in own_cost(state).items()})
                 files.write_text(f"results/times/pretrain/{name}.csv", columns(state.rows, ["step", *curve.SPEEDS]))
                 run.took(f"pretrain/{name}", where, state.seconds, **last(state.rows, curve.SPEEDS))
         if processes.rank == 0:
@@ -137,6 +142,7 @@ def recipe(init: Path, examples: Path) -> dict:
     )
     return {
         "architecture": {key: config[key] for key in keys},
+        "vocab_size": config["vocab_size"],
         "examples": loader.header(next(iter(loader.shards(examples).values()))),
     }
 
@@ -152,24 +158,30 @@ def untrained(trained: trainer.Trainer, header: dict) -> dict[str, list[str]]:
 
 
 def write(
-    trained: trainer.Trainer, out: Path, results: list[Path], untrained: dict[str, list[str]], masks: dict[str, str]
+    trained: trainer.Trainer, out: Path, results: list[Path], recipe: dict[str, Any], masks: dict[str, str]
 ) -> None:
-    """The model folder and the curve. `steps` and `tokens` count what the models it started from saw, too."""
+    """The model folder and the curve. What it cost counts the models it started from, too, but for `own_`."""
     state, init = trained.state, trained.job.init
-    own = {"steps": state.total_steps, "tokens": state.tokens}
+    own = own_cost(state)
     seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
+    seen |= {f"own_{key}": count for key, count in own.items()}
     with files.new_folder(out) as folder:
         moved(trained.model, torch.device("cpu")).save_pretrained(folder)
         model_folder.copy_tokenizer(init, folder)
-        history = {"own_steps": state.total_steps, "own_tokens": state.tokens} | untrained
-        files.write_json(folder / "training.json", seen | history)
+        files.write_json(folder / "training.json", seen | untrained(trained, recipe["examples"]))
     files.write_text(results[0], columns(state.rows, curve.COLUMNS))
     made = {
         "init": init.name,
         "init_weights": model_folder.weights_hash(init),
         "weights": model_folder.weights_hash(out),
+        "recipe": recipe,
     }
     files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | made | masks)
+
+
+def own_cost(state: State) -> dict[str, int]:
+    """By the names of model_folder.COST."""
+    return dict(zip(model_folder.COST, (state.total_steps, state.tokens, state.examples, round(state.flops))))
 
 
 def columns(rows: list[dict], names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Tables, plots and one page that compare the models.
 
-Reads   results/pretrain/*.{json,csv}, results/cloze/*.json, results/finetune/*/*.json; params.yaml and presets/, whose
-        bytes the head of the page tells of
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/corpus.json;
+        params.yaml and presets/, whose bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
         champions.txt (the best models, and how to use them); results/scores.json
 By hand python -m wwm.scores
@@ -21,6 +21,7 @@ from wwm.report import (
     claims,
     comparison,
     conditions,
+    costs,
     gate,
     nats,
     page,
@@ -109,6 +110,7 @@ def all_tables(
         *([task_tables.cloze_table(results)] if results.cloze else []),
         *(pairs.pair_table(results, each) for each in experiments),
         comparison.baseline_table(results, baseline),
+        costs.cost_table(results),
         *conditions.condition_tables(results),
     ]
     return [each for each in made if each.rows]

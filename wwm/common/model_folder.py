@@ -9,6 +9,7 @@ CARD = "README.md"  # what the model is, in the form of the hub
 FILL_MASK = "fill-mask"  # what a pre-trained model is for, where fine-tuned ones have a task
 # What each model has of its own; all else is its tokenizer's.
 OWN = ("config.json", "model.safetensors", "training.json", CARD)
+COST = ("steps", "tokens", "examples", "flops")  # that a model has seen, and floating point operations
 MLM_HEAD, POOLER = "cls.predictions", "bert.pooler"
 HEADS = (MLM_HEAD, "cls.seq_relationship", POOLER)  # what a pre-trained model has besides its encoder
 # Weights in other forms, which a folder from elsewhere may have.
@@ -16,11 +17,11 @@ WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".pt", ".ckpt"}
 
 
 def training_history(model: str | Path) -> dict:
-    """What a model folder says of its training: `steps` and `tokens`, None where the model is from elsewhere and does
-    not say; `untrained`, those of HEADS that are as they were drawn.
+    """What a model folder says of its training: COST since random weights, None where the model is from elsewhere and
+    does not say; `untrained`, those of HEADS that are as they were drawn.
     """
     path = Path(model, "training.json")
-    return read_json(path) if path.exists() else {"steps": None, "tokens": None}
+    return dict.fromkeys(COST) | (read_json(path) if path.exists() else {})
 
 
 def history_of_weights(model: str | Path) -> dict:

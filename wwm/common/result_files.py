@@ -11,8 +11,12 @@ class Training(TypedDict, total=False):
 
     steps: int | None
     tokens: int | None
+    examples: int | None
+    flops: int | None  # floating point operations
     own_steps: int  # in its own training, without its starting points'
     own_tokens: int
+    own_examples: int
+    own_flops: int
     cut_from: str  # of a truncated model: the bigger one
     untrained: list[str]  # of wwm/common/model_folder.py's HEADS, those whose weights are as they were drawn
 

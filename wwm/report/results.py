@@ -98,7 +98,9 @@ class Task(NamedTuple):
 class Results(NamedTuple):
     """What the stages measured; a model that was not measured has no entry."""
 
+    folder: Path
     models: list[str]
+    corpus: dict[str, Any]  # counts of the text that is here; {} where there is none
     pretrain: dict[str, dict]
     curves: dict[str, list[tuple[int, float]]]  # (step, training MLM loss in nats)
     cloze: dict[str, dict]
@@ -155,7 +157,9 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     empty = [name for name, rows in finetuned.items() if not rows]
     answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
-    return Results(models, pretrain, curves, cloze, tasks, empty, starts, answers, weights)
+    counts = folder / "corpus.json"
+    corpus = files.read_json(counts) if counts.exists() else {}
+    return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:
@@ -223,8 +227,8 @@ def of(results: Results, model: str) -> list[Mapping[str, Any]]:
 
 
 def training(results: Results, model: str) -> dict:
-    """{"steps", "tokens"} that the model has seen since random weights (None: its folder does not say), "cut_from" of a
-    truncated one; {} of one that was not measured.
+    """What the model has seen since random weights ("steps", "tokens", "examples", "flops"; None: its folder does not
+    say), "cut_from" of a truncated one; {} of one that was not measured.
     """
     return next((row["training"] for row in of(results, model)), {})
 

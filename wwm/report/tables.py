@@ -122,5 +122,10 @@ def superscript(number: int) -> str:
     return str(number).translate(SUPERSCRIPTS)
 
 
+def flops(number: int) -> str:
+    """As 2.9e19."""
+    return re.sub(r"e\+0*", "e", f"{number:.1e}")
+
+
 def amount(number: int) -> str:
     return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"

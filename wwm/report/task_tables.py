@@ -6,7 +6,7 @@ from typing import Any
 from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import CLOZE, NATS, Results, Task, cloze_figures, marks, mean, of, parameters, training
-from wwm.report.tables import Cell, Column, Note, Table, amount, plain, table
+from wwm.report.tables import Cell, Column, Note, Table, amount, flops, plain, table
 from wwm.report.words import known, say, sentences
 
 
@@ -43,7 +43,7 @@ def task_table(results: Results, tasks: list[Task], title: str, remark: str) -> 
                 name=CHARACTERS,
             )
         )
-    told += [remark, say("Steps and tokens are all that a model has seen, its starting points' included.")]
+    told += [remark, say("Steps, tokens and FLOPs are all that a model has seen, its starting points' included.")]
     if overlaps := [task.overlap for task in tasks if task.overlap]:
         told.append(
             say(
@@ -74,23 +74,22 @@ def caption(task: Task) -> str:
 
 
 def size_columns(results: Results) -> list[Column]:
-    """Model, parameters, steps and tokens."""
+    """Model, parameters, steps, tokens and FLOPs."""
     rows = []
     for model in results.models:
         if model == CHARACTERS:
-            rows.append([model, *["–"] * 3])
+            rows.append([model, *["–"] * 4])
             continue
         seen, size = training(results, model), parameters(results, model)
         reason = say("n/a (not trained here)") if of(results, model) else say("n/a (not measured)")
         # A model from elsewhere does not say what it saw before.
-        own = {
-            key: say("{amount} here", amount=amount(seen[f"own_{key}"]))
-            for key in ("steps", "tokens")
-            if seen.get(f"own_{key}")
-        }
-        spent = [own.get(key, reason) if seen.get(key) is None else amount(seen[key]) for key in ("steps", "tokens")]
+        spent = []
+        for key, told in {"steps": amount, "tokens": amount, "flops": flops}.items():
+            own = seen.get(f"own_{key}")
+            here = say("{amount} here", amount=told(own)) if own else reason
+            spent.append(here if seen.get(key) is None else told(seen[key]))
         rows.append([model, f"{size / 1e6:.1f}M" if size else say("n/a (not fine-tuned)"), *spent])
-    heads = [say(head) for head in ("model", "parameters", "steps", "tokens")]
+    heads = [say(head) for head in ("model", "parameters", "steps", "tokens", "FLOPs")]
     return [plain(head, list(texts)) for head, texts in zip(heads, zip(*rows))]
 
 

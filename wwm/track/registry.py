@@ -7,9 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wwm.common import code, files
+from wwm.common import code, files, model_folder
 from wwm.common.model_folder import CARD, FILL_MASK
 from wwm.report import gate
+from wwm.report.tables import amount, flops
 from wwm.track import lineage
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PASSED = "passed"  # alias of a model that passes the gate
 BY_HAND = "for it was named so by hand; remove its alias to begin anew"
+SPENT = {"steps": (amount, "steps"), "examples": (amount, "examples"), "tokens": (amount, "tokens")}
+SPENT |= {"flops": (flops, "FLOPs")}
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
 SERVED = "wwm.release.served"  # what mlflow.pyfunc loads a model by; it travels with the model
 
@@ -64,7 +67,7 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     logged = logged_model(client, experiment_id, message["release"], message["hash"]) or log_whole(
         client, folder, made_by, tags, lineage.label(tags), message["title"]
     )
-    log_metrics(client, logged, made_by, message["scores"])
+    log_metrics(client, logged, made_by, message["scores"] | cost(folder))
     ensure(client, name, message)
     made = client.create_model_version(
         name,
@@ -204,6 +207,12 @@ def kind_of(folder: Path) -> str | None:
     return described["kind"] if described else None
 
 
+def cost(folder: Path) -> dict[str, float]:
+    """What the model has seen since random weights, as `cost.tokens` and the like; {} where its folder does not say."""
+    seen = model_folder.training_history(folder)
+    return {f"cost.{key}": float(seen[key]) for key in model_folder.COST if seen[key] is not None}
+
+
 def log_metrics(client: "MlflowClient", logged: "LoggedModel", maker: "Run", scores: dict[str, float]) -> None:
     """The curves of the run that made it and its scores, so that the page of models compares them."""
     from mlflow.entities import Metric
@@ -227,6 +236,9 @@ def description(name: str, message: dict, tags: dict[str, str], made_with: dict[
     state = f"preset `{tags['preset']}`, params.yaml `{tags['params']}`" if "preset" in tags else "no params.yaml"
     dirty = " with changes that are not committed" if "dirty" in tags else ""
     kind = kind_of(Path(message["home"], path))
+    seen = model_folder.training_history(Path(message["home"], path))
+    spent = [f"{show(seen[key])} {unit}" for key, (show, unit) in SPENT.items() if seen[key]]
+    work = f" Pre-training took {', '.join(spent)}." if spent else ""
     loader = "pyfunc" if kind == "reading" else "transformers"
     command = "predict" if kind else "fill"
     read = [
@@ -243,7 +255,7 @@ def description(name: str, message: dict, tags: dict[str, str], made_with: dict[
     return f"""{message["title"]}.
 
 Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The same bytes are `{path}` with DVC's hash
-`{tags["dvc"]}`{inputs}.
+`{tags["dvc"]}`{inputs}.{work}
 
 In the project's folder:
 

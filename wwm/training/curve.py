@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-from transformers import BertConfig
-
-from wwm.training import device, model
+from wwm.training import device
 
 COLUMNS = [
     "step",
@@ -35,18 +33,14 @@ class Sums(NamedTuple):
     pairs: float = 0.0  # examples with a next sentence label
     tokens: float = 0.0  # positions that are no padding
     positions: float = 0.0
-    squares: float = 0.0  # of the examples' lengths, which attention costs
-    optimizer_flops: float = 0.0
+    flops: float = 0.0  # floating point operations
 
     def __add__(self, other: "Sums") -> "Sums":  # type: ignore[override]  # sums, as it says, and no longer tuple
         return Sums(*(a + b for a, b in zip(self, other)))
 
 
-def point(
-    sums: Sums, tokens_per_second: float, config: BertConfig, peak_flops: float | None
-) -> dict[str, float | None]:
+def point(sums: Sums, tokens_per_second: float, peak_flops: float | None) -> dict[str, float | None]:
     """The columns that follow from sums; peak_flops: of all devices together, None where it is not known."""
-    flops = model.training_flops(config, sums.tokens, sums.squares, sums.masked, sums.optimizer_flops)
     return dict.fromkeys([*COLUMNS, *SPEEDS]) | {
         "mlm_loss": sums.mlm / max(1, sums.masked),
         "mlm_accuracy": sums.mlm_correct / max(1, sums.masked),
@@ -54,6 +48,6 @@ def point(
         "nsp_accuracy": sums.nsp_correct / sums.pairs if sums.pairs else None,
         "tokens_per_second": tokens_per_second,
         "fill": sums.tokens / sums.positions,
-        "mfu": tokens_per_second * flops / sums.tokens / peak_flops if peak_flops else None,
+        "mfu": tokens_per_second * sums.flops / sums.tokens / peak_flops if peak_flops else None,
         "memory_gib": device.peak_memory() / 2**30,
     }

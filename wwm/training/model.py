@@ -115,12 +115,18 @@ def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]
 
 
 def training_flops(
-    config: BertConfig, tokens: float, squares: float, masked: float, optimizer_flops: float = 0.0
+    config: BertConfig,
+    tokens: float,
+    squares: float,
+    masked: float,
+    optimizer_flops: float = 0.0,
+    head_only: bool = False,
 ) -> float:
     """Floating point operations of forward and backward passes over `tokens` positions, `squares` the sum of the
     examples' squared lengths, and of the steps of an optimizer that multiplies matrices (optim.Muon.flops).
 
-    A product of (a, b) and (b, c) is 2abc, and the backward pass has two for each. With h = hidden_size, i =
+    A product of (a, b) and (b, c) is 2abc, and the backward pass has two for each; `head_only`: none for the encoder,
+    and one for the decoder, which passes gradients on and has none itself. With h = hidden_size, i =
     intermediate_size, V = vocab_size and n layers: 3 * (n * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares) +
     masked * (2 * h * h + 2 * h * V)) + optimizer_flops. Embeddings, LayerNorm, softmax and the next sentence head are
     left out, and so is what padding and checkpointing add. As in PaLM (arXiv 2204.02311, appendix B), but for the head,
@@ -128,7 +134,9 @@ def training_flops(
     """
     h, i = config.hidden_size, config.intermediate_size
     layers = config.num_hidden_layers * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares)
-    return 3 * (layers + masked * (2 * h * h + 2 * h * config.vocab_size)) + optimizer_flops
+    transform, decoder = masked * 2 * h * h, masked * 2 * h * config.vocab_size
+    passes = layers + 3 * transform + 2 * decoder if head_only else 3 * (layers + transform + decoder)
+    return passes + optimizer_flops
 
 
 def choose_trained(bert: BertForPreTraining, next_sentence_prediction: bool, head_only: bool) -> None:

@@ -22,6 +22,8 @@ class State:
     step: int = 0  # steps done in it
     total_steps: int = 0
     tokens: int = 0
+    examples: int = 0
+    flops: float = 0.0
     seconds: float = 0.0  # that it took, without what a kill lost
     rows: list[dict] = field(default_factory=list)  # points of the curve
     recent: list[float] = field(default_factory=list)  # losses of the last steps

@@ -15,7 +15,7 @@ from wwm.training import device
 from wwm.training.curve import Sums
 from wwm.training.job import Settings
 from wwm.training.loader import IGNORED, Batch, Examples, empty
-from wwm.training.model import Losses, Pretraining, on_device
+from wwm.training.model import Losses, Pretraining, on_device, training_flops
 from wwm.training.optim import Muon
 
 SPIKE_WINDOW = 100  # steps whose mean a loss is compared to
@@ -51,6 +51,7 @@ class Stepper:
         self.name, self.settings, self.processes = name, settings, processes
         self.plain, self.optimizer, self.recent = plain, optimizer, recent
         self.optimizer_flops = optimizer.flops() if isinstance(optimizer, Muon) else 0
+        self.head_only = not any(parameter.requires_grad for parameter in plain.bert.bert.parameters())
         self.losses: torch.nn.Module = plain
         self.unread: list[Measured] = []
         self.norm = 0.0
@@ -58,12 +59,13 @@ class Stepper:
     def autocast(self) -> AbstractContextManager:
         return device.autocast(self.processes.device, self.settings.precision)
 
-    def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[int, bool]:
+    def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[dict[str, float], bool]:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
 
-        Returns its tokens, and whether a process was asked to stop. The loss is the mean over all masked positions of
-        the global batch plus the mean over its examples, never a mean of means. Raises UserError as `read` does, before
-        the weights change but on XLA, where reading is left to the caller.
+        Returns its counts (masked, pairs, tokens, positions, flops), and whether a process was asked to stop. The loss
+        is the mean over all masked positions of the global batch plus the mean over its examples, never a mean of
+        means. Raises UserError as `read` does, before the weights change but on XLA, where reading is left to the
+        caller.
         """
         lengths = np.concatenate([batch.lengths for batch in batches])
         counts: dict[str, float] = {
@@ -71,10 +73,12 @@ class Stepper:
             "pairs": sum(int((batch.next_sentence_labels != IGNORED).sum()) for batch in batches),
             "tokens": int(lengths.sum()),
             "positions": sum(batch.input_ids.size for batch in batches),
-            "squares": int((lengths**2).sum()),
         }
-        *totals, stops = self.processes.total([*counts.values(), float(stop)])
-        counts = dict(zip(counts, totals)) | {"optimizer_flops": self.optimizer_flops}
+        *totals, squares, stops = self.processes.total([*counts.values(), int((lengths**2).sum()), float(stop)])
+        counts = dict(zip(counts, totals))
+        counts["flops"] = training_flops(
+            self.plain.bert.config, counts["tokens"], squares, counts["masked"], self.optimizer_flops, self.head_only
+        )
         batches = self.as_many_as_others(batches)
         place = self.processes.device
         sums = torch.zeros(
@@ -94,7 +98,7 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.max_grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self.unread.append(Measured(number, numbers, counts, torch.cat([sums, norm.to(sums.dtype)[None]])))
-        return int(counts["tokens"]), stops > 0
+        return counts, stops > 0
 
     def finish(self) -> None:
         """Changes the weights by the gradients of `step`."""

@@ -122,8 +122,8 @@ class Trainer:
                     peak = phase.muon_learning_rate if group["orthogonal"] else None
                     rate = linear_schedule(state.step, phase.steps, phase.warmup_steps)
                     group["lr"] = (peak or phase.learning_rate) * rate
-                tokens, stop = stepper.step(state.total_steps + 1, numbers, batches, self.stop)
-                if not stepper.unread[-1].counts["masked"]:
+                counts, stop = stepper.step(state.total_steps + 1, numbers, batches, self.stop)
+                if not counts["masked"]:
                     raise UserError(
                         f"pretrain.models.{job.name}: at step {state.total_steps + 1} no piece of the whole batch is"
                         f" masked; look at {folder}/train with `wwm show`, and run the stage mask again"
@@ -133,7 +133,9 @@ class Trainer:
                 stepper.finish()
                 state.step += 1
                 state.total_steps += 1
-                state.tokens += tokens
+                state.tokens += int(counts["tokens"])
+                state.examples += phase.batch_size
+                state.flops += counts["flops"]
                 bar.update()
                 last = state.step == phase.steps
                 log = state.step % settings.log_every == 0 or last
@@ -171,7 +173,7 @@ class Trainer:
         processes = self.job.processes
         peak = device.peak_flops(processes.device, self.job.settings.precision)
         peak = peak and peak * processes.count
-        return curve.point(self.state.sums, tokens_per_second, self.model.config, peak) | {
+        return curve.point(self.state.sums, tokens_per_second, peak) | {
             "step": self.state.total_steps,
             "phase": self.state.phase + 1,
             "learning_rate": learning_rate,
