@@ -285,7 +285,7 @@ SAID = (
     "Not told apart: {which}.",
     "The reverse holds for {which}.",
     "Without an interval: {which}.",
-    "{larger} masks beat {smaller} masks, all else equal",
+    "Masks of {larger} beat masks of {smaller}, all else equal",
     "{model} against {against} on {task} ({difference})",
     "{difference}, {interval}",
     "{low} to {high}",

@@ -61,11 +61,11 @@ def test_nothing_is_claimed_against_another_model_of_the_name_of_what_one_began_
 def test_masks_are_compared_where_all_else_is_equal(project):  # noqa: F811
     change("results/pretrain/roberta-wwm-ext.json", masks="whole_word", all_else="one")
     change("results/pretrain/bert.json", masks="wordpiece", all_else="other")
-    assert not [statement for statement, *_ in contests() if "masks" in statement]
+    assert not [statement for statement, *_ in contests() if "Masks" in statement]
     change("results/pretrain/bert.json", all_else="one")
     change("results/pretrain/rbt3.json", masks="whole_word", all_else="one")  # the same masks are no contest
-    statement = "whole word masks beat WordPiece masks, all else equal"
-    assert {one for one in contests() if "masks" in one[0]} == {
+    statement = "Masks of whole words beat masks of WordPieces, all else equal"
+    assert {one for one in contests() if "Masks" in one[0]} == {
         (statement, model, "bert") for model in ("roberta-wwm-ext", "rbt3")
     }
     # What an experiment in pairs tells of, one pair alone does not.

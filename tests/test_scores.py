@@ -417,6 +417,7 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     )
     compared = found(["random", "bert"])
     assert "bert" not in compared.cloze and not compared.pretrain and not compared.curves and "random" in compared.cloze
+    assert cells(task_tables.cloze_table(compared), "bert")["whole words, nats"] == "n/a (measured with other weights)"
     [table] = task_tables.task_tables(compared)
     assert cells(table, "bert")["steps"] == "n/a (not trained here)"
     assert "tokens; the" not in scores.scale(found(["bert"]))

@@ -14,7 +14,7 @@ from wwm.report.results import WAYS, Results, Task, training
 from wwm.report.tables import Table
 from wwm.report.words import clauses, known, listed, say, sentences
 
-UNITS = {"wordpiece": "WordPiece", "whole_word": "whole word", "ngram": "n-gram"}  # of masking, from small to large
+UNITS = {"wordpiece": "WordPieces", "whole_word": "whole words", "ngram": "n-grams"}  # of masking, from small to large
 
 
 class Comparison(NamedTuple):
@@ -92,7 +92,7 @@ def contests(results: Results, experiments: list[Pairs]) -> Iterator[tuple[str, 
         larger, smaller = row["masks"], its["masks"]
         if row["all_else"] == its["all_else"] and sizes.index(larger) > sizes.index(smaller):
             names = {"larger": say(UNITS[larger]), "smaller": say(UNITS[smaller])}
-            yield say("{larger} masks beat {smaller} masks, all else equal", **names), model, other
+            yield say("Masks of {larger} beat masks of {smaller}, all else equal", **names), model, other
 
 
 def compare(results: Results, statement: str, model: str, against: str) -> Iterator[Comparison]:

@@ -109,6 +109,7 @@ class Results(NamedTuple):
     starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
     answers: dict[str, dict[str, Answers]]  # of the models of `cloze` and `starts`, by way of asking
     weights: dict[str, str]  # hash of those that a model was measured with
+    renamed: list[str]  # models whose cloze is of other weights of their name, and left out
 
     @property
     def networks(self) -> list[str]:
@@ -150,16 +151,18 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     def current(rows: dict[str, Any]) -> dict[str, Any]:
         return {model: row for model, row in rows.items() if row["weights"] == weights.get(model, row["weights"])}
 
-    pretrain, cloze = current(found("pretrain")), current(found("cloze"))
+    measured = found("cloze")
+    pretrain, cloze = current(found("pretrain")), current(measured)
     curves = {model: points for model, points in curves.items() if model in pretrain}
     inits = {row["init"]: row["init_weights"] for row in pretrain.values()}
     starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
     answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
+    renamed = [model for model in measured if model not in cloze]
     counts = folder / "corpus.json"
     corpus = files.read_json(counts) if counts.exists() else {}
-    return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights)
+    return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:

@@ -221,7 +221,8 @@ def cloze_column(results: Results, head: str, name: str, *part: str) -> Column:
     cells = []
     for model in results.networks:
         if model not in results.cloze:
-            cells.append(Cell(say("n/a (not measured)")))
+            renamed = model in results.renamed
+            cells.append(Cell(say("n/a (measured with other weights)") if renamed else say("n/a (not measured)")))
             continue
         row: Any = results.cloze[model]
         for key in part:
