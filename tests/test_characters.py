@@ -95,7 +95,7 @@ def test_its_row_stands_in_the_tables_of_tasks_and_in_none_of_models(project):
         "Best scores, in percent",
         "Relative to the baseline, in percent",
     }
-    assert "| characters | – | – | – | **100.0** | **100.0** |" in report
+    assert "| characters | – | – | – | – | **100.0** | **100.0** |" in report
     assert "characters is no model" in report and "seeds: 3, training examples: 500" in report
     assert json.loads(Path("results/scores.json").read_text())["reviews"]["characters"]["test_max"] == 100.0
 

@@ -97,7 +97,8 @@ def cluster(folder: Path, workers: int):
         )
     ]
     try:
-        while not (folder / "s.json").exists():
+        # The scheduler makes the file before it fills it.
+        while not (folder / "s.json").exists() or not (folder / "s.json").read_text().rstrip().endswith("}"):
             time.sleep(0.1)
         address = files.read_json(folder / "s.json")["address"]
         for _ in range(workers):
