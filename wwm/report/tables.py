@@ -124,7 +124,7 @@ def superscript(number: int) -> str:
 
 def flops(number: int) -> str:
     """As 2.9e19."""
-    return re.sub(r"e\+0*", "e", f"{number:.1e}")
+    return re.sub(r"e\+0*", "e", f"{number:.1e}") if number else "0"
 
 
 def amount(number: int) -> str:
