@@ -273,7 +273,7 @@ def scores_summary(record: str, chinese: bool) -> str:
             "；in its text：模型的预训练文本中出现过其一部分 / 一整段文本的样本，单位 %",
         )[chinese]
         head = f"{head[:-1]}{own}{head[-1]}"
-    return "\n\n".join([head, table, *map(" ".join, claims)])
+    return "\n\n".join([head, table, "\n".join(f"- {' '.join(claim)}" for claim in claims)])
 
 
 # What the report says of claims, the parts after the whole.

@@ -37,7 +37,7 @@ def test_what_is_known_beside_the_results_is_told(project):  # noqa: F811
     times.write("pretrain/bert", {"device": "CPU", "seconds": 60.0})
     told = row("bert")
     assert [told[head] for head in ("data", "training tokens", "device", "initial checkpoint")] == [
-        *("news + reviews", "2.8M characters", "CPU", "random")
+        *("news + reviews", "2.8M characters", "CPU", "random weights")
     ]
 
 

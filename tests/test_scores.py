@@ -508,8 +508,8 @@ def test_the_readmes_take_their_tables_from_the_report(project):
     summary = generate.scores_summary(record, chinese=False)
     assert "| model | parameters | steps | tokens | FLOPs | reviews test | cloze: whole words, nats |" in summary
     assert "Not told apart: rbt3 against rbt3-init on reviews (+3.00, " in summary and "It holds" not in summary
-    *_, claim = generate.scores_summary(record, chinese=True).split("\n\n")
-    assert claim.startswith("截取若干层后继续训练的模型优于只截取的模型：部分成立，3 项比较中 2 项成立。")
+    *_, claim = generate.scores_summary(record, chinese=True).split("\n")
+    assert claim.startswith("- 截取若干层后继续训练的模型优于只截取的模型：部分成立，3 项比较中 2 项成立。")
     assert "无法区分的是：rbt3 对 rbt3-init / reviews（+3.00，" in claim
     assert not set(re.findall("[a-z]{2,}", claim)) - {"rbt", "init", "reviews"}
     overlap()

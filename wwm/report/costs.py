@@ -56,7 +56,7 @@ def ours_row(results: Results, model: str) -> list[str]:
         " / ".join(dict.fromkeys(f"{phase['batch_size']:,}" for phase in phases)),
         " / ".join(dict.fromkeys(OPTIMIZERS[phase["optimizer"]] for phase in phases)),
         f"{recipe['vocab_size']:,}",
-        say("random") if row["steps"] == row["own_steps"] else row["init"],
+        say("random weights") if row["steps"] == row["own_steps"] else row["init"],
         times.read(f"pretrain/{model}", results.folder).get("device", UNKNOWN),
         flops(row["own_flops"]),
         UNKNOWN if row["flops"] is None else flops(row["flops"]),
@@ -78,7 +78,7 @@ def theirs_row(row: dict[str, str]) -> list[str]:
         row["batch"],
         row["optimizer"],
         VOCABULARY,
-        say("random") if row["init"] == "random" else row["init"],
+        say("random weights") if row["init"] == "random" else row["init"],
         row["device"],
         cost,
         # What Google's training cost is not known.
