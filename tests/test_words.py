@@ -7,7 +7,7 @@ from string import Formatter
 
 import pytest
 
-from wwm.report import claims, margins, results, words
+from wwm.report import claims, costs, margins, results, words
 from wwm.tasks.questions import COUNTED
 from wwm.tasks.splits import WORDS
 from wwm.tasks.table import TASKS
@@ -69,7 +69,8 @@ def test_each_verdict_has_its_chinese(gains, verdict):
 
 
 def test_what_is_chosen_by_a_name_has_its_chinese():
-    assert {*claims.UNITS.values(), *results.WAYS.values()} <= set(words.catalogue()["report"])
+    chosen = {*claims.UNITS.values(), *costs.UNITS.values(), *results.WAYS.values()}
+    assert chosen <= set(words.catalogue()["report"])
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
