@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
 from wwm import corpus, engine, mask, segment, segmenter
 from wwm.common import files
@@ -105,6 +106,8 @@ def cluster(folder: Path, workers: int):
             running.append(
                 subprocess.Popen([dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **start)
             )
+        with Client(address) as client:
+            client.wait_for_workers(workers)
         yield address, running[1:]
     finally:
         for process in running:
@@ -136,6 +139,8 @@ def test_work_completes_when_a_worker_is_killed_in_the_middle(project):
         set_engine(scheduler=address)
         made = engine.each("slow", slow_shard, ((f"k{number}", (number, str(started))) for number in range(8)))
         counts = [next(made)[1]]
+        while not list(started.glob(f"{workers[0].pid}-*")):
+            time.sleep(0.1)
         workers[0].send_signal(signal.SIGKILL)
         counts += [own for _, own in made]
     assert counts == [{"number": number} for number in range(8)]
