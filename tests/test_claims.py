@@ -22,6 +22,12 @@ def change(path: str, **values) -> None:
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
+def change_masks(model: str, unit: str, all_else: str) -> None:
+    path = f"results/pretrain/{model}.json"
+    recipe = json.loads(Path(path).read_text(encoding="utf-8"))["recipe"]
+    change(path, recipe=recipe | {"examples": recipe["examples"] | {"unit": unit}}, all_else=all_else)
+
+
 def made(models=MODELS, tasks=("reviews",), experiments=()) -> list[claims.Comparison]:
     return claims.comparisons(found(models, tasks), list(experiments))
 
@@ -59,11 +65,11 @@ def test_nothing_is_claimed_against_another_model_of_the_name_of_what_one_began_
 
 
 def test_masks_are_compared_where_all_else_is_equal(project):  # noqa: F811
-    change("results/pretrain/roberta-wwm-ext.json", masks="whole_word", all_else="one")
-    change("results/pretrain/bert.json", masks="wordpiece", all_else="other")
+    change_masks("roberta-wwm-ext", "whole_word", all_else="one")
+    change_masks("bert", "wordpiece", all_else="other")
     assert not [statement for statement, *_ in contests() if "Masks" in statement]
     change("results/pretrain/bert.json", all_else="one")
-    change("results/pretrain/rbt3.json", masks="whole_word", all_else="one")  # the same masks are no contest
+    change_masks("rbt3", "whole_word", all_else="one")  # the same masks are no contest
     statement = "Masks of whole words beat masks of WordPieces, all else equal"
     assert {one for one in contests() if "Masks" in one[0]} == {
         (statement, model, "bert") for model in ("roberta-wwm-ext", "rbt3")

@@ -53,7 +53,7 @@ def test_phases_and_sizes_are_told_as_the_authors_tell_them(project):  # noqa: F
     told = row("bert")
     assert [told[head] for head in ("masking", "size", "steps", "batch", "optimizer", "initial checkpoint")] == [
         *(
-            "WordPiece, dynamic",
+            "WordPieces, dynamic",
             "base",
             "500 at 512 (MLM head alone) + 1,000,000 at 512",
             "384",

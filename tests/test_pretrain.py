@@ -270,7 +270,7 @@ def test_models_that_differ_in_their_unit_of_masking_alone_have_all_else_in_comm
             toy.shards(examples / "32" / split, seed=seed, **changes)
         assert run() == 0
         made = json.loads(Path("results/pretrain/bert.json").read_text())
-        assert (kept["masks"], made["masks"]) == ("whole_word", "wordpiece")
+        assert (kept["recipe"]["examples"]["unit"], made["recipe"]["examples"]["unit"]) == ("whole_word", "wordpiece")
         assert (made["all_else"] == kept["all_else"]) == same
     set_params(learning_rate="2.0e-3")
     assert run() == 0

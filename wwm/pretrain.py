@@ -49,10 +49,7 @@ def main(name: str) -> None:
         "model": model.model_dump(),
     }
     # A training that was stopped goes on where the rest is different.
-    making = settings | {
-        "pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES),
-        "code": code.key("pretrain"),
-    }
+    making = settings | {"pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES)}
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -60,7 +57,9 @@ def main(name: str) -> None:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            scratch = stack.enter_context(files.scratch(f"pretrain-{name}", [init, examples], making))
+            scratch = stack.enter_context(
+                files.scratch(f"pretrain-{name}", [init, examples], making | {"code": code.key("pretrain")})
+            )
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
@@ -86,9 +85,8 @@ def main(name: str) -> None:
             trained.train()
             if processes.rank == 0:
                 phases = [phase.model_dump(exclude={"micro_batch"}) for phase in model.phases]
-                without_code = {key: value for key, value in making.items() if key != "code"}
-                masks = {"masks": told["examples"]["unit"], "all_else": all_else(without_code, init, examples)}
-                write(trained, out, results, masks | {"recipe": made_with | {"phases": phases}})
+                told = {"all_else": all_else(making, init, examples), "recipe": made_with | {"phases": phases}}
+                write(trained, out, results, told)
                 state = trained.state
                 run.log({f"own_{key}": count for key, count in own_cost(state).items()})
                 files.write_text(f"results/times/pretrain/{name}.csv", columns(state.rows, ["step", *curve.SPEEDS]))

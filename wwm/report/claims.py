@@ -89,7 +89,7 @@ def contests(results: Results, experiments: list[Pairs]) -> Iterator[tuple[str, 
     alone = [(model, row) for model, row in results.pretrain.items() if model not in repeated]
     sizes = list(UNITS)
     for (model, row), (other, its) in product(alone, alone):
-        larger, smaller = row["masks"], its["masks"]
+        larger, smaller = (one["recipe"]["examples"]["unit"] for one in (row, its))
         if row["all_else"] == its["all_else"] and sizes.index(larger) > sizes.index(smaller):
             names = {"larger": say(UNITS[larger]), "smaller": say(UNITS[smaller])}
             yield say("Masks of {larger} beat masks of {smaller}, all else equal", **names), model, other

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from wwm.common import times
+from wwm.report.claims import UNITS
 from wwm.report.results import Results
 from wwm.report.tables import Table, amount, flops
 from wwm.report.words import say
 
 AUTHORS = Path(__file__).with_name("authors_models.csv")
-UNITS = {"wordpiece": "WordPiece", "whole_word": "whole words", "ngram": "n-grams of words"}
 OPTIMIZERS = {"adamw": "AdamW", "lamb": "LAMB", "lamb-ymcui": "LAMB (ymcui)", "muon": "Muon"}
 # By hidden size and heads: what the authors call it, and how many layers it has.
 SIZES = {(768, 12): ("base", 12), (1024, 16): ("large", 24)}

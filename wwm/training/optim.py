@@ -145,16 +145,8 @@ class Muon(AdamW):
     ITERATIONS = 5
     MOMENTUM = 0.95
 
-    def __init__(
-        self,
-        groups: list[dict],
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
-        correct_bias: bool = False,
-    ):
-        super().__init__(groups, lr, betas, eps, weight_decay, correct_bias)
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
         for p in self.matrices():
             # AdamW wants `step` in all that it loads.
             self.state[p] = {"step": torch.tensor(0.0), "momentum": torch.zeros_like(p)}
