@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import torch
 
@@ -145,8 +145,8 @@ class Muon(AdamW):
     ITERATIONS = 5
     MOMENTUM = 0.95
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         for p in self.matrices():
             # AdamW wants `step` in all that it loads.
             self.state[p] = {"step": torch.tensor(0.0), "momentum": torch.zeros_like(p)}
