@@ -340,6 +340,11 @@ def test_data_is_made_on_one_pool_and_trained_on_by_another(team, b, c):
     with b.worker("wwm-cpu"), c.worker("wwm-gpu"):
         data = team.start("run/cpu", name="split", overrides=seed, targets=["mask@wordpiece-nsp"])
         team.until(data, "Completed")
+        # what was not asked for is missing, and the rest is there for anyone
+        clone = b.clone(team, "runs/split")
+        b.run("dvc", "pull", "--allow-missing", cwd=clone)
+        assert "up to date" in b.run("dvc", "status", "mask@wordpiece-nsp", "--with-deps", cwd=clone)
+        assert not (clone / "models/bert").exists()
         model = team.start("run/gpu", name="split", overrides=seed, targets=BERT)
         team.until(model, "Completed")
     assert team.tasks(data).keys() == {"demo", "corpus", "segmenter", "segment", "vocab", "mask@wordpiece-nsp"}
