@@ -1,10 +1,12 @@
 """The presets are the recipes of the authors' table of models (their page, and their answers in issues)."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from wwm import cli, params
+from wwm.common.errors import UserError
 from wwm.masks.examples import in_pairs
 from wwm.params.tasks import ModelOptions, TaskRun
 from wwm.tasks.table import TASKS
@@ -143,6 +145,33 @@ def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, mo
     assert "once" not in capsys.readouterr().out
     cli.preset("tiny", Path("params.yaml"))
     assert "once" not in capsys.readouterr().out
+
+
+def test_a_preset_is_written_with_keys_of_ones_own_and_checked_first(tmp_path):
+    written = tmp_path / "params.yaml"
+    key = "pretrain.models.bert.phases.0.learning_rate"
+    cli.preset("tiny", written, [f"{key}=2e-3", "segment.dictionary=null", "corpus.sources={own: '*.txt'}"])
+    values = params.read(written)
+    assert values.pretrain.models["bert"].phases[0].learning_rate == 0.002
+    assert [source.files for source in values.corpus.sources.values()] == ["*.txt"]
+    before = written.read_bytes()
+    for wrong, told in (
+        ("base.seed=-7", "base.seed is -7"),
+        ("base.sed=7", "did you mean seed"),
+        ("base.seed", "give key and value"),
+        ("base.seed={", "no value of YAML"),
+        (f"{key}.x=1", "holds no x"),
+    ):
+        with pytest.raises(UserError, match=told):
+            cli.preset("tiny", written, [wrong])
+    assert written.read_bytes() == before and not list(tmp_path.glob("*.bak*"))
+
+
+def test_folders_that_presets_ask_for_are_never_committed():
+    folders = {params.read(path).corpus.folder for path in Path("presets").glob("*.yaml")}
+    asked = sorted(f"{folder}/text.txt" for folder in folders)
+    ignored = subprocess.run(["git", "check-ignore", *asked], capture_output=True, text=True)
+    assert ignored.stdout.splitlines() == asked
 
 
 def test_compare_fine_tunes_the_released_models_as_the_table_of_tasks_says():

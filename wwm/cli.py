@@ -201,6 +201,10 @@ def play(
 def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/, without its ending.")],
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, as --set pretrain.models.bert.phases.0.steps=8000. May be repeated."),
+    ] = None,
 ) -> None:
     """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak,
     .bak2 and so on.
@@ -208,9 +212,12 @@ def preset(
     from wwm import params
     from wwm.common import files
     from wwm.common import preset as presets
+    from wwm.params import overrides
 
     source = presets.file(name)
-    corpus = params.read(source).corpus
+    given = overrides.given(changes or [])
+    text = overrides.applied(source.read_text(encoding="utf-8"), given)
+    corpus = params.parsed(text, source).corpus
     if params_file.is_file() and not presets.names(params_file):
         kept = next(
             path
@@ -219,7 +226,7 @@ def preset(
         )
         shutil.copy(params_file, kept)
         print(f"{params_file} as it was is kept as {kept}")
-    files.write_text(params_file, source.read_text(encoding="utf-8"))
+    files.write_text(params_file, text)
     wanted = [
         str(Path(corpus.folder, source.files))
         for source in corpus.sources.values()
@@ -231,7 +238,8 @@ def preset(
         if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo")
         else f", once the text is there: {', '.join(wanted)}"
     )
-    print(f"{params_file} is now preset {name}; `dvc repro` runs it{missing}")
+    changed = "".join(f", {key} = {value}" for key, value in given.items())
+    print(f"{params_file} is now preset {name}{changed}; `dvc repro` runs it{missing}")
 
 
 @commands.command()

@@ -1,7 +1,7 @@
 """Single keys of params.yaml that are set from outside: `pretrain.models.bert.phases.0.steps` -> 2000."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
 
@@ -70,6 +70,20 @@ def inlined(node: Any, defs: dict) -> Any:
         return node
     own = {key: inlined(value, defs) for key, value in node.items() if key != "$ref"}
     return {**inlined(resolved(node, defs), defs), **own} if "$ref" in node else own
+
+
+def given(pairs: Iterable[str]) -> dict[str, Any]:
+    """Overrides of what a command line says: KEY=VALUE, the value as params.yaml would have it. Raises UserError."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UserError(f"--set {pair}: give key and value, as --set base.seed=7")
+        try:
+            found[key] = YAML(typ="safe").load(value)
+        except YAMLError:
+            raise UserError(f"--set {pair}: {value} is no value of YAML; put a text with signs in quotes") from None
+    return found
 
 
 def applied(text: str, overrides: Mapping[str, Any]) -> str:
