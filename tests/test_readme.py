@@ -456,6 +456,12 @@ def test_gaps_are_filled_as_their_page_shows(project):
     assert len(lines) == len(shown) + 2
 
 
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm plan ")])
+def test_a_recipe_is_planned_as_the_pages_say(line, project, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert {"model", line.split()[2], "disk"} <= {row.split()[0] for row in run(line, project).splitlines() if row}
+
+
 @pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
 def test_doctor_tells_of_this_machine_and_folder(line, project):
     said = {row.split()[0] for row in run(line, project).splitlines() if row[:1].strip()}
@@ -505,5 +511,5 @@ def test_lineage_is_asked_of_what_is_recorded(line, tmp_path):
 
 
 def test_every_wwm_command_of_the_pages_is_run_here():
-    run = {"masks", "show", "f1", "fill", "preset", "doctor", "predict", "play", "lineage"}
+    run = {"masks", "show", "f1", "fill", "preset", "plan", "doctor", "predict", "play", "lineage"}
     assert {line.split()[1] for line in WWM} == run

@@ -2,12 +2,10 @@
 
 import json
 import os
-import shutil
 import sys
 from functools import cache
-from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +15,12 @@ from wwm.common.errors import UserError
 commands = typer.Typer(
     help="Chinese BERT with whole word masking: look into the pipeline.", no_args_is_help=True, add_completion=False
 )
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, as --set pretrain.models.bert.phases.0.steps=8000. May be repeated."),
+]
+Place = Literal["h100", "a100", "v3-8", "cpu"]
 
 
 @commands.command()
@@ -201,45 +205,32 @@ def play(
 def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/, without its ending.")],
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="KEY=VALUE, as --set pretrain.models.bert.phases.0.steps=8000. May be repeated."),
-    ] = None,
+    changes: Changes = None,
 ) -> None:
     """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak,
     .bak2 and so on.
     """
-    from wwm import params
-    from wwm.common import files
-    from wwm.common import preset as presets
-    from wwm.params import overrides
+    from wwm import recipe
 
-    source = presets.file(name)
-    given = overrides.given(changes or [])
-    text = overrides.applied(source.read_text(encoding="utf-8"), given)
-    corpus = params.parsed(text, source).corpus
-    if params_file.is_file() and not presets.names(params_file):
-        kept = next(
-            path
-            for number in count(1)
-            if not (path := Path(f"{params_file}.bak{number if number > 1 else ''}")).exists()
-        )
-        shutil.copy(params_file, kept)
-        print(f"{params_file} as it was is kept as {kept}")
-    files.write_text(params_file, text)
-    wanted = [
-        str(Path(corpus.folder, source.files))
-        for source in corpus.sources.values()
-        if not source.dataset and "://" not in source.files
-    ]
-    # What the stage demo lays out needs nobody to put it there.
-    missing = (
-        ""
-        if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo")
-        else f", once the text is there: {', '.join(wanted)}"
-    )
-    changed = "".join(f", {key} = {value}" for key, value in given.items())
-    print(f"{params_file} is now preset {name}{changed}; `dvc repro` runs it{missing}")
+    recipe.write(name, params_file, changes or [])
+
+
+@commands.command()
+def plan(
+    name: Annotated[
+        str | None, typer.Argument(help="A file of presets/, without its ending; else params.yaml.")
+    ] = None,
+    place: Annotated[Place, typer.Option("--device", help="cpu is this machine, measured for a second.")] = "cpu",
+    share: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the device's peak that training reaches.")] = 0.3,
+    characters: Annotated[
+        float | None, typer.Option(min=1, help="Of the training text, as 5.4e9 for the authors' larger corpus.")
+    ] = None,
+    changes: Changes = None,
+) -> None:
+    """Print what the recipe NAME takes, before anything is bought: steps, tokens, FLOPs, hours, disk."""
+    from wwm import budget, recipe
+
+    print("\n".join(budget.lines(recipe.chosen(name, changes or [])[1], place, share, characters)))
 
 
 @commands.command()

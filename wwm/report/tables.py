@@ -128,4 +128,7 @@ def flops(number: int) -> str:
 
 
 def amount(number: int) -> str:
-    return f"{number / 1e6:,.1f}M" if number >= 1e6 else f"{number:,}"
+    for size, sign in ((1e9, "B"), (1e6, "M")):
+        if number >= size:
+            return f"{number / size:,.1f}{sign}"
+    return f"{number:,}"

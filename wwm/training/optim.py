@@ -2,12 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypedDict
 
 import torch
 
 NORM = re.compile("LayerNorm|layer_norm")
+ITERATIONS = 5  # of Newton-Schulz, in Muon
 HIDDEN = re.compile(r"encoder\.layer\.|predictions\.transform\.")  # matrices from hidden states to hidden states
 
 
@@ -142,7 +143,6 @@ class Muon(AdamW):
     """
 
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-    ITERATIONS = 5
     MOMENTUM = 0.95
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -155,11 +155,8 @@ class Muon(AdamW):
         return [p for group in self.param_groups if group.get("orthogonal") for p in group["params"]]
 
     def flops(self) -> int:
-        """Floating point operations of one step: the products of the Newton-Schulz iterations. A matrix of (a, b), a <=
-        b, costs 2aab + 2aaa + 2aab in each.
-        """
-        sides = [sorted(p.shape) for p in self.matrices()]
-        return self.ITERATIONS * sum(4 * a * a * b + 2 * a**3 for a, b in sides)
+        """Floating point operations of one step."""
+        return orthogonalization_flops(p.shape for p in self.matrices())
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # nobody gives a closure
@@ -189,12 +186,20 @@ class Muon(AdamW):
         for numbers in shapes.values():
             x = torch.stack([wide[number] for number in numbers]).bfloat16()
             x /= torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
-            for _ in range(self.ITERATIONS):
+            for _ in range(ITERATIONS):
                 gram = x @ x.mT
                 x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
             for number, update in zip(numbers, x.to(matrices[0].dtype)):
                 wide[number] = update
         return [update.mT if is_tall else update for update, is_tall in zip(wide, tall)]
+
+
+def orthogonalization_flops(shapes: Iterable[Sequence[int]]) -> int:
+    """Floating point operations of one step of Muon: the products of the Newton-Schulz iterations. A matrix of (a, b),
+    a <= b, costs 2aab + 2aaa + 2aab in each.
+    """
+    sides = [sorted(shape) for shape in shapes]
+    return ITERATIONS * sum(4 * a * a * b + 2 * a**3 for a, b in sides)
 
 
 class Options(TypedDict):
