@@ -130,11 +130,12 @@ def test_a_resumed_stage_goes_on_with_its_run_and_changed_params_do_not_break_it
         raise RuntimeError("no space left")
     _, [first] = recorded("resumed")
     assert first.info.status == "FAILED"
+    assert first.data.tags["mlflow.note.content"] == "error: RuntimeError: no space left"
     with track.run("resumed", params={"steps": 2}, scratch=tmp_path) as run:
         run.log({"loss": 1}, step=2)
     client, [second] = recorded("resumed")
     assert second.info.run_id == first.info.run_id
-    assert second.info.status == "FINISHED"
+    assert second.info.status == "FINISHED" and not second.data.tags["mlflow.note.content"]
     assert len(client.get_metric_history(second.info.run_id, "loss")) == 2
 
 

@@ -281,5 +281,9 @@ def clean(
 
 
 def app() -> None:
-    with command.user_errors():
+    with command.user_errors("wwm"):
         commands()
+
+
+if __name__ == "__main__":
+    app()

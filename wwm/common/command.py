@@ -1,35 +1,51 @@
-"""How a stage is started from the command line."""
+"""How a stage is started from the command line, and what is said where it fails."""
 
 import errno
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, told
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Of a file or folder, and no bug of ours whoever opened it.
+REFUSED = {
+    errno.EACCES: "see who may read and write it",
+    errno.EPERM: "see who may read and write it",
+    errno.EROFS: "work in a folder that can be written",
+    errno.EISDIR: "name a file, or move that folder away",
+    errno.ENOTDIR: "a file stands where a folder is needed: name another, or move it away",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ELOOP: "its links lead in a circle: name the file itself",
+}
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Ends the process with the one line of a UserError, or of a full disk; whatever else is raised is a bug of ours,
-    and keeps its traceback.
+def user_errors(command: str) -> Iterator[None]:
+    """Ends the process with one line: that of a UserError, of a full disk or of a file that is refused; whatever else
+    is raised is a bug of ours, whose line has its traceback before it.
     """
     try:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        sys.exit(
-            f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run"
-            " again, what was finished is kept"
-        )
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            sys.exit(
+                f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run"
+                " again, what was finished is kept"
+            )
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+            sys.exit(f"error: {command}: {error.filename}: {error.strerror}; {REFUSED[error.errno]}")
+        traceback.print_exc()
+        sys.exit(f"error: {told(error, command)}")
 
 
 def run(main: Callable[..., None]) -> None:
     """Runs `main` with the command line's arguments."""
-    with user_errors():
+    with user_errors(Path(sys.argv[0]).stem):
         typer.run(main)

@@ -1,4 +1,8 @@
-"""What separates a mistake of the user from a bug of ours."""
+"""What separates a mistake of the user from a bug of ours, and what is said of either."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -8,3 +12,35 @@ class UserError(ValueError):
     Nothing else is a message: a ValueError of numpy or of `int()` is a bug wherever it was raised, and keeps its
     traceback.
     """
+
+
+@contextmanager
+def reading(file: str | Path, *broken: type[Exception], remedy: str = "copy or make it anew") -> Iterator[None]:
+    """For a block that reads `file`. Raises UserError with the `remedy` for what the library that reads says of files
+    that are `broken`; whatever else it raises notes that it was this file.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, broken):
+            raise UserError(f"{file} cannot be read ({in_a_line(error)}); {remedy}") from None
+        if not getattr(error, "__notes__", None):  # of a file that is read for another one, the inner is meant
+            error.add_note(f"while reading {file}")
+        raise
+
+
+def told(error: BaseException, command: str = "") -> str:
+    """An error in one line: a UserError's own text; of any other the `command` that it ended, what it notes, its type
+    and its text.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    where = ", ".join(filter(None, [command, *getattr(error, "__notes__", [])]))
+    return f"{where}: {in_a_line(error)}" if where else in_a_line(error)
+
+
+def in_a_line(error: BaseException, most: int = 300) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:most]}{'…' if text[most:] else ''}"

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wwm.common import times
+from wwm.common.errors import told
 from wwm.track import lineage, sender, server
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
@@ -190,6 +191,8 @@ def run(
             yield current
     except BaseException as error:
         stopped = error.code in STOPPED if isinstance(error, SystemExit) else not isinstance(error, Exception)
+        if not stopped:
+            current.describe(f"error: {told(error)}")
         current._end("KILLED" if stopped else "FAILED", {}, INTERRUPTED_SECONDS if stopped else sender.GIVE_UP_SECONDS)
         raise
     for path in outs:

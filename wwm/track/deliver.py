@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 2
 RETRY_SECONDS = 15
+NOTE = "mlflow.note.content"  # what MLflow shows at the top of a run
 ARTIFACTS = "mlartifacts"  # folder of the files of runs and models, beside a local mlflow.db
 
 
@@ -114,7 +115,8 @@ def open_run(opening: dict) -> "tuple[MlflowClient, str]":
     if run_id:
         try:
             client.update_run(run_id, status="RUNNING")
-            log(client, run_id, tags=opening["tags"])
+            # What it failed of is no longer so.
+            log(client, run_id, tags=opening["tags"] | ({} if opening.get("run_id") else {NOTE: ""}))
             return client, run_id
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
@@ -201,7 +203,7 @@ def send(client: "MlflowClient", run_id: str, messages: list[dict]) -> int:
         if path.is_file():
             client.log_figure(run_id, pictures.curves(path), f"{path.stem}.png")
     elif "note" in message:
-        client.set_tag(run_id, "mlflow.note.content", message["note"])
+        client.set_tag(run_id, NOTE, message["note"])
     elif "release" in message:
         registry.release(client, run_id, message)
     elif "deps" in message:
@@ -261,10 +263,10 @@ def link(
             f"Unchanged since [this run](#/experiments/{experiment_id}/runs/{maker.info.run_id}), which has the curves,"
             " files and hashes."
         )
-        own = {"cached_from": maker.info.run_id, "mlflow.note.content": note}
+        own = {"cached_from": maker.info.run_id, NOTE: note}
     else:
         # It stands in for that run until it arrives, if it ever does.
-        own = made | {"mlflow.note.content": "Unchanged. The run that made it is not recorded here."}
+        own = made | {NOTE: "Unchanged. The run that made it is not recorded here."}
     return (
         client.create_run(
             experiment_id, time, tags | own | {"mlflow.parentRunId": parent_id}, f"{stage} {name}".strip()
