@@ -53,6 +53,7 @@ ui: PREFECT_PORT ?= 4200
 # Else the page asks port 4200 whatever the server's own is.
 ui: export PREFECT_SERVER_UI_API_URL = http://127.0.0.1:$(PREFECT_PORT)/api
 ui: setup
+	@$(if $(REMOTE),,python -m wwm.track.database)
 	@python -m wwm.track.links $(or $(REMOTE),http://127.0.0.1:$(MLFLOW_PORT)) http://127.0.0.1:$(PREFECT_PORT)
 	@echo "Ctrl-C stops what runs here."
 	@trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \

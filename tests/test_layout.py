@@ -25,7 +25,13 @@ from wwm.training import job
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Where each of these may be imported.
 ONLY = {
-    "mlflow": {"wwm.release.served", "wwm.track.deliver", "wwm.track.registry", "wwm.track.trace"},
+    "mlflow": {
+        "wwm.release.served",
+        "wwm.track.database",
+        "wwm.track.deliver",
+        "wwm.track.registry",
+        "wwm.track.trace",
+    },
     "matplotlib": {"wwm.track.pictures"},
     "starlette": {"wwm.play.server"},
     "uvicorn": {"wwm.play.server"},

@@ -1,12 +1,15 @@
 """What is recorded in MLflow, in a folder of its own with an SQLite store."""
 
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from ruamel.yaml import YAML
 
 from wwm import track
 from wwm.common import preset
-from wwm.track import deliver, lineage, sender, trace, untracked
+from wwm.track import database, deliver, lineage, sender, server, trace, untracked
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,10 +28,10 @@ DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 def start_in_a_thread(module: str, folder: Path, listen: str | None = None) -> socket.socket:
     """sender.start without the process, which would import mlflow once more."""
     ours, theirs = socket.socketpair()
-    threading.Thread(target=sender.record, args=(theirs, deliver.deliver), daemon=True).start()
+    threading.Thread(target=sender.record, args=(theirs, deliver.Delivery), daemon=True).start()
     if listen:
         server = socket.create_server(listen, family=socket.AF_UNIX)
-        threading.Thread(target=sender.accept, args=(server, [], deliver.deliver), daemon=True).start()
+        threading.Thread(target=sender.accept, args=(server, [], deliver.Delivery), daemon=True).start()
     return ours
 
 
@@ -329,6 +332,81 @@ def test_what_a_server_that_was_down_has_missed_is_sent_by_the_next_run(monkeypa
     assert eventually(lambda: not kept[0].exists())
     _, [late] = eventually(lambda: recorded("missed")[1]) and recorded("missed")
     assert late.data.params == {"steps": "2"} and late.data.metrics == {"loss": 3.0} and late.info.status == "FINISHED"
+
+
+def test_what_mlflow_is_too_long_about_is_kept_and_sent_by_the_next_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(track.SENDER)
+    monkeypatch.setattr(sender, "GIVE_UP_SECONDS", 1)
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 1)
+    migrated, opened = threading.Event(), deliver.open_run
+    monkeypatch.setattr(deliver, "open_run", lambda opening: migrated.wait() and away(opening))
+    with track.run("slowly", params={"steps": 2}) as run:
+        run.log({"loss": 3.5}, step=1)
+
+    def kept() -> list[Path]:
+        return [path for path in Path("scratch/untracked").glob("*.jsonl") if '"slowly' in path.read_text()]
+
+    assert eventually(kept) and "sent by the next run" in capsys.readouterr().out
+    monkeypatch.setattr(deliver, "open_run", opened)
+    with track.run("truncate"):
+        pass
+    assert eventually(lambda: not kept())
+    assert recorded("slowly")[1][0].data.metrics == {"loss": 3.5}
+
+
+def test_a_kill_while_mlflow_makes_its_database_leaves_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tmp_path)
+    making = subprocess.Popen([sys.executable, "-m", "wwm.track.database"], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert eventually(Path(".mlflow.db.tmp").exists, 60)
+    time.sleep(0.3)
+    making.kill()
+    making.wait()
+    assert not Path("mlflow.db").exists()
+    monkeypatch.delenv(track.SENDER)
+    with track.run("later"):
+        pass
+    assert recorded("later")[1] and not list(Path().glob(".mlflow.db*"))
+
+
+def test_a_database_that_is_half_made_is_set_aside_and_the_new_one_takes_what_was_kept(
+    pipeline_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.delenv(track.SENDER)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(pipeline_run[0] / "mlflow.db", "mlflow.db")
+    with closing(sqlite3.connect("mlflow.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'a1b2c3d4e5f6'")
+        connection.execute("DROP TABLE runs")
+    opening = {"run_name": "before", "tags": {"stage": "before"}, "params": {}, "time": 1}
+    untracked.keep(server.target(), opening, [{"status": "FINISHED", "tags": {}, "time": 2}])
+    with track.run("after"):
+        pass
+    assert eventually(lambda: not list(Path("scratch/untracked").glob("*.jsonl")))
+    assert [run.info.status for stage in ("before", "after") for run in recorded(stage)[1]] == ["FINISHED"] * 2
+    [aside] = Path().glob("mlflow.db.half-made-*")
+    assert "mlflow.db was half made, as by a kill while MLflow made it (table" in (told := capsys.readouterr().out)
+    assert str(aside) in told
+
+
+def test_a_database_of_an_older_mlflow_keeps_its_runs(pipeline_run, tmp_path, monkeypatch):
+    """Its last migration is undone by MLflow's own hand."""
+    from alembic import command
+    from mlflow.store.db import utils
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(pipeline_run[0] / "mlflow.db", "mlflow.db")
+    engine = utils.create_sqlalchemy_engine("sqlite:///mlflow.db")
+    config = utils._get_alembic_config("sqlite:///mlflow.db")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    assert not database.up_to_date(Path("mlflow.db"))
+    with database.locked(Path("mlflow.db")):
+        pass
+    assert recorded("pipeline")[1] and not list(Path().glob("*half-made*"))
 
 
 def test_a_run_that_arrives_after_one_that_stood_in_for_it_is_the_one_that_lineage_shows(

@@ -3,7 +3,6 @@
 What the server does not take is kept (wwm/track/untracked.py), and sent by a later run.
 """
 
-import fcntl
 import json
 import queue
 import sqlite3
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wwm.track import ID_FILE, lineage, pictures, registry, sender, server, untracked
+from wwm.track import ID_FILE, database, lineage, pictures, registry, sender, server, untracked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,41 +25,63 @@ NOTE = "mlflow.note.content"  # what MLflow shows at the top of a run
 ARTIFACTS = "mlartifacts"  # folder of the files of runs and models, beside a local mlflow.db
 
 
-def deliver(inbox: queue.SimpleQueue) -> None:
-    opening, waiting, seconds, warned = inbox.get(), [], 0, False
-    client = run_id = failed = None
-    while True:
-        waiting += sender.take(inbox, seconds)
-        seconds = FLUSH_SECONDS
-        try:
-            if client is None or run_id is None:
-                client, run_id = open_run(opening)
-            while waiting:
-                count = send(client, run_id, waiting)
-                last = waiting[count - 1]
-                del waiting[:count]
-                if "status" in last:
-                    return untracked.send(server.target(), partial(send_late, run_id))
-        except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
-            if client and run_id and waiting and "status" not in waiting[0] and answers(client, run_id):
-                if waiting[0] is failed:
-                    leave_out(waiting.pop(0), error)
-                else:
-                    failed = waiting[0]  # once more, for a database may have been busy
-                continue
-            if not warned:
-                reason = (str(error).splitlines() or [""])[0]
-                print(
-                    f"tracking: not recorded in MLflow at {server.tracking_uri()}, the work goes on:"
-                    f" {type(error).__name__}: {reason}",
-                    flush=True,
-                )
-                if opening.get("scratch"):
-                    (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
-            warned = True
-            if any("status" in message for message in waiting):
-                return untracked.keep(server.target(), opening | {"run_id": run_id}, waiting)
-            seconds = RETRY_SECONDS
+class Delivery:
+    """The messages of one run on their way from `inbox` to MLflow."""
+
+    def __init__(self, inbox: queue.SimpleQueue):
+        self.inbox = inbox
+        self.opening: dict | None = None
+        self.waiting: list[dict] = []
+        self.run_id: str | None = None
+
+    def run(self) -> None:
+        """Returns when all is sent or kept."""
+        self.opening = opening = self.inbox.get()
+        waiting, seconds, warned = self.waiting, 0, False
+        client = failed = None
+        while True:
+            waiting += sender.take(self.inbox, seconds)
+            seconds = FLUSH_SECONDS
+            try:
+                if client is None or self.run_id is None:
+                    client, self.run_id = open_run(opening)
+                while waiting:
+                    count = send(client, self.run_id, waiting)
+                    last = waiting[count - 1]
+                    del waiting[:count]
+                    if "status" in last:
+                        return untracked.send(server.target(), partial(send_late, self.run_id))
+            except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
+                if client and self.run_id and waiting and "status" not in waiting[0] and answers(client, self.run_id):
+                    if waiting[0] is failed:
+                        leave_out(waiting.pop(0), error)
+                    else:
+                        failed = waiting[0]  # once more, for a database may have been busy
+                    continue
+                if not warned:
+                    reason = (str(error).splitlines() or [""])[0]
+                    print(
+                        f"tracking: not recorded in MLflow at {server.tracking_uri()}, the work goes on:"
+                        f" {type(error).__name__}: {reason}",
+                        flush=True,
+                    )
+                    if opening.get("scratch"):
+                        (Path(opening["scratch"]) / ID_FILE).touch()  # tells `parent` not to wait for an id
+                warned = True
+                if ended(waiting):
+                    return self.keep()
+                seconds = RETRY_SECONDS
+
+    def keep(self) -> None:
+        """For a later run: what is not sent, and may not be while MLflow is busy with it."""
+        if self.opening:
+            rest = list(self.waiting)
+            rest += [] if ended(rest) else sender.take(self.inbox, 0)
+            untracked.keep(server.target(), self.opening | {"run_id": self.run_id}, rest)
+
+
+def ended(messages: list[dict]) -> bool:
+    return any("status" in message for message in messages)
 
 
 def send_late(own_id: str, opening: dict, messages: list[dict], save: Callable) -> None:
@@ -98,10 +119,7 @@ def open_run(opening: dict) -> "tuple[MlflowClient, str]":
 
     uri, name = server.target()
     file = server.database()
-    # two processes that create one SQLite database at once both fail half-way through its migrations
-    with open(f"{file}.lock", "w") if file else nullcontext() as lock:
-        if lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with database.locked(file) if file else nullcontext():
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(name)
         if experiment:
@@ -146,11 +164,11 @@ def end_abandoned(client: "MlflowClient", experiment_id: str, tags: dict[str, st
             client.set_terminated(each.info.run_id, "KILLED")
 
 
-def stay_beside(database: Path, experiment_id: str) -> None:
+def stay_beside(file: Path, experiment_id: str) -> None:
     """MLflow makes the place of the files absolute, and loses them when the project's folder moves; relative, they are
     found from wherever the database lies, for all that reads it is started there.
     """
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (ARTIFACTS, int(experiment_id))
         )
@@ -276,4 +294,4 @@ def link(
 
 
 if __name__ == "__main__":
-    sender.serve(deliver, *sys.argv[1:])
+    sender.serve(Delivery, *sys.argv[1:])

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
 LINGER_SECONDS = 600  # how long they may take then, with nobody waiting: a busy machine needs minutes for a model
@@ -75,34 +76,45 @@ def terminated_as_exit() -> Iterator[None]:
 # From here on: the process beside the stage.
 
 
-def serve(deliver: Callable[[queue.SimpleQueue], None], listen: str | None = None) -> None:
-    """`deliver` takes the messages of one run from a queue, until one with a `status`; called for stdin's socket and
-    for each that connects.
+class Delivery(Protocol):
+    """Of one run: `run` takes its messages from a queue, until one with a `status`; `keep` saves those that `run` was
+    too long about.
     """
+
+    def run(self) -> None: ...
+
+    def keep(self) -> None: ...
+
+
+Deliver = Callable[["queue.SimpleQueue[dict]"], Delivery]
+
+
+def serve(deliver: Deliver, listen: str | None = None) -> None:
+    """`deliver` is called for stdin's socket, and for each that connects."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     workers: list[threading.Thread] = []
     if listen:
         server = socket.create_server(listen, family=socket.AF_UNIX)
         threading.Thread(target=accept, args=(server, workers, deliver), daemon=True).start()
     record(socket.socket(fileno=0), deliver)
-    deadline = time.monotonic() + LINGER_SECONDS
     for worker in workers:
-        worker.join(max(0, deadline - time.monotonic()))
+        worker.join()
     os._exit(0)  # mlflow's own threads may hang on a dead server
 
 
-def accept(server: socket.socket, workers: list[threading.Thread], deliver: Callable) -> None:
+def accept(server: socket.socket, workers: list[threading.Thread], deliver: Deliver) -> None:
     while True:
         connection, _ = server.accept()
         workers.append(threading.Thread(target=record, args=(connection, deliver), daemon=True))
         workers[-1].start()
 
 
-def record(connection: socket.socket, deliver: Callable) -> None:
+def record(connection: socket.socket, deliver: Deliver) -> None:
     """Hands on the messages of one run until the last one or the stage's death; then closes the connection."""
     inbox: queue.SimpleQueue[dict] = queue.SimpleQueue()
     patience: float = GIVE_UP_SECONDS
-    worker = threading.Thread(target=deliver, args=(inbox,), daemon=True)
+    delivery = deliver(inbox)
+    worker = threading.Thread(target=delivery.run, daemon=True)
     worker.start()
     with connection, connection.makefile(encoding="utf-8") as lines:
         with suppress(OSError):  # a stage that dies may reset it
@@ -116,7 +128,8 @@ def record(connection: socket.socket, deliver: Callable) -> None:
             print(f"tracking: MLflow has not taken everything in {patience:.0f} s; that goes on beside", flush=True)
     worker.join(LINGER_SECONDS)
     if worker.is_alive():
-        print("tracking: MLflow has still not taken everything; the rest is not recorded", flush=True)
+        print("tracking: MLflow has still not taken everything", flush=True)
+        delivery.keep()
 
 
 def take(inbox: queue.SimpleQueue, seconds: float) -> list[dict]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wwm.common.errors import UserError
-from wwm.track import lineage, server
+from wwm.track import database, lineage, server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,6 +51,9 @@ def answering() -> Iterator["MlflowClient"]:
             f"{file} is not here, so nothing is recorded; run this in the project's folder, or set MLFLOW_TRACKING_URI"
         )
     server.be_quiet()
+    if file:
+        with database.locked(file):
+            pass
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
