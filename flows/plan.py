@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import networkx
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
 from flows.stage import remove_stale_rwlock, set_aside_cut_lock
@@ -24,23 +24,21 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     """
     remove_stale_rwlock()
     set_aside_cut_lock()
-    with Repo(_wait_for_lock=True) as repo:
+    # One reading of dvc.yaml serves all that is asked: Repo.status would read it anew before and after.
+    with Repo(_wait_for_lock=True) as repo, lock_repo(repo):
         stages = {stage.addressing: stage for stage in repo.index.graph}
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
         chosen = (
             {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
         )
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
+        changed = {
+            name
+            for name in wanted
+            if stages[name].changed(allow_missing, [stages[needed] for needed in graph.successors(name)])
+        }
         if allow_missing:
-            with repo.lock:
-                changed = {
-                    name
-                    for name in wanted
-                    if stages[name].changed(True, [stages[needed] for needed in graph.successors(name)])
-                }
-                changed |= lost(repo, [stages[name] for name in wanted - changed])
-        else:
-            changed = wanted & set(repo.status())
+            changed |= lost(repo, [stages[name] for name in wanted - changed])
         all_outs = {Path(out.fs_path) for out in repo.index.outs}
         outs = {name: {out.def_path: out.hash_info.value for out in stage.outs} for name, stage in stages.items()}
     # against the edges: what follows from a stage are networkx's ancestors
@@ -67,11 +65,11 @@ def lost(repo: Repo, stages: Iterable[Stage]) -> set[str]:
 def missing_inputs(stages: Iterable[Stage], outs: set[Path]) -> Iterator[str]:
     """A line for each dep that is not there and in no stage's outs; DVC would only say that there is no such file."""
     keys = {"corpus": "corpus.folder", "segmenter": "segmenter.gold"}
+    folders = {folder for out in outs for folder in out.parents}
     for stage in stages:
         for dep in stage.deps:
             path = Path(dep.fs_path)
-            made = path in outs or any(out in path.parents or path in out.parents for out in outs)
-            if not (made or path.exists()):
+            if not (path.exists() or path in folders or outs & {path, *path.parents}):
                 name = stage.addressing.partition("@")[0]
                 remedy = f"set {keys[name]} in params.yaml to what there is" if name in keys else "put it there"
                 if Path(dep.def_path).parent == Path("data/tasks") and (data := tasks.TASKS.get(path.name)):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.repo import Repo
+from ruamel.yaml import YAML
 
 from flows import pipeline, plan
 from flows.stage import PushFailed, StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
@@ -171,6 +173,29 @@ def test_a_tasks_files_that_are_missing_are_named_with_where_to_ask_for_them(toy
         ),
     ):
         pipeline.main([])
+
+
+def test_planning_sixty_models_takes_the_cpu_of_dvc_status_or_little_more(tmp_path, monkeypatch):
+    values = YAML(typ="safe").load((ROOT / "presets/tiny.yaml").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("wwm", "presets"):
+        shutil.copytree(ROOT / folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    models = values["pretrain"]["models"]
+    models |= {f"m{number}": models["bert"] for number in range(60 - len(models))}
+    values["finetune"]["models"] = {name: {} for name in models}
+    values["cloze"]["models"] = values["scores"]["models"] = [*models]
+    with open("params.yaml", "w", encoding="utf-8") as file:
+        YAML(typ="safe").dump(values, file)
+
+    begun = time.process_time()
+    assert len(todo()) > 180
+    planned = time.process_time()
+    with Repo() as repo:
+        repo.status()
+    assert planned - begun < 1.5 * (time.process_time() - planned)
 
 
 def test_a_failing_stage_stops_what_depends_on_it_and_shows_its_own_error(toy, client):
