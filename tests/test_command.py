@@ -2,10 +2,15 @@
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from project import environment
 from pydantic import ValidationError, field_validator
+from ruamel.yaml import YAML
 
 from wwm import params
 from wwm.common import command
@@ -13,6 +18,76 @@ from wwm.common.errors import UserError, reading
 from wwm.masks import masking
 from wwm.params.explain import explain
 from wwm.params.fields import Section
+
+EVIL = (
+    "a; touch x",
+    "$(touch x)",
+    "`touch x`",
+    "a\ntouch x\n",
+    "'; touch x; '",
+    '"; touch x; "',
+    "a && touch x #",
+    "| touch x",
+)
+
+
+def project(folder: Path, names: tuple[str, ...]) -> set[str]:
+    """Our dvc.yaml in a folder where nothing that a stage needs is missing, and params.yaml whose items have these
+    names; the stages that DVC repeats over them.
+    """
+    graph = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    values = YAML(typ="safe").load(Path("presets/tiny.yaml").read_text(encoding="utf-8"))
+    repeated = set()
+    for stage, body in graph["stages"].items():
+        over = [body["foreach"]] if "foreach" in body else body.get("matrix", {}).values()
+        repeated |= {stage for _ in over}
+        for section, key in (place[2:-1].split(".") for place in over):
+            items = values.get(section, {}).get(key, {})
+            one = {} if isinstance(items, list) else next(iter(items.values()), {})
+            values.setdefault(section, {})[key] = list(names) if isinstance(items, list) else dict.fromkeys(names, one)
+    bare = {}
+    for stage, body in graph["stages"].items():
+        command = {"cmd": body.get("do", body)["cmd"]}
+        repeat = {key: body[key] for key in ("foreach", "matrix") if key in body}
+        bare[stage] = repeat | ({"do": command} if "do" in body else command)
+    for name, content in (("dvc.yaml", {"vars": graph["vars"], "stages": bare}), ("params.yaml", values)):
+        with open(folder / name, "w", encoding="utf-8") as file:
+            YAML().dump(content, file)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+    return repeated
+
+
+def test_names_of_a_strange_params_yaml_are_run_by_no_shell(tmp_path):
+    repeated = project(tmp_path, EVIL)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> ran\n', encoding="utf-8")
+    (tmp_path / "bin/python").chmod(0o755)
+    env = environment(tmp_path)
+    env["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{env['PATH']}"
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--keep-going", *repeated], cwd=tmp_path, env=env, check=True)
+    ran = (tmp_path / "ran").read_text(encoding="utf-8").splitlines()
+    assert len(repeated) > 8 and set(ran) == {f"-m wwm.{stage}" for stage in repeated}
+    assert len(ran) == len(EVIL) * (len(repeated) - 1) + len(EVIL) ** 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_strange_name_is_refused_by_the_stage_that_dvc_runs_for_it(tmp_path):
+    project(tmp_path, ("good", EVIL[0]))
+    command = [sys.executable, "-m", "dvc", "repro", "-s", f"truncate@{EVIL[0]}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(tmp_path) | {"PYTHONPATH": os.getcwd()}, capture_output=True, text=True
+    )
+    assert done.returncode and f"{EVIL[0]!r} is no name" in done.stderr and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("stage", ["mask@whole-word", "../a@b/dvc.yaml:mask@whole-word"])
+def test_dvc_tells_a_stage_its_item_where_the_command_line_does_not(monkeypatch, stage):
+    told = []
+    monkeypatch.setenv("DVC_STAGE", stage)
+    monkeypatch.setattr(sys, "argv", ["mask"])
+    command.run(told.append)
+    assert told == ["whole-word"]
 
 
 @pytest.fixture

@@ -160,6 +160,16 @@ def test_a_task_called_like_another_measure_is_named(tmp_path):
     assert "a task cannot be called cloze, as another measure here is; call it otherwise" in said
 
 
+def test_two_fine_tunings_that_dvc_would_call_the_same_are_named(tmp_path):
+    other = "init-reviews: {define: {kind: single, labels: [a, b]}, learning_rate: 1, epochs: 1, batch_size: 8,"
+    said = problem(
+        tmp_path,
+        r"rbt3: {}}\n  tasks:\n",
+        f"rbt3: {{}}, rbt3-init: {{}}}}\n  tasks:\n    {other} max_seq_length: 32}}\n",
+    )
+    assert "call rbt3 on init-reviews and rbt3-init on reviews both finetune@rbt3-init-reviews; rename one" in said
+
+
 def test_a_name_that_dvc_overlooks_is_named(tmp_path):
     said = problem(tmp_path, "  sources:\n    news:", "  sources:\n    size:")
     assert "DVC overlooks what is called 'size'; call it otherwise" in said

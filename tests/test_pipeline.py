@@ -184,7 +184,7 @@ STAGE = """
     do:
       desc: A made-up stage
       meta: {zh: 虚构的阶段}
-      cmd: python -m wwm.export ${key}
+      cmd: python -m wwm.export
       deps: ["models/${key}"]
       params: [base]
       outs: ["release/${key}"]

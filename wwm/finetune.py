@@ -268,6 +268,7 @@ def unknown_share(tokenizer: Tokenizer, texts: list[str]) -> float:
 
 
 if __name__ == "__main__":
+    from wwm import params
     from wwm.common import command
 
-    command.run(main)
+    command.run(main, params.cell)

@@ -1,6 +1,7 @@
 """How a stage is started from the command line, and what is said where it fails."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ REFUSED = {
     errno.ENAMETOOLONG: "give it a shorter name",
     errno.ELOOP: "its links lead in a circle: name the file itself",
 }
+STAGE = "DVC_STAGE"  # environment variable of DVC: what it calls the stage that it runs
 
 
 @contextmanager
@@ -45,7 +47,13 @@ def user_errors(command: str) -> Iterator[None]:
         sys.exit(f"error: {told(error, command)}")
 
 
-def run(main: Callable[..., None]) -> None:
-    """Runs `main` with the command line's arguments."""
+def run(main: Callable[..., None], items: Callable[[str], tuple[str, ...]] = lambda name: (name,)) -> None:
+    """Runs `main` with the command line's arguments; where there are none, with the `items` that NAME stands for in
+    what DVC calls the stage, mask@NAME. A name of params.yaml that stood in the command would come before a shell.
+    """
+    _, at, name = os.environ.get(STAGE, "").rpartition("@")
     with user_errors(Path(sys.argv[0]).stem):
-        typer.run(main)
+        if at and not sys.argv[1:]:
+            main(*items(name))
+        else:
+            typer.run(main)

@@ -13,9 +13,9 @@ from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params.explain import explain
 from wwm.params.fields import one_of
-from wwm.params.whole import Params, check_names, check_sizes
+from wwm.params.whole import Params, cells, check_names, check_sizes
 
-__all__ = ["Params", "one_of", "parsed", "read"]
+__all__ = ["Params", "cell", "one_of", "parsed", "read"]
 
 
 def read(path: str | Path = "params.yaml") -> Params:
@@ -24,6 +24,12 @@ def read(path: str | Path = "params.yaml") -> Params:
     if not path.is_file():
         raise UserError(f"{path} does not exist here; run in the project's folder, or write one by `wwm preset demo`")
     return parsed("\n".join(files.lines(path)), path)
+
+
+def cell(name: str) -> tuple[str, str]:
+    """Model and task of what DVC calls finetune@`name`. Raises UserError."""
+    known = cells(read())
+    return known[one_of("finetune MODEL-TASK", name, known)]
 
 
 def parsed(text: str, path: Path = Path("params.yaml")) -> Params:

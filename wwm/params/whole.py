@@ -101,6 +101,7 @@ def check_names(values: Params) -> None:
             raise UserError(
                 f"finetune.tasks.{name}.define: {name} is in the table of tasks already; give your own another name"
             )
+    cells(values)
     for name in values.characters.tasks:
         one_of("characters.tasks", name, finetune.tasks)
         if (finetune.tasks[name].define or TASKS[name]).kind == "reading":
@@ -118,6 +119,21 @@ def check_names(values: Params) -> None:
     for i, pairs in enumerate(values.scores.pairs):
         for name in (*pairs.models, *pairs.against):
             one_of(f"scores.pairs.{i}", name, values.scores.models)
+
+
+def cells(values: Params) -> dict[str, tuple[str, str]]:
+    """MODEL-TASK, as DVC calls a fine-tuning, -> (MODEL, TASK). Raises UserError where two are called the same."""
+    found: dict[str, tuple[str, str]] = {}
+    for model, task in product(values.finetune.models, values.finetune.tasks):
+        name = f"{model}-{task}"
+        if name in found:
+            one, other = found[name]
+            raise UserError(
+                f"finetune: DVC would call {one} on {other} and {model} on {task} both finetune@{name}; rename one of"
+                " them"
+            )
+        found[name] = model, task
+    return found
 
 
 def check_sizes(values: Params) -> None:
