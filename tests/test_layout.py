@@ -54,10 +54,11 @@ ROOMS = {
     "tasks": {"common", "training"},
     "params": {"common", "tasks"},
     "release": {"common", "masks", "text", "params", "training", "tasks"},
+    "start": {"common", "text", "params", "training", "tasks"},
     "play": {"common", "masks", "training", "tasks", "release"},
 }
 HEAVY = {"wwm.track.registry"}  # in the process beside a stage, and late: MLflow takes a model from transformers
-TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release"}
+TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release", "start"}
 TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "fetch", "characters", "overlap", "scores"}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {

@@ -132,10 +132,8 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
             folder = hub.folder(model.source, f"init.models.{name}.source", ["config.json"], hub.CHOICES["init"])
             found[name] = AutoConfig.from_pretrained(folder)
         except UserError:
-            large = "large" in model.source
-            found[name] = BertConfig(vocab_size=21128, **(LARGE if large else {}))
-            size = "large" if large else "base"
-            notes.append(f"{model.source} is neither here nor does the hub answer: taken for a {size} model")
+            found[name], note = guessed(model.source)
+            notes.append(note)
     waiting = {name: (model.init, None) for name, model in values.pretrain.models.items()}
     waiting |= {name: (model.source, len(model.layers)) for name, model in values.truncate.models.items()}
     while waiting:
@@ -145,6 +143,13 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
         found[name] = type(found[start]).from_dict(found[start].to_dict())
         found[name].num_hidden_layers = layers or found[start].num_hidden_layers
     return found, notes
+
+
+def guessed(source: str) -> tuple[BertConfig, str]:
+    """The config of a model of the hub by its name, and a line that says so."""
+    size = "large" if "large" in source else "base"
+    config = BertConfig(vocab_size=21128, **(LARGE if size == "large" else {}))
+    return config, f"{source} is neither here nor does the hub answer: taken for a {size} model"
 
 
 def skeleton(config: BertConfig) -> BertForPreTraining:

@@ -34,19 +34,8 @@ def masks(
 ) -> None:
     """Print words, WordPieces and units of TEXT, and several draws of each kind of masking."""
     from wwm.look import Look
-    from wwm.show import bracketed, with_bars
 
-    looked = Look(vocab, segmenter)(text, draws, masked_lm_prob, seed)
-    pieces = looked.pieces
-    print(
-        f"text        {text}\nwords       {' '.join(looked.words)}\nWordPieces  {' '.join(pieces)}\nunits      "
-        f" {with_bars(pieces, looked.unit_begins)}\n\n{looked.limit} of {len(pieces)} pieces ({masked_lm_prob:.0%} of"
-        " them and of [CLS] and [SEP]); of the chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random"
-        " (in brackets)"
-    )
-    for unit, name in (("wordpiece", "WordPiece"), ("whole_word", "whole word"), ("ngram", "n-gram")):
-        for draw in looked.draws[unit]:
-            print(f"{name:<12}{' '.join(bracketed(*draw))}")
+    print("\n".join(Look(vocab, segmenter).lines(text, draws, masked_lm_prob, seed)))
 
 
 @commands.command()
@@ -211,8 +200,26 @@ def preset(
     .bak2 and so on.
     """
     from wwm import recipe
+    from wwm.params import overrides
 
-    recipe.write(name, params_file, changes or [])
+    given = overrides.given(changes or [])
+    print(recipe.said(name, params_file, recipe.write(name, params_file, given), given))
+
+
+@commands.command()
+def domain(
+    text: Annotated[Path, typer.Option(help="A folder of your text; general text, if any, in its folder general.")],
+    model: Annotated[str, typer.Option(help="A model's folder or hub name, as hfl/chinese-roberta-wwm-ext.")],
+    task: Annotated[Path, typer.Option(help="A file of texts with labels, which is divided, or a folder of splits.")],
+    changes: Changes = None,
+    params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
+) -> None:
+    """Write a params.yaml that trains MODEL on with your text and says whether that helped your task; and say how long
+    it will take.
+    """
+    from wwm import domain as fitted
+
+    fitted.main(text, model, task, changes or [], params_file)
 
 
 @commands.command()
@@ -229,8 +236,10 @@ def plan(
 ) -> None:
     """Print what the recipe NAME takes, before anything is bought: steps, tokens, FLOPs, hours, disk."""
     from wwm import budget, recipe
+    from wwm.params import overrides
 
-    print("\n".join(budget.lines(recipe.chosen(name, changes or [])[1], place, share, characters)))
+    values = recipe.chosen(name, overrides.given(changes or []))[1]
+    print("\n".join(budget.lines(values, place, share, characters)))
 
 
 @commands.command()

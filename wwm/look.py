@@ -1,5 +1,6 @@
 """One text as the pipeline sees it: words, WordPieces, units and draws of masks; for `wwm masks` and `wwm play`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from wwm.common.errors import UserError
 from wwm.masks import align, draws
 from wwm.masks.draws import Looked
 from wwm.segmenter import perceptron_file
+from wwm.show import bracketed, with_bars
 from wwm.text import boundaries, tokenization
 from wwm.text.vocabulary import build
 
@@ -39,3 +41,19 @@ class Look:
         words = [text[start:end].strip() for start, end in zip([0, *word_ends], word_ends)]
         limit, drawn = draws.drawn(self.tokens, encoding.ids, unit_begins, count, masked_lm_prob, seed)
         return Looked(words, encoding.tokens, unit_begins, limit, drawn)
+
+    def lines(self, text: str, count: int, masked_lm_prob: float, seed: int) -> Iterator[str]:
+        """What a call with these finds, to read."""
+        looked = self(text, count, masked_lm_prob, seed)
+        pieces = looked.pieces
+        yield f"text        {text}"
+        yield f"words       {' '.join(looked.words)}"
+        yield f"WordPieces  {' '.join(pieces)}"
+        yield f"units       {with_bars(pieces, looked.unit_begins)}\n"
+        yield (
+            f"{looked.limit} of {len(pieces)} pieces ({masked_lm_prob:.0%} of them and of [CLS] and [SEP]); of the"
+            " chosen 80 % are masked, 10 % kept (in brackets), 10 % replaced at random (in brackets)"
+        )
+        for unit, name in (("wordpiece", "WordPiece"), ("whole_word", "whole word"), ("ngram", "n-gram")):
+            for draw in looked.draws[unit]:
+                yield f"{name:<12}{' '.join(bracketed(*draw))}"

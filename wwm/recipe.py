@@ -1,9 +1,10 @@
 """A whole params.yaml from a preset, with keys of one's own; for `wwm preset` and `wwm plan`."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from wwm import params
 from wwm.common import files
@@ -11,17 +12,17 @@ from wwm.common import preset as presets
 from wwm.params import Params, overrides
 
 
-def chosen(name: str | None, changes: Sequence[str]) -> tuple[str, Params]:
-    """Text and values of presets/NAME.yaml, or of params.yaml, with each KEY=VALUE of `changes`. Raises UserError for
-    what is wrong in it.
+def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
+    """Text and values of presets/NAME.yaml, or of params.yaml, with the keys `changes` set. Raises UserError for what
+    is wrong in it.
     """
     source = presets.file(name) if name else Path("params.yaml")
     params.read(source)  # what is wrong in the file itself
-    text = overrides.applied(source.read_text(encoding="utf-8"), overrides.given(changes))
+    text = overrides.applied(source.read_text(encoding="utf-8"), changes)
     return text, params.parsed(text, source)
 
 
-def write(name: str, output: Path, changes: Sequence[str]) -> None:
+def write(name: str, output: Path, changes: Mapping[str, Any]) -> Params:
     """A file that is no preset is kept as OUTPUT.bak, .bak2 and so on."""
     text, values = chosen(name, changes)
     if output.is_file() and not presets.names(output):
@@ -31,6 +32,11 @@ def write(name: str, output: Path, changes: Sequence[str]) -> None:
         shutil.copy(output, kept)
         print(f"{output} as it was is kept as {kept}")
     files.write_text(output, text)
+    return values
+
+
+def said(name: str, output: Path, values: Params, changes: Mapping[str, Any]) -> str:
+    """That it is written, and which text is to be put there first."""
     corpus = values.corpus
     wanted = [
         str(Path(corpus.folder, source.files))
@@ -43,5 +49,5 @@ def write(name: str, output: Path, changes: Sequence[str]) -> None:
         if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo")
         else f", once the text is there: {', '.join(wanted)}"
     )
-    changed = "".join(f", {key} = {value}" for key, value in overrides.given(changes).items())
-    print(f"{output} is now preset {name}{changed}; `dvc repro` runs it{missing}")
+    changed = "".join(f", {key} = {value}" for key, value in changes.items())
+    return f"{output} is now preset {name}{changed}; `dvc repro` runs it{missing}"

@@ -1,0 +1,140 @@
+"""One command from a folder of text, a released model and a file of labelled texts to a params.yaml that is checked."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import toy
+from transformers import BertConfig
+from typer.testing import CliRunner
+
+from wwm import cli, domain, params
+from wwm.common import hub
+from wwm.common.errors import UserError
+from wwm.start import pace, tables, texts
+
+ROOT = Path(__file__).parents[1]
+SENTENCES = [f"第{number}条 公民的合法权益受到法律的保护，任何人不得侵犯。" for number in range(1, 2001)]
+LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(60)] + [
+    (f"包装破了，第{number}次失望。", "差评") for number in range(60)
+]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the presets, text, a released model and a CSV."""
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr(hub, "check", no_hub)
+    Path("mytext/laws").mkdir(parents=True)
+    Path("mytext/laws/1.txt").write_text("\n\n".join(SENTENCES), encoding="utf-8")
+    toy.model(Path("released"), "".join(SENTENCES))
+    write("opinions.csv", ["评论", "态度"], LABELLED)
+    return tmp_path
+
+
+def no_hub(source: str, key: str, *_) -> None:
+    raise UserError(f"{key}: {source} is not here")
+
+
+def write(name: str, header: list[str], rows: list[tuple]) -> Path:
+    with open(name, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return Path(name)
+
+
+def run(*more: str) -> str:
+    given = ["--text", "mytext", "--model", "released", "--task", "opinions.csv"]
+    done = CliRunner().invoke(cli.commands, ["domain", *given, *more], catch_exceptions=False)
+    return done.output
+
+
+def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(project):
+    said = run("--set", "finetune.seeds=3")
+    values = params.read()
+    assert values.corpus.folder == "mytext" and values.corpus.sources["txt"].files == "**/*.txt"
+    assert values.vocab.source == values.init.models["released"].source == "released"
+    # 60,000 characters: the most that may be held out is, and of the rest all is seen several times.
+    assert values.corpus.heldout_share == 0.1 and "held out: 10.00%" in said and "That is little text" in said
+    head, rest = values.pretrain.models["domain"].phases
+    assert (head.train, rest.train, rest.max_seq_length) == ("mlm_head", None, 40)
+    assert values.segmenter.source == "train" and "LTP/legacy is not to be had here" in said
+    task = values.finetune.tasks["opinions"]
+    assert task.define and (task.define.kind, task.define.labels) == ("single", ["好评", "差评"])
+    assert task.define.columns == {"text": "评论", "label": "态度"} and task.split_file == "opinions.csv"
+    assert Path("data/tasks/opinions/opinions.csv").read_bytes() == Path("opinions.csv").read_bytes()
+    assert values.finetune.seeds == 3 and values.scores.tasks == ["opinions"]
+    assert "minutes here" in said and "dvc repro" in said
+
+
+def test_general_text_is_a_tenth_of_what_is_trained_on(project):
+    Path("mytext/general").mkdir()
+    Path("mytext/general/news.txt").write_text("\n\n".join(SENTENCES * 3), encoding="utf-8")
+    run()
+    sources = params.read().corpus.sources
+    assert {source.files for source in sources.values()} == {"laws/**/*.txt", "general/**/*.txt"}
+    assert sources["general-txt"].weight == pytest.approx(1 / 27, rel=0.05)
+
+
+def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
+    Path("mytext/a.jsonl").write_text(
+        "\n".join(json.dumps({"id": 1, "title": "标题", "content": one}, ensure_ascii=False) for one in SENTENCES),
+        encoding="utf-8",
+    )
+    pq.write_table(pa.table({"n": [1] * 200, "body": SENTENCES[:200]}), "mytext/b.parquet")
+    with gzip.open("mytext/c.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("\n\n".join(SENTENCES))
+    Path("mytext/d.pdf").write_bytes(b"%PDF-")
+    found = texts.look(Path("mytext"))
+    assert found.sources == {
+        "txt": {"files": "**/*.txt"},
+        "txt-gz": {"files": "**/*.txt.gz"},
+        "jsonl": {"files": "**/*.jsonl", "format": "jsonl", "fields": ["title", "content"]},
+        "parquet": {"files": "**/*.parquet", "format": "parquet", "fields": ["body"]},
+    }
+    assert found.left_out == {".pdf": 1}
+    whole = sum(map(len, SENTENCES))
+    assert found.characters["txt-gz"] == pytest.approx(whole, rel=0.1)
+    assert found.characters["parquet"] == pytest.approx(sum(map(len, SENTENCES[:200])), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda: Path("mytext/b.txt").write_bytes("公民的合法权益受到保护".encode("gb18030") * 20), "iconv -f GB18030"),
+        (lambda: write("opinions.csv", ["评论", "态度"], LABELLED[:60]), "has '好评' alone"),
+        (lambda: write("opinions.csv", ["a", "b"], [(f"甲{n}", f"乙{n}") for n in range(90)]), "Call it `label`"),
+        (lambda: write("opinions.csv", ["评论"], [("好",), ("坏",)]), "its first line has one column"),
+        (lambda: write("opinions.csv", ["评论", "label"], []), "no rows in it"),
+        (lambda: Path("mytext/laws/1.txt").rename("elsewhere"), "no text in it"),
+        (lambda: Path("opinions.csv").rename("elsewhere"), "no such file or folder"),
+        (lambda: Path("released/config.json").unlink(), "released"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_nothing_is_written(project, change, told):
+    change()
+    with pytest.raises(UserError, match=told) as error:
+        run()
+    assert "\n" not in str(error.value)
+    assert not Path("params.yaml").exists() and not Path("data").exists()
+
+
+def test_pairs_are_told_from_single_texts(project):
+    rows = [(f"怎么还款{n}", f"如何还钱{n}", n % 2) for n in range(40)]
+    table = tables.look(write("pairs.csv", ["sentence1", "sentence2", "label"], rows))
+    assert (table.kind, table.labels, table.rows) == ("pair", ["0", "1"], 40)
+    assert table.columns == {"text_a": "sentence1", "text_b": "sentence2", "label": "label"}
+
+
+def test_a_training_that_takes_days_names_what_fits(project):
+    config = BertConfig.from_pretrained("released")
+    run("--set", "pretrain.models.domain.phases.1.steps=100000000")
+    found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
+    size = domain.sizes(found.characters["txt"], config)
+    said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
+    assert "What fits in 12 hours: --set pretrain.models.domain.phases.1.steps=" in said

@@ -1,0 +1,56 @@
+"""How fast a model would be trained here, measured on a few steps of it."""
+
+import time
+
+import numpy as np
+from transformers import BertConfig, BertForPreTraining
+
+from wwm.training import device, dropout
+from wwm.training.loader import Batch
+from wwm.training.model import Pretraining, choose_trained, on_device
+
+SECONDS = 8.0  # of measuring, after a pass that is not counted
+
+
+def rows_per_second(
+    config: BertConfig, max_seq_length: int, rows: int, masked_lm_prob: float, threads: int, precision: str
+) -> float:
+    """Sequences of max_seq_length that go forwards and backwards in a second, in passes of `rows`, with weights drawn
+    at random; a step of the optimizer, which comes once a batch, is left out.
+    """
+    device.set_up_cpu(threads)
+    place = device.pick()
+    bert = BertForPreTraining(config).to(place).train()  # type: ignore[arg-type]  # transformers' wrapper
+    dropout.use_in(bert)
+    choose_trained(bert, False, False)
+    model = Pretraining(bert)
+    rng = np.random.default_rng(1)
+    count, begun = 0, 0.0
+    while True:
+        with device.autocast(place, precision):
+            loss = model(on_device(batch(rng, config.vocab_size, rows, max_seq_length, masked_lm_prob), bert)).mlm
+        loss.backward()
+        bert.zero_grad()
+        loss.item()  # waits for a GPU
+        if not begun:
+            begun = time.perf_counter()
+            continue
+        count += 1
+        if (taken := time.perf_counter() - begun) > SECONDS:
+            return count * rows / taken
+
+
+def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, masked_lm_prob: float) -> Batch:
+    """Full rows of one example each."""
+    masked = np.sort(rng.permutation(rows * length)[: int(rows * length * masked_lm_prob)])
+    return Batch(
+        input_ids=rng.integers(0, vocab_size, (rows, length)),
+        token_type_ids=np.zeros((rows, length), np.int64),
+        position_ids=np.tile(np.arange(length), (rows, 1)),
+        example=np.ones((rows, length), np.int64),
+        cls_positions=np.arange(rows) * length,
+        lengths=np.full(rows, length),
+        masked_positions=masked,
+        masked_ids=rng.integers(0, vocab_size, len(masked)),
+        next_sentence_labels=np.zeros(0, np.int64),
+    )

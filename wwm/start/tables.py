@@ -1,0 +1,120 @@
+"""A file of labelled texts -> the definition of a task that reads it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from wwm.common import files
+from wwm.common.errors import UserError
+from wwm.tasks.columns import csv_rows
+from wwm.tasks.task import COLUMNS
+
+LABELS = (*COLUMNS["label"], "标签", "类别", "category", "class", "target", "y")
+MOST_LABELS = 200
+LOOKED_AT = 5000  # rows whose texts are measured
+
+
+class Table(NamedTuple):
+    """What a task's file holds."""
+
+    kind: str  # single or pair
+    columns: dict[str, str]  # `text`, or `text_a` and `text_b`, and `label` -> the file's name for it
+    labels: list[str]
+    rows: int
+    longest: int  # characters of all but one in twenty rows, both texts of a pair together
+
+    @property
+    def define(self) -> dict[str, Any]:
+        return {"kind": self.kind, "labels": self.labels, "columns": self.columns}
+
+
+def look(path: Path) -> Table:
+    """Raises UserError where it cannot be told which column is what, or there is nothing to learn."""
+    rows = list(rows_of(path))
+    if not rows:
+        raise UserError(f"--task {path}: no rows in it; it needs a line of names, and texts with labels below")
+    names = list(rows[0])
+    label = label_of(path, names, rows)
+    counts = Counter(row[label].strip() for row in rows if row.get(label, "").strip())
+    if len(counts) < 2:
+        only = f"{next(iter(counts))!r} alone" if counts else "nothing"
+        raise UserError(f"--task {path}: its column {label} has {only}; a task needs two labels or more")
+    if len(counts) > MOST_LABELS:
+        raise UserError(
+            f"--task {path}: its column {label} has {len(counts):,} different values; call the column of labels `label`"
+        )
+    texts = texts_of(path, [name for name in names if name != label], rows)
+    kind = "pair" if len(texts) == 2 else "single"
+    columns = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
+    lengths = sorted(sum(len(row[name]) for name in texts) for row in rows)
+    return Table(kind, columns, sorted(counts), len(rows), lengths[int(0.95 * (len(lengths) - 1))])
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    match path.suffix.lower():
+        case ".csv" | ".tsv" | ".txt" as ending:
+            table = csv_rows(path) if ending == ".csv" else tabs(path)
+            header = [cell.strip() for cell in next(table, (1, []))[1]]
+            if len(header) < 2:
+                raise UserError(
+                    f"--task {path}: its first line has one column, {' '.join(header)[:40]!r}; write names of columns"
+                    f" there, with {'commas' if ending == '.csv' else 'tabs'} between them"
+                )
+            for _, row in table:
+                if any(cell.strip() for cell in row):
+                    yield dict(zip(header, row))
+        case ".jsonl" | ".json":
+            for number, line in enumerate(files.lines(path), 1):
+                if line.strip():
+                    yield as_texts(path, number, line)
+        case ".parquet":
+            for row in pq.read_table(path).to_pylist():
+                yield {name: "" if value is None else str(value) for name, value in row.items()}
+        case ending:
+            raise UserError(
+                f"--task {path}: {ending or 'its ending'} is not read; save it as .csv, .tsv, .jsonl or .parquet"
+            )
+
+
+def as_texts(path: Path, number: int, line: str) -> dict[str, str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--task {path}, line {number}: no JSON ({error}); write an object a line") from None
+    if not isinstance(row, dict):
+        raise UserError(f"--task {path}, line {number}: no JSON object; write an object a line")
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def tabs(path: Path) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
+
+
+def label_of(path: Path, names: list[str], rows: list[dict[str, str]]) -> str:
+    known = {name.lower(): name for name in names}
+    for name in LABELS:
+        if name in known:
+            return known[name]
+    few = [name for name in names if len({row.get(name, "") for row in rows}) <= max(2, min(50, len(rows) // 5))]
+    if len(few) != 1:
+        raise UserError(f"--task {path}: which of {', '.join(names)} is the label? Call it `label` in the first line")
+    return few[0]
+
+
+def texts_of(path: Path, names: list[str], rows: list[dict[str, str]]) -> list[str]:
+    """One column, or two of a pair: those of usual names, else the longest one."""
+    known = {name.lower(): name for name in names}
+    pair = [next((known[name] for name in COLUMNS[field] if name in known), None) for field in ("text_a", "text_b")]
+    if pair[0] and pair[1]:
+        return [pair[0], pair[1]]
+    if one := next((known[name] for name in COLUMNS["text"] if name in known), None):
+        return [one]
+    if not names:
+        raise UserError(f"--task {path}: no column beside the label; it needs one of texts")
+    lengths = {name: sum(len(row.get(name, "")) for row in islice(rows, LOOKED_AT)) for name in names}
+    return [max(lengths, key=lambda name: lengths[name])]

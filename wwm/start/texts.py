@@ -1,0 +1,136 @@
+"""A folder of text -> the sources of `corpus` that read it, and how much it is."""
+
+import json
+import re
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wwm.common.errors import UserError
+from wwm.params.text import Source
+from wwm.text import sources
+
+PACKED = {".gz", ".bz2", ".xz", ".zst"}
+# Fields that hold text, by the names that the corpora of brightmart/nlp_chinese_corpus and others have for them.
+FIELDS = ("title", "desc", "question", "content", "text", "answer", "body", "abstract", "review")
+GENERAL = "general"  # a folder of this name holds text that is not of the domain
+SAMPLE = 3_000_000  # characters that are read of a file, many times what is read ahead
+
+
+class Found(NamedTuple):
+    sources: dict[str, dict[str, Any]]  # by name, as params.yaml has them
+    characters: dict[str, float]  # by name: about how many, by what a part of each file is
+    left_out: Counter[str]  # endings of files that are no text
+
+
+def look(folder: Path) -> Found:
+    """Raises UserError where there is no text, and for the first file that is none in UTF-8 or of a known layout."""
+    if not folder.is_dir():
+        raise UserError(f"--text {folder}: no such folder; name the one that your text is in")
+    grouped: dict[str, list[Path]] = {}
+    left_out: Counter[str] = Counter()
+    apart = (folder / GENERAL).is_dir()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        group = group_of(path.relative_to(folder), apart)
+        if group:
+            grouped.setdefault(group, []).append(path)
+        else:
+            left_out[path.suffix or path.name] += 1
+    if not grouped:
+        raise UserError(
+            f"--text {folder}: no text in it ({said(left_out) or 'it is empty'}); put .txt, .jsonl, .parquet or a"
+            " pages-articles dump there, packed by gzip, bzip2, xz or Zstandard if you like"
+        )
+    found: dict[str, dict[str, Any]] = {}
+    characters: dict[str, float] = {}
+    for group, paths in grouped.items():
+        name = re.sub("[^A-Za-z0-9]+", "-", group).strip("-") or "text"
+        found[name] = {"files": group} | layout(paths[0])
+        source = Source.model_validate(found[name])
+        characters[name] = sum(length(path, source) for path in paths)
+    return Found(found, characters, left_out)
+
+
+def group_of(path: Path, apart: bool) -> str | None:
+    """The glob of all files like this one, with each folder `apart` or over all; None of what is no text."""
+    packed = path.suffix.lower() in PACKED
+    plain = path.with_suffix("") if packed else path
+    ending = plain.suffix + (path.suffix if packed else "")
+    below = f"{path.parts[0]}/**/" if len(path.parts) > 1 else ""
+    place = below if apart else "**/"
+    match plain.suffix.lower():
+        case ".txt" | ".text" | ".jsonl" | ".json" | ".parquet":
+            return f"{place}*{ending}"
+        case ".xml":
+            return f"{place}*pages-articles*{ending}" if "pages-articles" in plain.name else None
+    return None
+
+
+def layout(path: Path) -> dict[str, Any]:
+    """Of a file, and of those with the same ending: format and fields, by what it begins with."""
+    name = path.name.lower()
+    if ".parquet" in name:
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path} is no whole Parquet file ({error}); fetch it again") from None
+        names = [
+            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        ]
+        return {"format": "parquet", "fields": fields(path, names, schema.names)}
+    if ".xml" in name:
+        return {"format": "mediawiki"}
+    if ".json" in name:
+        with open(path, "rb") as raw:
+            first = sources.plain(raw, str(path), False).readline()
+        row = None
+        with suppress(ValueError, RecursionError):
+            row = json.loads(first)
+        if not isinstance(row, dict):
+            raise UserError(
+                f"{path}, line 1: no JSON object; write an object a line (`jq -c '.[]'` makes them of a list)"
+            )
+        return {"format": "jsonl", "fields": fields(path, [k for k, v in row.items() if isinstance(v, str)], list(row))}
+    return {}
+
+
+def fields(path: Path, texts: list[str], names: list[str]) -> list[str]:
+    chosen = [name for name in FIELDS if name in texts]
+    if not chosen and len(texts) == 1:
+        chosen = texts
+    if not chosen:
+        raise UserError(
+            f"{path}: which of its fields are text? It has {', '.join(names)}; call one of them {' or '.join(FIELDS)}"
+        )
+    return chosen
+
+
+def length(path: Path, source: Source) -> float:
+    """Characters of a file: what its beginning has, times how often that goes into the whole."""
+    counted, characters, texts = 0, 0, 0
+    place = sources.Place(str(path), path.stat().st_size)
+
+    def count(bytes_read: int) -> None:
+        nonlocal counted
+        counted += bytes_read
+
+    for text in sources.documents([place], source, Counter(), count):
+        characters += len(text)
+        texts += 1
+        if characters > SAMPLE:
+            break
+    else:
+        return characters
+    if source.format == "parquet":
+        return characters * pq.read_metadata(path).num_rows / texts
+    return characters * place.size / counted
+
+
+def said(left_out: Counter[str]) -> str:
+    """ "3 .pdf, 1 .docx"; "" of none."""
+    return ", ".join(f"{count} {ending}" for ending, count in islice(left_out.most_common(), 5))
