@@ -19,7 +19,12 @@ def save(folder: Path, step: int, state: dict) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
-    for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
+    prune(folder, KEPT)
+
+
+def prune(folder: Path, kept: int) -> None:
+    """All but the newest go."""
+    for old in sorted(folder.glob("step-*.pt"))[:-kept]:
         old.unlink()
 
 
