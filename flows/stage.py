@@ -30,6 +30,7 @@ WORTH_A_RETRY = (
     128 + signal.SIGKILL,
 )  # 75: it saved a checkpoint and left
 DVC_FAILED = "ERROR: failed to reproduce"
+UNSTORED = "ERROR: failed to transfer"
 HINTS = re.compile(
     r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config"
     r" core.autostage|Use `dvc push`"
@@ -59,17 +60,17 @@ class Stages:
         self.pull, self.running, self.stopping, self.lock = pull, set(), False, threading.Lock()
 
     def run(self, name: str, show: Callable[[str], None], env: dict[str, str] | None = None) -> str:
-        """Brings one stage up to date: "ran", "restored" (from the run cache or the remote) or "unchanged". Raises
-        StageFailed, Stopped.
+        """Brings one stage up to date: "ran", "restored" (from the run cache or the remote, or made earlier and stored
+        only now) or "unchanged". Raises StageFailed, Stopped.
         """
-        tail, outcome, code = deque(maxlen=TAIL_LINES), "ran", None
+        tail, outcome, code, unstored = deque(maxlen=TAIL_LINES), "ran", None, ""
 
         def read(line: str, lasting: bool) -> None:
-            nonlocal outcome, code
+            nonlocal outcome, code, unstored
             if HINTS.match(line):
                 return
             # What failed is told by StageFailed, once.
-            if not line.startswith(("error: ", DVC_FAILED)):
+            if not line.startswith(("error: ", DVC_FAILED, UNSTORED)):
                 show(line)
             if not lasting:
                 return
@@ -82,13 +83,33 @@ class Stages:
                 outcome = "ran"
             elif line == f"Stage '{name}' didn't change, skipping":
                 outcome = "unchanged"
+            elif outcome == "ran" and line.startswith(UNSTORED):
+                unstored = line
             elif found := re.match(r"ERROR: .*failed to run: .*, exited with (-?\d+)$", line):
                 code = int(found[1])
 
-        status = self.dvc(["repro", "-s", name, *(["--pull"] if self.pull else [])], read, env)
+        from wwm.track import made  # the supervisor has no use for it
+
+        again = made.waits(name)
+        if again:
+            show(f"{name} made its outs before, and DVC has yet to store them")
+        repro = ["repro", "-s", name, *(["--pull"] if self.pull else [])]
+        status = self.dvc(["commit", "--force", name] if again else repro, read, env)
+        # DVC may end with 0 all the same.
+        if unstored or (status and code is None and made.waits(name)):
+            why = unstored or next((line for line in reversed(tail) if line.startswith("ERROR: ")), "")
+            raise StageFailed(
+                name,
+                status or 1,
+                [
+                    f"error: DVC could not store what {name} made: {why.removeprefix('ERROR: ')}",
+                    f"Nothing is lost: make room, then `dvc commit {name}`; or run the flow again, which does that",
+                ],
+            )
         if status:
             raise StageFailed(name, status if code is None else code, list(tail))
-        return outcome
+        made.forget(name)
+        return "restored" if again else outcome
 
     def push(self, *arguments: str) -> None:
         """`dvc push`. Raises PushFailed, Stopped."""

@@ -164,3 +164,51 @@ def test_bug_in_a_check_of_params_keeps_its_traceback(tmp_path, failed):
         Broken.model_validate({"seed": 1})
     line, before = failed(lambda: explain(tmp_path, found.value, Broken))
     assert line.startswith("error: mask: ValueError: invalid literal for int") and "Traceback" in before
+
+
+FILLS = """
+import os, resource, signal, tempfile
+from pathlib import Path
+import numpy as np, pyarrow as pa, torch
+from safetensors.numpy import save_file
+from wwm.common import command, files
+from wwm.text import perceptron
+from wwm.training import checkpoint
+
+def tensors():
+    with files.new_folder("out") as folder:
+        save_file({"a": np.zeros(10_000)}, folder / "model.safetensors")
+
+def words():
+    with files.new_folder("out") as folder:
+        gold = [[chr(code), chr(code + 4096)] for code in range(0x4E00, 0x5600)]
+        perceptron.train(gold, gold[:9], 1, 1, folder / "model")
+
+def saves():
+    checkpoint.save(Path("scratch"), 1, {"a": torch.zeros(10_000)})
+
+def shards():
+    with files.new_file("out") as path, pa.OSFile(str(path), "wb") as stream:
+        stream.write(bytes(20_000))
+
+Path("scratch").mkdir()
+tempfile.tempdir = os.getcwd()
+# A file that may not grow fails as one does on a full disk.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+for write in (tensors, words, saves, shards):
+    try:
+        with command.user_errors("stage"):
+            write()
+    except SystemExit as end:
+        print(end, flush=True)
+print([str(path) for path in Path().rglob("*")])
+"""
+
+
+def test_full_disk_is_a_line_whatever_library_writes_and_nothing_half_written_stays(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", FILLS], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    *lines, left = done.stdout.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [f"error: no room on the disk of {tmp_path}"] * 4, done
+    assert left == "['scratch']" and "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from flows import pipeline, plan
 from flows.stage import PushFailed, StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
+from wwm.track import made
 
 ROOT = Path(__file__).parent.parent
 DVC_YAML = """
@@ -264,6 +265,67 @@ def test_a_stage_says_whether_it_ran_was_restored_or_was_unchanged(toy):
     Path("a").unlink()
     Path("dvc.lock").unlink()
     assert Stages().run("a", print) == "restored"
+
+
+MADE = """
+import os, sys
+from pathlib import Path
+from wwm.track import made
+with open("../runs", "a") as runs:
+    runs.write("a")
+Path("scratch/a").mkdir(parents=True, exist_ok=True)
+{write}
+made.leave("a", Path("scratch/a").resolve())
+"""
+
+
+@pytest.mark.parametrize(
+    ("write", "prefix"),
+    # Of a file in a folder, and then of the list of its files.
+    [("Path('a').write_text('x')", "9d"), *[("os.mkdir('a'); Path('a/x').write_text('x')", p) for p in ("9d", "9b")]],
+)
+def test_what_a_full_cache_did_not_take_is_stored_by_the_next_run_and_made_once(toy, monkeypatch, write, prefix):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    Path("a.py").write_text(MADE.format(write=write))
+    full = Path(".dvc/cache/files/md5", prefix)
+    full.parent.mkdir(parents=True)
+    full.touch()  # no object with such a hash fits in there
+    shown = []
+    for _ in range(2):
+        with pytest.raises(StageFailed, match=r"could not store what a made(.*\n)*.*then `dvc commit a`") as failure:
+            Stages().run("a", shown.append)
+        assert not failure.value.retryable and Path("scratch/a").is_dir()
+        assert "a" in todo()
+    assert not [line for line in shown if "failed to" in line]
+    full.unlink()
+    assert Stages().run("a", print) == "restored"
+    assert Path("../runs").read_text() == "a" and "a" not in todo()
+    assert not list(Path("scratch/made").iterdir()) and not Path("scratch/a").exists()
+    subprocess.run(["rm", "-r", "a"], check=True)
+    assert Stages().run("a", print) == "restored"
+
+
+def test_what_waits_to_be_stored_is_made_again_where_code_or_outs_have_changed(toy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    text = MADE.format(write="Path('a').write_text('x')")
+    Path("a.py").write_text(text)
+    for other in ({"a": "spoilt"}, {"a.py": text + "# changed\n"}):
+        subprocess.run([sys.executable, "a.py"], check=True)
+        for path, changed in other.items():
+            Path(path).write_text(changed)
+        assert Stages().run("a", print) == "ran"
+    assert Path("../runs").read_text() == "aaaa"
+
+
+def test_a_plain_dvc_repro_removes_a_checkpoint_once_its_outs_are_stored(toy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    Path("a.py").write_text(MADE.format(write="Path('a').write_text('x')"))
+    subprocess.run([sys.executable, "a.py"], check=True)
+    made.tidy()
+    assert Path("scratch/a").is_dir()
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f", "a"], check=True)
+    made.tidy()
+    assert not Path("scratch/a").exists() and not list(Path("scratch/made").iterdir())
 
 
 def test_a_stage_that_saved_a_checkpoint_and_left_is_worth_a_retry_and_a_wrong_value_is_not(toy):

@@ -39,8 +39,8 @@ ONLY = {
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
     "dask": {"wwm.engine"},
-    # The last asks it for hashes, where it is installed.
-    "dvc": {"flows.stage", "flows.plan", "flows.pipeline", "flows.run", "wwm.track.lineage"},
+    # The last ask it for hashes, where it is installed.
+    "dvc": {"flows.stage", "flows.plan", "flows.pipeline", "flows.run", "wwm.track.lineage", "wwm.track.made"},
 }
 # Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may
 # import any.

@@ -455,6 +455,21 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
         pretrain.main("bert")
 
 
+def test_a_disk_without_room_for_checkpoints_or_the_model_is_named(tmp_path, monkeypatch):
+    scratch, model = tmp_path / "scratch", torch.nn.Linear(1000, 1000, bias=False)
+    scratch.mkdir()
+    trained = SimpleNamespace(job=SimpleNamespace(scratch=scratch), model=model)
+    for free, told in (
+        (35e6, "36 MB for checkpoints in .*35 MB left.*WWM_SCRATCH"),
+        (1e6, "4 MB for models/bert, and"),
+    ):
+        usage = shutil.disk_usage(".")._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
+        with pytest.raises(UserError, match=told):
+            pretrain.check_room(trained, Path("models/bert"))
+        (scratch / "step-00000001.pt").write_bytes(bytes(36_000_000))
+
+
 def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):
     set_params(optimizer="muon")
     monkeypatch.setattr(device, "join", lambda: device.Processes(0, 1, torch.device("xla")))

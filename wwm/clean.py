@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from wwm.common import files
-from wwm.track import untracked
+from wwm.track import made, untracked
 
 DAY = 24 * 3600
 
@@ -40,9 +40,9 @@ def main(days: float, remove: bool) -> None:
 
 
 def scratch() -> Iterator[Left]:
-    """Folders of unfinished work that no process holds; without what MLflow is still to be sent."""
+    """Folders of unfinished work that no process holds; without what MLflow is still to be sent, and DVC to store."""
     for folder in sorted(files.SCRATCH.glob("*/")):
-        if folder.name != untracked.FOLDER.name and not files.held(folder):
+        if folder.name not in (untracked.FOLDER.name, made.FOLDER.name) and not files.held(folder):
             yield measured(folder)
 
 

@@ -12,7 +12,6 @@ By hand python -m wwm.finetune MODEL TASK
 Seeds that are finished survive a kill. Where there are several GPUs each takes seeds.
 """
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,7 +64,7 @@ def main(model: str, task: str) -> None:
         "simplify": options.simplify,
         "keep": keep,
     }
-    with files.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
+    with track.scratch(f"finetune-{model}-{task}", [folder, place], settings | {"code": code.key("finetune")}) as work:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
@@ -110,7 +109,6 @@ def main(model: str, task: str) -> None:
             files.write_json(out, result)
             run.took(f"finetune/{task}/{model}", device.named(device.places()[0]), took := seeds.seconds(work))
             print(f"finetune {model} {task}: {summary(result)} in {took:,.0f} s")
-        shutil.rmtree(work)
 
 
 def summary(result: Finetuned) -> str:

@@ -13,7 +13,6 @@ bit on a CPU, where no kernel adds in an order of its own as some of a GPU do.
 import contextlib
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import torch
 from wwm.common import code, files, model_folder
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
-from wwm.training import curve, device, loader, trainer
+from wwm.training import checkpoint, curve, device, loader, trainer
 from wwm.training.job import Job
 from wwm.training.model import moved
 from wwm.training.state import State
@@ -58,7 +57,7 @@ def main(name: str) -> None:
             scratch = None
         else:
             scratch = stack.enter_context(
-                files.scratch(f"pretrain-{name}", [init, examples], making | {"code": code.key("pretrain")})
+                track.scratch(f"pretrain-{name}", [init, examples], making | {"code": code.key("pretrain")})
             )
         scratch = processes.from_first(scratch)
         if processes.count > 1:
@@ -82,8 +81,11 @@ def main(name: str) -> None:
                     processes=processes,
                 )
             )
+            if processes.rank == 0:
+                check_room(trained, out)
             trained.train()
             if processes.rank == 0:
+                checkpoint.prune(scratch, 1)
                 phases = [phase.model_dump(exclude={"micro_batch"}) for phase in model.phases]
                 told = {"all_else": all_else(making, init, examples), "recipe": made_with | {"phases": phases}}
                 write(trained, out, results, told)
@@ -91,8 +93,18 @@ def main(name: str) -> None:
                 run.log({f"own_{key}": count for key, count in own_cost(state).items()})
                 files.write_text(f"results/times/pretrain/{name}.csv", columns(state.rows, ["step", *curve.SPEEDS]))
                 run.took(f"pretrain/{name}", where, state.seconds, **last(state.rows, curve.SPEEDS))
-        if processes.rank == 0:
-            shutil.rmtree(scratch)
+
+
+def check_room(trained: trainer.Trainer, out: Path) -> None:
+    """Raises UserError where the training would run into a full disk."""
+    scratch, weights = trained.job.scratch, 4 * sum(parameter.numel() for parameter in trained.model.parameters())
+    # Of each weight a checkpoint has two moments besides; one is written before an old one goes.
+    size = 3 * weights * (checkpoint.KEPT + 1) - sum(file.stat().st_size for file in scratch.glob("step-*.pt"))
+    files.check_room(
+        scratch, size, f"{size / 1e6:,.0f} MB for checkpoints in {scratch}", "set WWM_SCRATCH to another disk"
+    )
+    told = f"{weights / 1e6:,.0f} MB for {out}, and as much again in DVC's cache"
+    files.check_room(Path(), 2 * weights, told, "start where there is more")
 
 
 def launch(name: str, config: str) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import typer
 from wwm.common.errors import UserError, told
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+RUST = re.compile(r"[\w ]+\(os error (\d+)\)")
 # Of a file or folder, and no bug of ours whoever opened it.
 REFUSED = {
     errno.EACCES: "see who may read and write it",
@@ -36,15 +38,28 @@ def user_errors(command: str) -> Iterator[None]:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if why := full(error):
             sys.exit(
-                f"error: no room on the disk of {Path.cwd()} ({error}); nothing half-written is left: make room and run"
+                f"error: no room on the disk of {Path.cwd()} ({why}); nothing half-written is left: make room and run"
                 " again, what was finished is kept"
             )
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
             sys.exit(f"error: {command}: {error.filename}: {error.strerror}; {REFUSED[error.errno]}")
         traceback.print_exc()
         sys.exit(f"error: {told(error, command)}")
+
+
+def full(error: BaseException | None) -> str:
+    """What says that a disk is full, in an error or in what it came of; "" where nothing does. Libraries in Rust have
+    their own types for it, torch raises another error on top.
+    """
+    while error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return str(error)
+        if (found := RUST.search(str(error))) and int(found[1]) in FULL:
+            return found[0].strip()
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def run(main: Callable[..., None], items: Callable[[str], tuple[str, ...]] = lambda name: (name,)) -> None:

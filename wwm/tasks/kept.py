@@ -3,7 +3,6 @@
 Its config.json has one key more, `wwm`: what a text must go through on its way into the model, and what comes out.
 """
 
-import shutil
 from pathlib import Path
 from typing import TypedDict
 
@@ -12,7 +11,6 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from wwm.common import files, model_folder
-from wwm.common.errors import UserError
 from wwm.tasks.seeds import Finished
 from wwm.tasks.task import Keep, Kind
 
@@ -56,11 +54,7 @@ def check_room(parameters: int, keep: Keep, seeds: int, home: Path) -> None:
     if not size:
         return
     told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep}), and as much again in DVC's cache"
-    if (free := shutil.disk_usage(".").free) < 2 * size:
-        raise UserError(
-            f"{told}: this disk has {free / 1e6:,.0f} MB left; make room, or set finetune.models.{home.name}.keep to"
-            " `none`"
-        )
+    files.check_room(Path(), 2 * size, told, f"set finetune.models.{home.name}.keep to `none`")
     print(told, flush=True)
 
 

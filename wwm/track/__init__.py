@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wwm.common import times
+from wwm.common import files, times
 from wwm.common.errors import told
-from wwm.track import lineage, sender, server
+from wwm.track import lineage, made, sender, server
 
 PARENT = "WWM_PARENT_RUN"  # environment variables: id of the run that new runs are nested under,
 SENDER = "WWM_RUN_SENDER"  # and socket of the process that sends for a whole pipeline run
@@ -157,12 +157,15 @@ def run(
 
     When the block ends well each path of `outs` is tagged with its DVC hash, and a CSV among them is drawn over its
     steps. params.yaml, dvc.lock and what is not committed are kept with it. With a `scratch` folder the id is kept
-    there, and the next call goes on with the same MLflow run. Nothing is tracked on a rank other than 0. Raises what
-    the block raises. `listen` is for `parent`: the address at which stages find this run's sender.
+    there, and the next call goes on with the same MLflow run; the folder goes once DVC has stored what the stage made.
+    Nothing is tracked on a rank other than 0. Raises what the block raises. `listen` is for `parent`: the address at
+    which stages find this run's sender.
     """
     if int(os.environ.get("RANK", "0")):
         yield Run(None)
         return
+    if scratch is None:
+        made.tidy()
     end = None if listen else sender.connect(os.environ.get(SENDER, ""))
     current = Run(end or sender.start("wwm.track.deliver", server.project(), listen))
     tags = {
@@ -184,8 +187,9 @@ def run(
     )
     for file, text in lineage.explaining(diff).items():
         current.text(file, text)
+    address = f"{stage}@{name}" if name else stage
     if not listen:
-        current._put(deps=f"{stage}@{name}" if name else stage, home=str(Path.cwd()))
+        current._put(deps=address, home=str(Path.cwd()))
     try:
         with sender.terminated_as_exit():
             yield current
@@ -198,9 +202,18 @@ def run(
     for path in outs:
         if Path(path).suffix == ".csv" and Path(path).read_text(encoding="utf-8").startswith("step,"):
             current._put(curves=str(Path(path).resolve()))
-    current._end(
-        "FINISHED", {str(path): lineage.of(path) for path in outs if Path(path).exists()}, sender.GIVE_UP_SECONDS
-    )
+    hashes = {str(path): lineage.of(path) for path in outs if Path(path).exists()}
+    if not listen:
+        made.leave(address, Path(scratch).resolve() if scratch else None)
+    current._end("FINISHED", hashes, sender.GIVE_UP_SECONDS)
+
+
+@contextmanager
+def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterator[Path]:
+    """files.scratch, without what is of no more use since DVC has stored what came of it."""
+    made.tidy()
+    with files.scratch(stage, inputs, settings) as folder:
+        yield folder
 
 
 @contextmanager

@@ -77,7 +77,10 @@ class Delivery:
         if self.opening:
             rest = list(self.waiting)
             rest += [] if ended(rest) else sender.take(self.inbox, 0)
-            untracked.keep(server.target(), self.opening | {"run_id": self.run_id}, rest)
+            try:
+                untracked.keep(server.target(), self.opening | {"run_id": self.run_id}, rest)
+            except OSError as error:
+                print(f"tracking: what is missing in MLflow cannot be kept either: {error}", flush=True)
 
 
 def ended(messages: list[dict]) -> bool:

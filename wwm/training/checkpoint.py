@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from wwm.common import files
+
 KEPT = 2
 
 
@@ -13,13 +15,16 @@ def save(folder: Path, step: int, state: dict) -> None:
     two go.
     """
     path = folder / f"step-{step:08d}.pt"
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as stream:
+    with files.new_file(path) as temporary, open(temporary, "wb") as stream:
         torch.save(state, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
-    for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
+    prune(folder, KEPT)
+
+
+def prune(folder: Path, kept: int) -> None:
+    """All but the newest go, and what a kill has left half written."""
+    for old in [*sorted(folder.glob("step-*.pt"))[:-kept], *folder.glob(".step-*.tmp")]:
         old.unlink()
 
 
