@@ -462,6 +462,21 @@ def test_a_recipe_is_planned_as_the_pages_say(line, project, monkeypatch):
     assert {"model", line.split()[2], "disk"} <= {row.split()[0] for row in run(line, project).splitlines() if row}
 
 
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm domain ")])
+def test_a_params_file_is_written_for_text_model_and_task_as_the_pages_say(line, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    words = dict(zip(*[iter(shlex.split(line)[2:])] * 2))
+    toy.model(tmp_path / "released", SENTENCE)
+    (tmp_path / words["--text"]).mkdir()
+    (tmp_path / words["--text"] / "1.txt").write_text(f"{SENTENCE}\n\n" * 50, encoding="utf-8")
+    rows = "".join(f"第{number}句很好,1\n第{number}句不好,0\n" for number in range(30))
+    (tmp_path / words["--task"]).write_text(f"text,label\n{rows}", encoding="utf-8")
+    # The model of the page is on the hub.
+    said = run(line.replace(words["--model"], "released"), tmp_path)
+    assert "dvc repro" in said and params.read(tmp_path / "params.yaml").scores.tasks == ["opinions"]
+
+
 @pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
 def test_doctor_tells_of_this_machine_and_folder(line, project):
     said = {row.split()[0] for row in run(line, project).splitlines() if row[:1].strip()}
@@ -511,5 +526,5 @@ def test_lineage_is_asked_of_what_is_recorded(line, tmp_path):
 
 
 def test_every_wwm_command_of_the_pages_is_run_here():
-    run = {"masks", "show", "f1", "fill", "preset", "plan", "doctor", "predict", "play", "lineage"}
+    run = {"masks", "show", "f1", "fill", "preset", "domain", "plan", "doctor", "predict", "play", "lineage"}
     assert {line.split()[1] for line in WWM} == run
