@@ -6,6 +6,8 @@ import os
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
@@ -26,8 +28,8 @@ def leave_unread(server: socket.socket) -> None:
         threading.Thread(target=drain, args=server.accept()[:1], daemon=True).start()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def untracked():
+@contextmanager
+def unread() -> Iterator[None]:
     """The stages of a pipeline run share a process that sends for them; here it reads, and sends nothing."""
     with tempfile.TemporaryDirectory() as folder:
         server = socket.create_server(f"{folder}/socket", family=socket.AF_UNIX)
@@ -35,3 +37,9 @@ def untracked():
         os.environ[track.SENDER] = f"{folder}/socket"
         yield
         del os.environ[track.SENDER]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untracked():
+    with unread():
+        yield

@@ -1,6 +1,7 @@
 """params.yaml: every mistake is named with its key, its value and the remedy."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,57 @@ def test_labels_that_are_numbers_are_named_once_with_their_quotes(tmp_path, labe
     with pytest.raises(ValueError) as error:
         OwnTask.model_validate({"kind": "single", "labels": yaml.safe_load(labels)})
     assert str(error.value).count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds nothing and no sections; write one by `wwm preset demo`"),
+        ("- base\n", r"holds \['base'\] and no sections"),
+        ("base: {seed: %s}" % ("9" * 5000), "is not YAML: .*4300 digits"),
+        ("base: " + "[" * 200_000, "has brackets in brackets, more than 100 deep"),
+    ],
+    ids=["empty", "a list", "a number of 5,000 digits", "lists 200,000 deep"],
+)
+def test_file_that_holds_no_sections_is_named_in_a_line(tmp_path, text, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=f"params.yaml {said}") as error:
+        params.read(path)
+    assert len(str(error.value)) < 300 and "\n" not in str(error.value)
+
+
+def test_value_of_any_size_is_shown_in_a_line(tmp_path):
+    said = problem(tmp_path, "epochs: 2", f"epochs: [{', '.join(map(str, range(10_000)))}]")
+    assert "segmenter.epochs is [0, 1, 2, 3, 4, 5, ...]: Input should be a valid integer" in said and len(said) < 200
+
+
+def test_size_that_no_model_has_is_refused_at_once_and_its_divisors_are_not_looked_for(tmp_path):
+    begin = time.process_time()
+    said = problem(tmp_path, "hidden_size: 32", "hidden_size: 1000000007")
+    assert "hidden_size is 1000000007: Input should be less than or equal to 131072" in said
+    assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("threads: 1", "threads: 100000", "base.threads is 100000"),
+        ("processes: 1", "processes: 100000", "engine.processes is 100000"),
+        ("scheduler: null", "scheduler: tcp://host:99999", "engine.scheduler: 'tcp://host:99999' is no address"),
+        ("news: news.txt", "news: ''", "corpus.sources.news.files is ''"),
+        ("news: news.txt", "news: 'http://[::1/x'", "corpus.sources.news.files: http://.*Invalid IPv6 URL"),
+        ("news: news.txt", "news: {files: a, weight: 1000}", "corpus.sources.news.weight is 1000"),
+        ("min_characters: 8", "min_characters: 2000000", "min_characters 2000000 is more than max_characters 1000000"),
+        (
+            "max_predictions_per_seq: 5, dupe_factor: 2",
+            "max_predictions_per_seq: 40, dupe_factor: 2",
+            "max_predictions_per_seq 40 is more than max_seq_length 32; 15 % would be 5",
+        ),
+        ("num_hidden_layers: 4", "num_hidden_layers: 100000", "num_hidden_layers is 100000"),
+        ("batch_size: 8, micro", "batch_size: 100000000, micro", "phases.0.batch_size is 100000000"),
+        ("rbt3:\n      init", f"{'n' * 65}:\n      init", "pretrain.models.n+.*at most 64 characters"),
+    ],
+)
+def test_value_that_only_a_slip_of_the_hand_can_be_is_refused_before_anything_runs(tmp_path, old, new, said):
+    assert re.search(said, problem(tmp_path, re.escape(old), new))

@@ -3,6 +3,8 @@
 An unknown, missing or impossible key is an error that names the key, the value and the remedy.
 """
 
+import reprlib
+from itertools import accumulate
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,12 +12,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wwm.common import files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, in_a_line
 from wwm.params.explain import explain
 from wwm.params.fields import one_of
 from wwm.params.whole import Params, cells, check_names, check_sizes
 
 __all__ = ["Params", "cell", "one_of", "parsed", "read"]
+DEEPEST = 100
 
 
 def read(path: str | Path = "params.yaml") -> Params:
@@ -34,11 +37,18 @@ def cell(name: str) -> tuple[str, str]:
 
 def parsed(text: str, path: Path = Path("params.yaml")) -> Params:
     """As `read`; `path` is what errors call the text."""
+    # The parser recurses in C, and would end the process.
+    if max(accumulate((one in "[{") - (one in "]}") for one in text), default=0) > DEEPEST:
+        raise UserError(f"{path} has brackets in brackets, more than {DEEPEST} deep; write one by `wwm preset demo`")
     try:
         # DVC reads YAML 1.2, where 1e-4 is a number; PyYAML (1.1) would make it a string.
         values = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # the second for a number of thousands of digits
+        where = in_a_line(error).replace(' in "<unicode string>"', "")
+        raise UserError(f"{path} is not YAML: {where}; mend it, or write one by `wwm preset demo`") from None
+    if not isinstance(values, dict):
+        found = reprlib.repr(values) if values else "nothing"
+        raise UserError(f"{path} holds {found} and no sections; write one by `wwm preset demo`")
     try:
         checked = Params.model_validate(values)
     except ValidationError as error:

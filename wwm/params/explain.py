@@ -1,6 +1,7 @@
 """What is wrong with params.yaml, said with its key, its value and the remedy."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args, get_origin
@@ -9,6 +10,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from wwm.common.errors import UserError
+
+MOST = 20  # problems that are told at once
+# What is not worth a line of its own may be a map of a thousand keys, or lead back to itself.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 80
 
 
 def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
@@ -26,7 +32,7 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
                 remedy = f"did you mean {near[0]}?"
             else:
                 remedy = f"known here: {', '.join(known)}"
-            lines.append(f"{path}: unknown key {key}; {remedy}")
+            lines.append(f"{path}: unknown key {key[:100]}; {remedy}")
         elif problem["type"] == "missing":
             lines.append(f"{path}: {key} is missing; presets/demo.yaml has an example")
         elif problem["type"] == "value_error":
@@ -34,8 +40,9 @@ def explain(path: Path, error: ValidationError, root: type[BaseModel]) -> str:
                 raise problem["ctx"]["error"]
             lines.append(f"{path}: {key + ': ' if key else ''}{problem['ctx']['error']}")
         else:
-            lines.append(f"{path}: {key} is {problem['input']!r}: {problem['msg']}")
-    return "\n".join(lines)
+            lines.append(f"{path}: {key[:100]} is {SHORT.repr(problem['input'])}: {problem['msg']}")
+    more = [f"{path}: {len(lines) - MOST} more are wrong in it; is it a params.yaml?"] if lines[MOST:] else []
+    return "\n".join([*lines[:MOST], *more])
 
 
 def known_keys(location: Iterable[str | int], section: type[BaseModel]) -> list[str]:

@@ -56,10 +56,19 @@ def named(name: object) -> object:
     return name
 
 
+# What is beyond these is a slip of the hand, which would show when memory or patience has run out.
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=f"^{NAME}$"), BeforeValidator(named), AfterValidator(seen_by_dvc)]
+Positive = Annotated[int, Field(ge=1, le=10**12)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Repeats = Annotated[int, Field(ge=1, le=1000)]  # of a whole corpus or training
+Processors = Annotated[int, Field(ge=1, le=1024)]
+Pieces = Annotated[int, Field(ge=8, le=512)]  # of a sequence
+Counted = Annotated[int, Field(ge=1, le=10**9)]
+Rows = Annotated[int, Field(ge=1, le=2**20)]  # of a batch
+Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
+# Files are called by two of them and more.
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=64), BeforeValidator(named), AfterValidator(seen_by_dvc)]
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -5,24 +5,31 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Changes, Name, Positive, Section, Share, distinct, sum_to_one
+from wwm.params.fields import Changes, Name, Pieces, Positive, Repeats, Section, Share, distinct, sum_to_one
 
 MaskedShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Length(Section):
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(
-        description="Pieces of one example, [CLS] and [SEP] counted."
-    )
+    max_seq_length: Pieces = Field(description="Pieces of one example, [CLS] and [SEP] counted.")
     max_predictions_per_seq: Positive = Field(
         description=(
             "Most masked positions of one example; 20 at 128 and 77 at 512 in the reference. Not less than"
             " masked_lm_prob asks for."
         )
     )
-    dupe_factor: Positive = Field(
+    dupe_factor: Repeats = Field(
         description="Times the corpus is passed over, each with masks of its own; 5 in the reference."
     )
+
+    @model_validator(mode="after")
+    def no_more_than_there_are(self) -> Self:
+        if self.max_predictions_per_seq > self.max_seq_length:
+            raise UserError(
+                f"max_predictions_per_seq {self.max_predictions_per_seq} is more than max_seq_length"
+                f" {self.max_seq_length}; 15 % would be {round(0.15 * self.max_seq_length)}"
+            )
+        return self
 
     def allow(self, masked_lm_prob: float) -> None:
         """Raises UserError where fewer pieces may be masked than this share comes to."""

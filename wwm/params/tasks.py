@@ -6,7 +6,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from wwm.common.errors import UserError
 from wwm.common.model_folder import FILL_MASK
-from wwm.params.fields import Name, Names, Positive, Section, distinct, one_of, quoted
+from wwm.params.fields import (
+    Name,
+    Names,
+    Pieces,
+    Positive,
+    Rate,
+    Repeats,
+    Rows,
+    Section,
+    Text,
+    distinct,
+    one_of,
+    quoted,
+)
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.task import Keep
 
@@ -14,7 +27,7 @@ from wwm.tasks.task import Keep
 class Fetch(Section):
     """Data of tasks from the hub; those that somebody has already are put into data/tasks/NAME by hand."""
 
-    tasks: dict[Name, str] = Field(
+    tasks: dict[Name, Text] = Field(
         default={},
         description=(
             "Tasks of the table that have a data set on the hub (cmrc2018, drcd, xnli, chnsenticorp) -> `hub` for that"
@@ -37,7 +50,7 @@ class OwnTask(Section):
             ' and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.'
         ),
     )
-    columns: dict[Literal["text", "text_a", "text_b", "label"], str] = Field(
+    columns: dict[Literal["text", "text_a", "text_b", "label"], Text] = Field(
         default={},
         description=(
             "What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names."
@@ -56,6 +69,8 @@ class OwnTask(Section):
     def labels_fit_the_kind(self) -> Self:
         if self.kind != "reading" and len(self.labels) < 2:
             raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
+        if self.kind != "reading" and "" in self.labels:
+            raise UserError(f"labels {self.labels}: an empty cell is no label; name what the files call it")
         return self
 
     @model_validator(mode="after")
@@ -73,22 +88,22 @@ class TaskRun(Section):
     define: OwnTask | None = Field(
         default=None, description="Of a task that is not in the table of tasks. Default null."
     )
-    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+    learning_rate: Rate | None = Field(
         default=None,
         description="With 10 % warm-up, then linear decay; the parameter that matters most. Default the table's.",
     )
-    sweep: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(distinct)] = Field(
+    sweep: Annotated[list[Rate], AfterValidator(distinct)] = Field(
         default=[],
         description=(
             "Learning rates to try with the first seed; the one with the best dev score is taken for all seeds. Default"
             " none."
         ),
     )
-    epochs: Positive | None = Field(default=None, description="Passes over the training set. Default the table's.")
-    batch_size: Positive | None = Field(
+    epochs: Repeats | None = Field(default=None, description="Passes over the training set. Default the table's.")
+    batch_size: Rows | None = Field(
         default=None, description="Sequences of one step; windows in reading. Default the table's."
     )
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] | None = Field(
+    max_seq_length: Pieces | None = Field(
         default=None,
         description=(
             "Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions"
@@ -168,7 +183,7 @@ class Finetune(Section):
     tasks: dict[Name, TaskRun] = Field(
         min_length=1, description="Tasks of the table in wwm/tasks/table.py, or defined here -> how to train on them."
     )
-    seeds: Positive = Field(description="Runs per model and task; the authors ran ten.")
+    seeds: Repeats = Field(description="Runs per model and task; the authors ran ten.")
     select: Literal["last", "best"] = Field(
         description="The epoch that is scored: the `last`, or the one with the `best` dev score."
     )
@@ -210,7 +225,7 @@ class Overlap(Section):
 class Pairs(Section):
     """Models that differ in one thing, and what else is the same within a pair (init, data, steps, seed)."""
 
-    name: str = Field(description="What the difference is, for the table.")
+    name: Text = Field(description="What the difference is, for the table.")
     models: Annotated[list[Name], Field(min_length=2)] = Field(description="One model of each pair.")
     against: Annotated[list[Name], Field(min_length=2)] = Field(description="The other one of each, in the same order.")
 

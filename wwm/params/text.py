@@ -1,14 +1,24 @@
 """The sections of params.yaml that make words out of text: demo, corpus, segmenter, segment, vocab."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Changes, Name, Positive, Section, Share
+from wwm.params.fields import Changes, Counted, Name, Positive, Repeats, Rows, Section, Share, Text
 
 Character = Annotated[str, Field(pattern=r"^\S$")]
+
+
+def readable_url(files: str) -> str:
+    """Raises UserError for what begins as a URL and is none."""
+    try:
+        urlsplit(files)
+    except ValueError as error:
+        raise UserError(f"{files} is no URL ({error}); mend it") from None
+    return files
 
 
 class Demo(Section):
@@ -26,7 +36,7 @@ class Demo(Section):
 class Source(Section):
     """Where some text comes from; a plain string is the `files` of a source of text files."""
 
-    files: str = Field(
+    files: Annotated[Text, AfterValidator(readable_url)] = Field(
         description=(
             "File or glob in `corpus.folder` or in the data set, or an http(s) URL, which is fetched once. May be"
             " compressed by gzip, bzip2, xz or Zstandard."
@@ -54,14 +64,14 @@ class Source(Section):
             " brightmart/nlp_chinese_corpus by its name. null for `text`."
         ),
     )
-    fields: Annotated[list[str], Field(min_length=1)] | None = Field(
+    fields: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None,
         description=(
             "Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a"
             " name."
         ),
     )
-    dataset: str | None = Field(
+    dataset: Text | None = Field(
         default=None,
         description=(
             "A data set on the hub, as `org/name` or `org/name@commit`, that `files` are of; null for `corpus.folder`."
@@ -77,7 +87,7 @@ class Source(Section):
             " `error`, or `drop`, which counts them. null: such a line is an error, such a value is dropped."
         ),
     )
-    weight: Annotated[float, Field(gt=0)] | None = Field(
+    weight: Annotated[float, Field(gt=0, le=100)] | None = Field(
         default=None,
         description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1.",
     )
@@ -108,12 +118,12 @@ class Source(Section):
 class Corpus(Section):
     """Raw text -> clean, deduplicated documents."""
 
-    folder: str = Field(description="Folder that holds the files of every source; DVC tracks its content.")
+    folder: Text = Field(description="Folder that holds the files of every source; DVC tracks its content.")
     sources: dict[Name, Source] = Field(
         min_length=1, description="Sources by name: a glob of text files, or the keys below."
     )
     min_characters: Positive = Field(description="Shorter documents are dropped and counted.")
-    max_characters: Positive = Field(
+    max_characters: Counted = Field(
         description="Longer documents are dropped and counted: a whole one is in memory at once."
     )
     min_letter_share: Share = Field(
@@ -145,25 +155,34 @@ class Corpus(Section):
     heldout_share: Share = Field(
         description="Share of documents, by hash of the text, kept from training to measure on."
     )
-    characters_per_shard: Positive = Field(
+    characters_per_shard: Annotated[int, Field(ge=1, le=5 * 10**8)] = Field(
         description=(
             "About how many characters one Parquet shard holds; the stages after this one work on one shard in a"
             " process at a time."
         )
     )
 
+    @model_validator(mode="after")
+    def some_length_is_kept(self) -> Self:
+        if self.min_characters > self.max_characters:
+            raise UserError(
+                f"min_characters {self.min_characters} is more than max_characters {self.max_characters}, so that every"
+                " document would be dropped; lower it, or raise the other"
+            )
+        return self
+
 
 class Segmenter(Section):
     """The LTP model that cuts sentences into words."""
 
-    source: str = Field(
+    source: Text = Field(
         description=(
             "`train` (LTP's perceptron on `gold`), an LTP folder, or a hub name such as `LTP/small`, with `@` and a"
             " commit if it is to stay the same. A folder is copied when the stage runs: after changing it, `dvc repro"
             " -f -s segmenter`."
         )
     )
-    gold: str = Field(
+    gold: Text = Field(
         description=(
             "Gold words: a sentence a line, words separated by one space, or a layout that docs/text.md names. F1"
             " of a perceptron, whatever its source, is measured on its held-out part."
@@ -172,7 +191,7 @@ class Segmenter(Section):
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="Share of gold sentences, by hash, to measure word F1 on."
     )
-    epochs: Positive = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
+    epochs: Repeats = Field(description="Passes of the averaged perceptron; 8 reach F1 96.4 on the People's Daily.")
 
 
 class Segment(Section):
@@ -190,32 +209,32 @@ class Segment(Section):
             " carried back; the text itself is untouched."
         )
     )
-    dictionary: str | None = Field(
+    dictionary: Text | None = Field(
         description=(
             "A file with a word a line, or null; by the longest match from the left these words stay whole. It is read"
             " when the stage runs: after changing it, `dvc repro -f -s segment`."
         )
     )
-    batch_size: Positive = Field(description="Documents handed to LTP at once.")
+    batch_size: Rows = Field(description="Documents handed to LTP at once.")
 
 
 class Vocab(Section):
     """The WordPiece tokenizer."""
 
-    source: str = Field(
+    source: Text = Field(
         description=(
             "`train`, a vocab.txt, a tokenizer folder, or a hub name such as `google-bert/bert-base-chinese`, with `@`"
             " and a commit if it is to stay the same. A file or folder is copied when the stage runs: after changing"
             " it, `dvc repro -f -s vocab`."
         )
     )
-    vocab_size: Positive = Field(
+    vocab_size: Annotated[int, Field(ge=6, le=2**20)] = Field(
         description="Entries of a trained vocabulary; ignored otherwise. The released models have 21,128."
     )
     train_characters: Positive = Field(
         description="A vocabulary is trained on this many characters of the corpus, or all if there are fewer."
     )
-    min_frequency: Positive = Field(description="A trained entry occurs at least this often.")
+    min_frequency: Counted = Field(description="A trained entry occurs at least this often.")
     do_lower_case: bool | None = Field(
         default=None,
         description=(

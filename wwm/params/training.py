@@ -5,21 +5,38 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Beta, Changes, Count, Name, Positive, Section, Seed, Share, distinct
+from wwm.params.fields import (
+    Beta,
+    Changes,
+    Count,
+    Counted,
+    Name,
+    Pieces,
+    Positive,
+    Rate,
+    Rows,
+    Section,
+    Seed,
+    Share,
+    Text,
+    distinct,
+)
 from wwm.params.masks import Mask, MaskedShare
+
+Width = Annotated[int, Field(ge=1, le=2**17)]
 
 
 class Architecture(Section):
     """Keys of transformers' BertConfig, by its names."""
 
-    num_hidden_layers: Positive = Field(description="12 in base, 24 in large.")
-    hidden_size: Positive = Field(description="768 in base, 1024 in large.")
-    num_attention_heads: Positive = Field(description="They divide `hidden_size`; 12 in base, 16 in large.")
-    intermediate_size: Positive = Field(description="4 x `hidden_size` in the released models.")
-    max_position_embeddings: Positive = Field(description="Longest input; 512 in the released models.")
+    num_hidden_layers: Annotated[int, Field(ge=1, le=1000)] = Field(description="12 in base, 24 in large.")
+    hidden_size: Width = Field(description="768 in base, 1024 in large.")
+    num_attention_heads: Width = Field(description="They divide `hidden_size`; 12 in base, 16 in large.")
+    intermediate_size: Width = Field(description="4 x `hidden_size` in the released models.")
+    max_position_embeddings: Width = Field(description="Longest input; 512 in the released models.")
     hidden_dropout_prob: Share = Field(description="0.1 in the reference.")
     attention_probs_dropout_prob: Share = Field(description="0.1 in the reference.")
-    initializer_range: Annotated[float, Field(gt=0)] = Field(
+    initializer_range: Annotated[float, Field(gt=0, le=1)] = Field(
         description="Standard deviation of the first weights; 0.02 in the reference."
     )
 
@@ -38,7 +55,7 @@ class Architecture(Section):
 
 
 class InitialModel(Section):
-    source: str = Field(
+    source: Text = Field(
         description=(
             "`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if"
             " it is to stay the same. A folder is copied when the stage runs."
@@ -75,10 +92,10 @@ class Init(Section):
 
 
 class Phase(Section):
-    max_seq_length: Positive = Field(description="Length of the examples; one of the example set's lengths.")
-    steps: Positive = Field(description="Optimizer steps.")
-    batch_size: Positive = Field(description="Sequences of one optimizer step.")
-    micro_batch: Positive | None = Field(
+    max_seq_length: Pieces = Field(description="Length of the examples; one of the example set's lengths.")
+    steps: Counted = Field(description="Optimizer steps.")
+    batch_size: Rows = Field(description="Sequences of one optimizer step.")
+    micro_batch: Rows | None = Field(
         description=(
             "Rows of max_seq_length in one forward pass of one process; short sequences share a row, and gradients are"
             " summed until the batch is complete. null for as many as fit into a GPU, or 16,384 positions on a CPU or"
@@ -93,13 +110,13 @@ class Phase(Section):
             " beside AdamW for the rest (arXiv 2502.16982); not with `fsdp`, not on a TPU."
         )
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
+    learning_rate: Rate = Field(
         description=(
             "The reference's schedule: warm-up from 0, then the line that falls from this rate at step 0 to 0 at the"
             " last (0.9 of it after a warm-up of 10 %)."
         )
     )
-    muon_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+    muon_learning_rate: Rate | None = Field(
         default=None,
         description=(
             "With `optimizer: muon`, of the matrices that it moves: at the same rate its updates are as large as"
@@ -157,7 +174,7 @@ class PretrainedModel(Section):
 class Pretrain(Section):
     """Masked examples -> models."""
 
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = Field(
         description="Decoupled; none on biases and LayerNorm. 0.01 in the reference."
     )
     adam_betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = Field(
@@ -186,7 +203,7 @@ class Pretrain(Section):
             " example; null for never."
         )
     )
-    accelerate: Annotated[str | None, Changes.NOTHING] = Field(
+    accelerate: Annotated[Text | None, Changes.NOTHING] = Field(
         description=(
             "An accelerate config file (`accelerate config --config_file FILE`) for several processes or machines; null"
             " for one process."
@@ -198,12 +215,10 @@ class Pretrain(Section):
             " a number as `micro_batch`, and not with `compile`."
         )
     )
-    log_every: Annotated[Positive, Changes.MEASURES] = Field(description="Steps between two points of the loss curve.")
-    evaluate_every: Annotated[Positive, Changes.MEASURES] = Field(
-        description="Steps between two held-out measurements."
-    )
+    log_every: Annotated[Counted, Changes.MEASURES] = Field(description="Steps between two points of the loss curve.")
+    evaluate_every: Annotated[Counted, Changes.MEASURES] = Field(description="Steps between two held-out measurements.")
     heldout_examples: Annotated[Positive, Changes.MEASURES] = Field(description="Held-out examples to measure on.")
-    checkpoint_every: Annotated[Positive, Changes.NOTHING] = Field(
+    checkpoint_every: Annotated[Counted, Changes.NOTHING] = Field(
         description="Steps between two checkpoints: what a kill can cost at most."
     )
     models: dict[Name, PretrainedModel] = Field(description="Models to train, by name.")
@@ -244,8 +259,8 @@ class Cloze(Section):
     """Masked words of held-out text, to be filled in."""
 
     models: Annotated[list[Name], AfterValidator(distinct), Changes.NOTHING] = Field(description="Models to measure.")
-    sentences: Positive = Field(description="Held-out sentences; one word of each is asked for.")
-    max_seq_length: Annotated[int, Field(ge=8, le=512)] = Field(description="Longer sentences are left out.")
+    sentences: Counted = Field(description="Held-out sentences; one word of each is asked for.")
+    max_seq_length: Pieces = Field(description="Longer sentences are left out.")
 
 
 class ModelStages(Section):

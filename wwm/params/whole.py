@@ -1,13 +1,14 @@
 """The whole of params.yaml: a section for each stage, and how they fit together."""
 
+import re
 from itertools import product
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS
-from wwm.params.fields import Positive, Section, Seed, one_of
+from wwm.params.fields import Processors, Section, Seed, one_of
 from wwm.params.tasks import TaskStages
 from wwm.params.text import TextStages
 from wwm.params.training import ModelStages
@@ -20,11 +21,19 @@ TAKEN = {
 }
 
 
+def with_port(address: str) -> str:
+    """Raises UserError for what is no address of a Dask scheduler."""
+    found = re.fullmatch(r"(?:tcp|tls|ws|wss)://[^/:]+:(\d{1,5})", address)
+    if not found or not 0 < int(found[1]) < 2**16:
+        raise UserError(f"{address!r} is no address of a scheduler; write it as tcp://host:8786, a port below 65536")
+    return address
+
+
 class Base(Section):
     """What every stage reads."""
 
     seed: Seed = Field(description="Root of every random draw; the same seed and inputs give the same bytes.")
-    threads: Positive = Field(
+    threads: Processors = Field(
         description="CPU threads of one process; changing it changes floating-point results in the last bits."
     )
 
@@ -32,10 +41,10 @@ class Base(Section):
 class Engine(Section):
     """Where `corpus`, `segment` and `mask` work on their shards. It changes no byte; DVC runs nothing again for it."""
 
-    processes: Positive | None = Field(
+    processes: Processors | None = Field(
         default=None, description="Processes of this machine, each with `base.threads` threads; null for one per core."
     )
-    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://[^/:]+:\d+$")] | None = Field(
+    scheduler: Annotated[str, AfterValidator(with_port)] | None = Field(
         default=None,
         description=(
             "A running Dask scheduler, as `tcp://host:8786`, whose workers do the work instead; all of them see this"
