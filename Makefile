@@ -52,11 +52,15 @@ ui: MLFLOW_PORT ?= 5000
 ui: PREFECT_PORT ?= 4200
 # Else the page asks port 4200 whatever the server's own is.
 ui: export PREFECT_SERVER_UI_API_URL = http://127.0.0.1:$(PREFECT_PORT)/api
+# Any page that a browser shows, and any user of this machine, could else have the workers run commands.
+ui: export PREFECT_SERVER_CORS_ALLOWED_ORIGINS = http://127.0.0.1:$(PREFECT_PORT),http://localhost:$(PREFECT_PORT)
 ui: setup
 	@$(if $(REMOTE),,python -m wwm.track.database)
 	@python -m wwm.track.links $(or $(REMOTE),http://127.0.0.1:$(MLFLOW_PORT)) http://127.0.0.1:$(PREFECT_PORT)
+	@echo "Prefect's page asks once for a password: the line in $(PREFECT_HOME)/auth."
 	@echo "Ctrl-C stops what runs here."
-	@trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+	@export PREFECT_SERVER_API_AUTH_STRING=$$(python -m flows.password); \
+	trap 'kill $$mlflow $$prefect 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(if $(REMOTE),,mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --workers 1 --host 127.0.0.1 --port $(MLFLOW_PORT) & mlflow=$$!;) \
 	prefect server start --host 127.0.0.1 --port $(PREFECT_PORT) & prefect=$$!; \
 	wait -n

@@ -21,9 +21,12 @@ from pathlib import Path
 import networkx
 from dvc.exceptions import DvcException
 
+from flows import password
+
 # Prefect reads its settings when it is imported. As a script it keeps its records where `make ui` looks for them.
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").resolve()))
+    os.environ.update(password.settings(Path(os.environ["PREFECT_HOME"])) | dict(os.environ))
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 # Its own 20 s are too short for its temporary server to start on a busy machine.
