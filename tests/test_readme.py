@@ -40,7 +40,7 @@ TWINS |= {page: page.replace("docs/", "docs/zh/") for page in ENGLISH if page no
 CHINESE = list(TWINS.values())
 PAGES = [*ENGLISH, *CHINESE]
 # Names on the hub or on GitHub, and what the pipeline writes, are no files of the repository.
-NOT_HERE = {"LTP", "google-bert", "google-research", "nghuyong", "data", "models", "results", "scratch"}
+NOT_HERE = {"LTP", "google-bert", "google-research", "nghuyong", "data", "models", "results", "scratch", ".prefect"}
 GOLD = "使用 语言 模型 来 预测 下 一个 词 。\n语言 模型 的 词 。\n下 一个 词 的 预测 。".split("\n")
 SENTENCE = "使用语言模型来预测下一个词的probability。"
 
