@@ -2,7 +2,6 @@
 MLflow but by tests that ask for it: each stage would start a process that imports mlflow for seconds.
 """
 
-import os
 import socket
 import tempfile
 import threading
@@ -34,9 +33,9 @@ def unread() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         server = socket.create_server(f"{folder}/socket", family=socket.AF_UNIX)
         threading.Thread(target=leave_unread, args=(server,), daemon=True).start()
-        os.environ[track.SENDER] = f"{folder}/socket"
-        yield
-        del os.environ[track.SENDER]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(track.SENDER, f"{folder}/socket")
+            yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,6 +31,8 @@ def status(module: str, arguments: list[str], environment: dict[str, str], folde
     with open(output, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # Within pytest they are files of its own.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
