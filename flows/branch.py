@@ -9,7 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from flows.stage import whole
+from flows.checkout import whole
 from wwm import params
 from wwm.common.errors import UserError
 

@@ -29,8 +29,6 @@ if __name__ == "__main__":
     os.environ.update(password.settings(Path(os.environ["PREFECT_HOME"])) | dict(os.environ))
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# Its own 20 s are too short for its temporary server to start on a busy machine.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
 # Its own lines are twice as wide.
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT", "%(asctime)s %(task_run_name)s | %(message)s")
 os.environ.setdefault("PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT", "%(asctime)s %(flow_name)s | %(message)s")
@@ -43,7 +41,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts
+from flows import artifacts, checkout, server
 from flows.plan import check_params, in_order, plan
 from flows.stage import StageFailed, Stages, Stopped, pull_run_cache
 from wwm import params, track
@@ -69,11 +67,12 @@ def pipeline(targets: list[str] | None = None, concurrency: int | None = None):
     CPUs and base.threads, 1 with a GPU.
     """
     check_params()
-    graph = plan(targets)
-    settings = {"targets": " ".join(targets or ["all"])} | lineage.settings()
-    # What another machine has made is taken from DVC's remote; away from the network the work goes on without.
-    stages = Stages(pull=bool(in_order(graph, True)) and pull_run_cache() is None)
-    return execute(graph, concurrency, lambda: track.parent("pipeline", settings), stages)
+    with checkout.held(get_run_logger().warning):
+        graph = plan(targets)
+        settings = {"targets": " ".join(targets or ["all"])} | lineage.settings()
+        # What another machine has made is taken from DVC's remote; away from the network the work goes on without.
+        stages = Stages(pull=bool(in_order(graph, True)) and pull_run_cache() is None)
+        return execute(graph, concurrency, lambda: track.parent("pipeline", settings), stages)
 
 
 def execute(
@@ -246,7 +245,11 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
         sys.exit(f"error: {error}")
     if in_order(graph, True):
         say_failures_once()
-        state = pipeline(targets or None, concurrency, return_state=True)
+        try:
+            with server.temporary():
+                state = pipeline(targets or None, concurrency, return_state=True)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
         if not state.is_completed():
             sys.exit(f"\nerror: {state.message}")
     else:

@@ -7,7 +7,7 @@ import networkx
 from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
-from flows.stage import remove_stale_rwlock, set_aside_cut_lock
+from flows.checkout import remove_stale_rwlock, set_aside_cut_lock
 from wwm import check, params
 from wwm.common.errors import UserError
 from wwm.tasks import table as tasks

@@ -30,6 +30,10 @@ WORTH_A_RETRY = (
     128 + signal.SIGKILL,
 )  # 75: it saved a checkpoint and left
 DVC_FAILED = "ERROR: failed to reproduce"
+# What DVC says where another one reads or writes the same: who, and how to remove a lock, which is not for us.
+BUSY = re.compile(r"ERROR: .*is busy, it is being blocked by:|If there are no processes with such PIDs")
+BLOCKER = re.compile(r"^  \(PID (\d+)\): (.*)", re.M)
+BUSY_SECONDS = 5
 UNSTORED = "ERROR: failed to transfer"
 HINTS = re.compile(
     r"(Generating|Updating) lock file|To track the changes with git|\s+git add |To enable auto staging|\s+dvc config"
@@ -69,8 +73,10 @@ class Stages:
             nonlocal outcome, code, unstored
             if HINTS.match(line):
                 return
-            # What failed is told by StageFailed, once.
-            if not line.startswith(("error: ", DVC_FAILED, UNSTORED)):
+            # What failed is told by StageFailed, once; whom a stage waits for, in our words.
+            if BUSY.match(line) or BLOCKER.match(line):
+                pass
+            elif not line.startswith(("error: ", DVC_FAILED, UNSTORED)):
                 show(line)
             if not lasting:
                 return
@@ -94,7 +100,15 @@ class Stages:
         if again:
             show(f"{name} made its outs before, and DVC has yet to store them")
         repro = ["repro", "-s", name, *(["--pull"] if self.pull else [])]
-        status = self.dvc(["commit", "--force", name] if again else repro, read, env)
+        waiting_for = ""
+        while status := self.dvc(["commit", "--force", name] if again else repro, read, env):
+            if not (blocker := BLOCKER.search("\n".join(tail))):
+                break
+            if blocker[0] != waiting_for:
+                show(f"{name} waits for process {blocker[1]}, which is at work in this checkout: {blocker[2]}")
+            waiting_for = blocker[0]
+            tail.clear()
+            time.sleep(BUSY_SECONDS)
         # DVC may end with 0 all the same.
         if unstored or (status and code is None and made.waits(name)):
             why = unstored or next((line for line in reversed(tail) if line.startswith("ERROR: ")), "")
@@ -119,6 +133,8 @@ class Stages:
 
     def dvc(self, arguments: list[str], read: Callable[[str, bool], None], env: dict[str, str] | None = None) -> int:
         """The exit status of dvc; `read` is called with each line of it, see `follow`. Raises Stopped."""
+        from flows import checkout
+
         environment = {
             **os.environ,
             **(env or {}),
@@ -128,7 +144,7 @@ class Stages:
         with self.lock:
             if self.stopping:
                 raise Stopped(arguments[-1])
-            remove_stale_rwlock()
+            checkout.remove_stale_rwlock()
             # -P keeps flows/ off sys.path
             process = subprocess.Popen(
                 [sys.executable, "-P", __file__, *arguments],
@@ -209,58 +225,6 @@ def own_words(tail: list[str]) -> str:
     if starts:
         lines = [line for line in lines[starts[-1] + 1 :] if not line.startswith("  ")]
     return "\n".join(lines[-10:])
-
-
-def remove_stale_rwlock() -> None:
-    """A dvc killed while it wrote .dvc/tmp/rwlock leaves it empty, and no later dvc can read it."""
-    from dvc.lock import LockError, make_lock
-
-    path = Path(".dvc/tmp/rwlock")
-    with suppress(LockError, FileNotFoundError):
-        if path.stat().st_size == 0:
-            # who holds this lock may be writing right now: under it an empty file is nobody's
-            with make_lock(f"{path}.lock"):
-                if path.stat().st_size == 0:
-                    path.unlink()
-
-
-def set_aside_cut_lock() -> None:
-    """DVC writes dvc.lock in place: killed meanwhile, it leaves half a file that no later dvc can read.
-
-    Without it DVC finds in its run cache what the stages made, so the file is renamed, and nothing is lost.
-    """
-    from dvc.repo import Repo
-
-    path = Path("dvc.lock")
-    if not path.is_file() or whole(path):
-        return
-    with Repo(_wait_for_lock=True) as repo, repo.lock:
-        # who wrote it a moment ago has finished by now
-        if not whole(path):
-            path.replace("dvc.lock.cut")
-            print(
-                "dvc.lock was cut off, as by a kill: it is now dvc.lock.cut, and DVC's run cache restores what was"
-                " done",
-                flush=True,
-            )
-
-
-def whole(path: Path) -> bool:
-    """Whether dvc.lock reads as DVC needs it."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from ruamel.yaml import YAML, YAMLError
-    from voluptuous import Invalid
-
-    try:
-        entries = COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(path.read_text(encoding="utf-8")))["stages"].values()
-    except (YAMLError, UnicodeDecodeError, Invalid, KeyError):
-        return False
-    # the schema lets half an entry pass
-    found = [entry for stage in entries for entry in stage.get("deps", []) + stage.get("outs", [])]
-    return all(
-        entry.get("hash") == "md5" and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry.get("md5") or "") and "size" in entry
-        for entry in found
-    )
 
 
 def supervise(*arguments: str) -> int:

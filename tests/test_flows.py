@@ -16,8 +16,9 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows import pipeline, plan
-from flows.stage import PushFailed, StageFailed, Stages, remove_stale_rwlock, set_aside_cut_lock
+from flows import checkout, pipeline, plan
+from flows.checkout import remove_stale_rwlock, set_aside_cut_lock
+from flows.stage import PushFailed, StageFailed, Stages
 from wwm.track import made
 
 ROOT = Path(__file__).parent.parent
@@ -236,6 +237,68 @@ def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
     assert flow.returncode != 0, text
     assert "Time of each stage" in text
     assert all(gone(child.pid) for child in children), text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_flow_with_a_server_of_its_own_takes_that_along(toy, number):
+    """Ctrl-C reaches all of a terminal's foreground at once; the flow can still tell its server how it ended."""
+    Path("a.py").write_text(WAIT)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    environment |= {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(toy / ".prefect")}
+    command = [sys.executable, "-m", "flows.pipeline", "a"]
+    flow = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    wait_for(Path("../pid"))
+    children = psutil.Process(flow.pid).children(recursive=True)
+    assert any("flows/server.py" in " ".join(child.cmdline()) for child in children)
+    (os.killpg if number == signal.SIGINT else os.kill)(flow.pid, number)
+    assert all(gone(child.pid) for child in children)
+    text = flow.communicate()[0]
+    assert "Traceback" not in text
+    assert number == signal.SIGKILL or flow.returncode == 130 and "Time of each stage" in text
+
+
+def test_a_second_flow_in_a_checkout_says_who_works_there_and_waits(toy):
+    program = (
+        "import time; from flows import checkout\nwith checkout.held(print): print(1, flush=True), time.sleep(300)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert first.stdout.readline() == b"1\n"
+    said = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        first.kill()
+
+    with checkout.held(say):
+        assert len(said) == 1 and said[0].startswith(f"Process {first.pid} of ") and "import time" in said[0]
+    with checkout.held(pytest.fail):
+        pass
+
+
+def test_a_stage_waits_for_a_dvc_that_works_here_and_names_it(toy, monkeypatch):
+    monkeypatch.setattr("flows.stage.BUSY_SECONDS", 0.1)
+    Path("a.py").write_text(WAIT)
+    other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q", "a"], start_new_session=True)
+    wait_for(Path("../pid"))
+    Path("a.py").write_text(WRITE.format("a"))
+    shown = []
+
+    def show(line: str) -> None:
+        shown.append(line)
+        if "waits for process" in line:
+            os.killpg(other.pid, signal.SIGKILL)
+            other.wait()
+
+    assert Stages().run("a", show) == "ran"
+    [told] = [line for line in shown if str(other.pid) in line and "waits for" in line]
+    assert told.startswith(f"a waits for process {other.pid}, which is at work in this checkout: ")
+    assert told.endswith("repro -q a")
+    assert not [line for line in shown if "remove" in line and "PID" in line]
 
 
 def test_stages_at_once_share_the_cpus_but_never_a_gpu(toy, monkeypatch):

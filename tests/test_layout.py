@@ -40,7 +40,10 @@ ONLY = {
     "torch_xla": {"wwm.training.device"},
     "dask": {"wwm.engine"},
     # The last ask it for hashes, where it is installed.
-    "dvc": {"flows.stage", "flows.plan", "flows.pipeline", "flows.run", "wwm.track.lineage", "wwm.track.made"},
+    "dvc": {
+        *(f"flows.{name}" for name in ("stage", "checkout", "plan", "pipeline", "run")),
+        *("wwm.track.lineage", "wwm.track.made"),
+    },
 }
 # Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may
 # import any.
