@@ -464,3 +464,18 @@ def test_gold_file_that_is_missing_empty_or_not_utf8_is_named(tmp_path):
     Path(tmp_path / "words.txt").write_bytes("我们 去\n".encode() + "公园".encode("gb18030"))
     with pytest.raises(UserError, match="line 2: not UTF-8"):
         segmenter.read_gold(tmp_path / "words.txt")
+
+
+def test_a_long_document_is_cut_part_by_part_into_the_same_words(monkeypatch):
+    text, given = "我们研究自然语言，今天天气很好。" * 50, []
+
+    def cut(sentences: list[str]) -> list[list[str]]:
+        given.append(sum(map(len, sentences)))
+        return [[sentence[i : i + 2] for i in range(0, len(sentence), 2)] for sentence in sentences]
+
+    sentence_ends, whole = boundaries.segment_texts([text, "好。"], cut)
+    assert given == [len(text) + 2]
+    monkeypatch.setattr(boundaries, "CHARACTERS", 100)
+    again, words = boundaries.segment_texts([text, "好。"], cut)
+    assert again == sentence_ends and [list(ends) for ends in words] == [list(ends) for ends in whole]
+    assert len(given) > 5 and max(given[1:]) <= 100

@@ -8,6 +8,7 @@ import json
 import re
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -371,3 +372,48 @@ def test_file_of_last_time_is_taken_where_the_server_does_not_answer_and_a_wrong
     server.content = b""
     assert fetch(server) == b"dump"
     assert "the file of last time is taken" in capsys.readouterr().out
+
+
+def unread(path: Path, longest: int, format: str | None = None) -> tuple[str, int]:
+    """What is said of a file, and how many bytes were in memory at most."""
+    source = SimpleNamespace(format=format, fields=["text"], dataset=None, on_bad=None, sha1=None, files="")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError) as error:
+            list(sources.documents([sources.Place(str(path), 0)], source, Counter(), longest=longest))
+        return str(error.value), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("format", [None, "jsonl", "wikiextractor"])
+def test_a_line_that_unpacks_to_a_thousand_times_its_file_is_named_and_never_in_memory(tmp_path, format):
+    bomb = tmp_path / "bomb.txt"
+    begun = '<doc id="1" title="题">\n' if format == "wikiextractor" else '{"text": "好"}\n' if format else "好。\n"
+    bomb.write_bytes(gzip.compress(begun.encode() + "我们".encode() * 10_000_000))
+    assert bomb.stat().st_size < 200_000
+    said, most = unread(bomb, 100_000, format)
+    assert said.startswith(f"{bomb}, line 2: more than 100,000 characters without a line's end") and most < 20_000_000
+
+
+def test_a_line_of_one_character_too_many_is_named(tmp_path):
+    (tmp_path / "a.txt").write_text(f"短。\n\n{'长' * 101}\n", encoding="utf-8")
+    assert "a.txt, line 3: more than 100 characters" in unread(tmp_path / "a.txt", 100)[0]
+    assert "a.txt, line 3" in unread(tmp_path / "a.txt", 40)[0]
+    (tmp_path / "a.txt").write_text(f"短。\n\n{'长' * 100}\n", encoding="utf-8")
+    assert len(read(tmp_path / "a.txt")) == 2
+
+
+def test_a_dump_that_is_one_endless_page_is_named_and_not_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("wwm.text.dumps.LARGEST", 1 << 20)
+    dump = tmp_path / "wiki.xml.gz"
+    dump.write_bytes(gzip.compress(b"<mediawiki><page><title>a</title><revision><text>" + b"a" * 50_000_000))
+    assert "no page ends within 1,048,576 bytes" in unread(dump, 1000, "mediawiki")[0]
+
+
+def test_of_a_document_without_an_end_no_more_is_kept_than_tells_that_it_is_too_long(tmp_path):
+    (tmp_path / "a.txt").write_text("一行字。\n" * 1000 + "\n下一篇。\n", encoding="utf-8")
+    source = SimpleNamespace(format=None, fields=None, dataset=None, on_bad=None, sha1=None, files="")
+    place = sources.Place(str(tmp_path / "a.txt"), 0)
+    long, other = sources.documents([place], source, Counter(), longest=100)
+    assert 100 < len(long) < 110 and other == "下一篇。"

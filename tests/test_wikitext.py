@@ -1,13 +1,16 @@
 """Articles of a MediaWiki dump -> plain text."""
 
 import bz2
+import time
 from collections import Counter
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 
+from wwm import corpus
 from wwm.common.errors import UserError
-from wwm.text import sources, wikitext
+from wwm.text import selection, sources, wikitext
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="zh">
   <siteinfo><sitename>Wikipedia</sitename></siteinfo>
@@ -158,3 +161,30 @@ def test_xml_that_is_no_dump_is_named(tmp_path):
     path.write_text("<feed><doc>甲</doc></feed>", encoding="utf-8")
     with pytest.raises(UserError, match="abstract.xml: <feed> is no MediaWiki dump; set another `format`"):
         list(sources.documents([sources.Place(str(path), 0)], MEDIAWIKI, Counter()))
+
+
+@pytest.mark.parametrize("flags", ["zh-AA" * 14 + "!", "zh-AAzh" * 2000 + "!", "zh-AA;" * 2000 + "!"])
+def test_flags_of_a_variant_that_can_be_read_in_many_ways_take_no_time(flags):
+    begun = time.process_time()
+    assert wikitext.resolve_variants(f"一-{{{flags}|甲}}-二") == f"一{flags}|甲二"
+    assert time.process_time() - begun < 1
+
+
+def test_an_ordinary_page_has_few_things_open_at_once():
+    ordinary = (
+        "1990-{{lang|en|}}年，-{zh-hans:计算机;zh-hant:電腦}-<ref name=a/>与-{{{甲}}}-<br>[[a|{{b|[[c]]}}]]<li>"
+        "{{{1|}}}，<small>小</small>\n{| class=x\n|-\n| 一 || 二\n|}\n"
+    )
+    assert wikitext.depth(ordinary * 200) == 3
+
+
+@pytest.mark.parametrize("mark", ["{{", "[[a|", "-{", "<b>", "<ref>", "{|\n", "<b a='", "{{a]]", "<b></i>", "-{{{"])
+def test_a_page_whose_mark_up_would_take_hours_is_dropped_counted_and_kept_to_be_looked_at(tmp_path, mark):
+    tangled = mark * 200_000
+    rules = {"min_characters": 2, "max_characters": 1_000_000, "min_letter_share": 0, "near_duplicate_similarity": None}
+    begun = time.process_time()
+    corpus.clean_block(tmp_path, [tangled, "正文在这里。"], rules | {"format": "mediawiki", "seed": 1})
+    assert time.process_time() - begun < 10
+    made = pq.read_table(tmp_path / "block.parquet").to_pylist()
+    assert [selection.RULES[row["dropped"]] for row in made] == ["mark_up", ""]
+    assert tangled.startswith(made[0]["text"]) and made[0]["text"]

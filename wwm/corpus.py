@@ -136,7 +136,8 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
     def blocks() -> Iterator[tuple[str, tuple]]:
         for name, places in found.items():
             source = corpus.sources[name]
-            for block, digest in cut_blocks(sources.documents(places, source, counts[name], bar.update)):
+            documents = sources.documents(places, source, counts[name], bar.update, FAR * corpus.max_characters)
+            for block, digest in cut_blocks(documents):
                 names.append(name)
                 settings = rules | {"format": sources.layout(source)}
                 yield files.hash_of([digest, settings, code.key("corpus")]), (block, settings)
@@ -208,15 +209,17 @@ def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str,
     columns: dict[str, list] = {name: [] for name in BLOCK.names}
     counts = Counter(documents_read=len(documents))
     for raw in documents:
-        text = raw
+        text, marked_up = raw, settings["format"] == "mediawiki"
         # Far too long is so without a look at its mark-up.
-        if len(raw) <= FAR * settings["max_characters"]:
-            if settings["format"] == "mediawiki":
+        far = len(raw) > FAR * settings["max_characters"]
+        tangled = marked_up and not far and wikitext.depth(raw) > wikitext.DEEPEST
+        if not far and not tangled:
+            if marked_up:
                 text, left_out = wikitext.plain_text(raw)
                 counts["incomplete_sentences"] += left_out
             text = cleaning.clean(text)
         counts["removed_characters"] += len(raw) - len(text)
-        rule = refused(text, settings)
+        rule = "mark_up" if tangled else refused(text, settings)
         if not rule:
             counts.update(shape.of(text))
         sign = not rule and settings["near_duplicate_similarity"] is not None

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from wwm.text import sentences
 from wwm.text.perceptron import Cut
 from wwm.text.simplify import simplified
+
+CHARACTERS = 200_000  # whose words are in memory at once: a word is some 60 bytes there
 
 
 def segment_texts(
@@ -21,17 +23,28 @@ def segment_texts(
     sentence_ends = [sentences.ends(text, unbroken) for text in texts]
     if cut is None:
         return sentence_ends, [np.arange(1, len(text) + 1) for text in texts]
-    words = iter(
-        cut([text[start:end] for text, ends in zip(texts, sentence_ends) for start, end in zip([0, *ends], ends)])
-    )
-    word_ends: list[np.ndarray] = []
-    for text, of_text in zip(texts, sentence_ends):
-        ends, start = [], 0
-        for end in of_text:
-            ends += [start + e for e in find_word_ends(text[start:end], next(words))]
-            start = end
-        word_ends.append(np.array(ends))
-    return sentence_ends, word_ends
+    spans = [(number, start, end) for number, ends in enumerate(sentence_ends) for start, end in zip([0, *ends], ends)]
+    word_ends = [[np.zeros(0, np.int32)] for _ in texts]
+    for part in parts(spans, CHARACTERS):
+        words = cut([texts[number][start:end] for number, start, end in part])
+        for (number, start, end), own in zip(part, words):
+            word_ends[number].append(start + np.array(find_word_ends(texts[number][start:end], own), np.int32))
+    return sentence_ends, [np.concatenate(ends) for ends in word_ends]
+
+
+def parts(spans: list[tuple[int, int, int]], characters: int) -> Iterator[list[tuple[int, int, int]]]:
+    """`spans`, (text, start, end), in runs of at most so many characters, or of one span."""
+    part: list[tuple[int, int, int]] = []
+    filled = 0
+    for span in spans:
+        length = span[2] - span[1]
+        if part and filled + length > characters:
+            yield part
+            part, filled = [], 0
+        part.append(span)
+        filled += length
+    if part:
+        yield part
 
 
 def find_word_ends(sentence: str, words: list[str]) -> list[int]:

@@ -6,20 +6,23 @@ from typing import IO
 from xml.etree import ElementTree
 
 from wwm.common.errors import UserError
+from wwm.text import streams
 
 REDIRECT = re.compile(r"\s*#(?:redirect|重定向)\b", re.I)
+LARGEST = 1 << 24  # bytes of a page: MediaWiki saves 2 MB at most, which XML's &lt; and the like make longer
 # The opening line of an article; a title is not escaped.
 ARTICLE = re.compile(r'<doc id="[^"]*".* title="(.*)">$')
 
 
-def articles(stream: IO[bytes], name: str) -> Iterator[str]:
+def articles(stream: IO[bytes], name: str, longest: int) -> Iterator[str]:
     """The articles of a MediaWiki dump (pages-articles XML), in its mark-up: no redirects, no pages of other
-    namespaces.
+    namespaces. Raises UserError for what is no such dump, and for more than `longest` bytes, or LARGEST, within a page.
     """
     root = None
+    bounded = streams.Bounded(stream, name, max(longest, LARGEST))
     try:
         others: set[str] = set()
-        for event, element in ElementTree.iterparse(stream, ("start", "end")):
+        for event, element in ElementTree.iterparse(bounded, ("start", "end")):
             if root is None:
                 root = element
                 if local(root) != "mediawiki":
@@ -30,6 +33,7 @@ def articles(stream: IO[bytes], name: str) -> Iterator[str]:
                 others.add(element.text)
             if local(element) != "page":
                 continue
+            bounded.left = bounded.most
             parts = {local(child): child for child in element.iter()}
             text = parts["text"].text or "" if "text" in parts else ""
             if namespace(parts, others) == "0" and "redirect" not in parts and text and not REDIRECT.match(text):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight"]
+RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight", "mark_up"]
 
 
 class Documents(NamedTuple):

@@ -14,15 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.compression import compr
 
-from wwm.common import files, hub, kinds
+from wwm.common import hub, kinds
 from wwm.common.errors import UserError
-from wwm.text import download, dumps, records, shape
+from wwm.text import download, dumps, records, shape, streams
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -72,25 +72,6 @@ class Place(NamedTuple):
     size: int
 
 
-class Counted(io.RawIOBase):
-    """A stream that tells `progress` how many bytes were read."""
-
-    def __init__(self, stream: IO[bytes], progress: Callable[[int], object]):
-        self.stream, self.progress = stream, progress
-
-        self.total = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self.stream.read(len(buffer))
-        buffer[: len(found)] = found
-        self.total += len(found)
-        self.progress(len(found))
-        return len(found)
-
-
 def layout(source: Source) -> Format:
     """What the files of a source hold: text, a paragraph a line, where params.yaml does not say."""
     return source.format or "text"
@@ -131,29 +112,35 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
 
 
 def documents(
-    places: Iterable[Place], source: Source, counts: Counter, progress: Callable[[int], object] = lambda count: None
+    places: Iterable[Place],
+    source: Source,
+    counts: Counter,
+    progress: Callable[[int], object] = lambda count: None,
+    longest: int = sys.maxsize // streams.BYTES,
 ) -> Iterator[str]:
     """The documents of the files of a source as they stand there, those of a dump in wiki mark-up; calls `progress`
-    with bytes as they are read. Adds to `counts` what a row had that is no text, and rows that were left out.
+    with bytes as they are read. Adds to `counts` what a row had that is no text, and rows that were left out. Of a
+    document of more than `longest` characters on many lines the rest is left out.
 
-    Raises UserError that names file and line for what is not UTF-8, no JSON, or cut off, and for a file without text or
-    of another format; and, unless `on_bad` is `drop`, for a field that has text in no row of any file.
+    Raises UserError that names file and line for what is not UTF-8, no JSON, or cut off, for a line of more than
+    `longest` characters, and for a file without text or of another format; and, unless `on_bad` is `drop`, for a field
+    that has text in no row of any file.
     """
     known = LAYOUTS.get(layout(source), ["text"])
     own = f"set another `format`: {layout(source)} has {', '.join(known)}"
     seen = records.Fields("set the source's `fields`" if source.fields else own)
     for place in places:
-        yield from documents_of(place, source, counts, progress, seen)
+        yield from documents_of(place, source, counts, progress, seen, longest)
     if source.on_bad != "drop":
         seen.check()
 
 
 def documents_of(
-    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields
+    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields, longest: int
 ) -> Iterator[str]:
     empty, found, text = True, 0, ""
     try:
-        for text in read(place, source, counts, progress, seen):
+        for text in read(place, source, counts, progress, seen, longest):
             found += 1
             empty = empty and not text.strip()
             yield text
@@ -169,11 +156,11 @@ def documents_of(
 
 
 def read(
-    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields
+    place: Place, source: Source, counts: Counter, progress: Callable[[int], object], seen: records.Fields, longest: int
 ) -> Iterator[str]:
     format, fields, name = layout(source), source.fields or LAYOUTS.get(layout(source)), place.path
     with open(name, "rb") as raw:
-        counted = Counted(raw, progress)
+        counted = streams.Counted(raw, progress)
         stream = plain(io.BufferedReader(counted, CHUNK), name, format == "parquet")
         if format == "parquet":
             assert fields is not None, "params.yaml is checked for it"
@@ -181,12 +168,12 @@ def read(
             progress(place.size - counted.total)
             return
         if format == "mediawiki":
-            yield from dumps.articles(stream, name)
+            yield from dumps.articles(stream, name, streams.BYTES * longest)
             return
-        lines = files.decoded(stream, name)
+        lines = streams.short_lines(stream, name, longest)
         match format:
             case "text":
-                yield from paragraphs(lines, name)
+                yield from paragraphs(lines, name, longest)
             case "wikiextractor":
                 yield from wikiextractor(lines, name, source.on_bad, counts, seen)
             case _ if format == "jsonl" or format in LAYOUTS:
@@ -205,10 +192,13 @@ def plain(stream: io.BufferedReader, name: str, parquet: bool) -> io.BufferedRea
     return stream
 
 
-def paragraphs(lines: Iterable[str], name: str) -> Iterator[str]:
-    """A paragraph a line, a blank line between documents. Raises UserError if the first lines are of another format."""
+def paragraphs(lines: Iterable[str], name: str, longest: int) -> Iterator[str]:
+    """A paragraph a line, a blank line between documents, of which no more than `longest` characters and a line are
+    kept. Raises UserError if the first lines are of another format.
+    """
     document: list[str] = []
     head: list[str] = []
+    characters = 0
     for number, line in enumerate(lines, 1):
         if line.strip():
             if len(head) < 2:
@@ -217,10 +207,12 @@ def paragraphs(lines: Iterable[str], name: str) -> Iterator[str]:
                     raise UserError(
                         f"{name}, line {number}: this is no plain text, set the source's `format` to {known}"
                     )
-            document.append(line)
+            if characters <= longest:
+                document.append(line)
+            characters += len(line) + 1
         elif document:
             yield "\n".join(document)
-            document = []
+            document, characters = [], 0
     if document:
         yield "\n".join(document)
 

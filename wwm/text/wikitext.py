@@ -1,6 +1,7 @@
 """Wikitext -> paragraphs of plain text: the mark-up itself is read by mwparserfromhell."""
 
 import re
+from collections import Counter
 
 import mwparserfromhell
 from mwparserfromhell.nodes import ExternalLink, Heading, Tag, Template, Text, Wikilink
@@ -12,7 +13,8 @@ from wwm.text import cleaning, templates
 # meta.wikimedia.org/wiki/Automatic_conversion_between_simplified_and_traditional_Chinese
 VARIANTS = re.compile(r"-\{((?:(?!-\{|\}-).)*)\}-", re.S)
 PREFERRED = ("zh-hans", "zh-cn", "zh-sg", "zh-my", "zh", "zh-hant", "zh-tw", "zh-hk", "zh-mo")
-FLAGS = re.compile(r"\s*(?:[A-Z+-]|zh(?:-\w+)?|;|\s)*\s*")
+# Possessive: else there are as many ways to read zh-AA as letters, and no end to them all.
+FLAGS = re.compile(r"(?:[A-Z+;\s-]|zh(?:-\w++)?+)*+")
 SHOWS_NOTHING = {"H", "T", "D", "-"}
 # Pages of these namespaces stand for a picture, a category, another language; a leading colon makes an ordinary link.
 NOT_TEXT = re.compile(
@@ -32,7 +34,35 @@ SENTENCE = re.compile(r"[^。！？!?]*[。！？!?]+[”’」』）)]*|[^。�
 EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：，;:,]*[）)]")
 LOOSE_MARKS = re.compile(r"(?<=[（(])[，、；,;]\s*|[，、；,;：:]\s*(?=[）)])")
 REPEATED = re.compile(rf"(?<=[约約])\s*{templates.ADDED}约|(?<=截[至止])\s*{templates.ADDED}截至|{templates.ADDED}")
+# What opens and closes; the brace of a template is none of the dash before it, nor of an empty argument's bar.
+MARKS = re.compile(
+    r"(?P<open>\{\{|\[\[|-\{(?!\{(?!\{))|\{\|)|(?P<close>\}\}|\]\]|\}-|\|\}(?!\}))"
+    r"|<(?P<end>/?)(?P<tag>[a-z]++)(?:[^<>]*+(?<=(?P<alone>/))>)?",
+    re.I,
+)
+OPENED_BY = {"}}": "{{", "]]": "[[", "}-": "-{", "|}": "{|"}
+UNCLOSED = {"br", "hr", "wbr", "img", "li", "dd", "dt", "td", "tr", "th"}  # tags that need no end
+DEEPEST = 100  # the parser takes no more than 40 into each other, and reads on to the page's end from what never closes
 SWITCHES = re.compile(r"__[A-Z\u4e00-\u9fff]+__")
+
+
+def depth(wikitext: str) -> int:
+    """How many templates, links, variants, tables and tags are open at once where most are, with those that nothing
+    closes: what the time of `plain_text` grows with.
+    """
+    opened: Counter[str] = Counter()
+    now = most = 0
+    for found in MARKS.finditer(wikitext):
+        tag = (found["tag"] or "").lower()
+        closed = OPENED_BY.get(found["close"]) or (tag if found["end"] else None)
+        if closed and opened[closed]:
+            opened[closed] -= 1
+            now -= 1
+        elif found["open"] or (tag and not found["end"] and not found["alone"] and tag not in UNCLOSED):
+            opened[found["open"] or tag] += 1
+            now += 1
+            most = max(most, now)
+    return most
 
 
 def plain_text(wikitext: str) -> tuple[str, int]:
@@ -103,8 +133,10 @@ def plain(code: Wikicode) -> str:
 
 def resolve_variants(text: str) -> str:
     """Each -{...}- as a reader of simplified Chinese sees it; text outside of them is left as it is."""
-    while VARIANTS.search(text):
-        text = VARIANTS.sub(lambda found: shown(found[1]), text)
+    for _ in range(DEEPEST):
+        text, made = VARIANTS.subn(lambda found: shown(found[1]), text)
+        if not made:
+            break
     return text
 
 
