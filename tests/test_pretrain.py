@@ -24,7 +24,7 @@ from transformers import BertConfig
 from wwm import params, pretrain, truncate
 from wwm.common import model_folder, times
 from wwm.common.errors import UserError
-from wwm.training import checkpoint, device, micro_batch, model, trainer
+from wwm.training import checkpoint, device, model, trainer
 from wwm.training.step import Stepper
 
 
@@ -299,19 +299,6 @@ def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_
     assert run() == 0
     assert "8 rows in one forward pass, at most 1 of them a step" in capsys.readouterr().out
     assert_close(load_file("models/bert/model.safetensors"), given)
-
-
-def test_largest_that_fits_is_the_first_without_an_error_of_memory():
-    tried = []
-
-    def attempt(size: int) -> None:
-        tried.append(size)
-        if size > 3:
-            raise torch.OutOfMemoryError("too much")
-
-    assert micro_batch.largest_that_fits([12, 6, 3, 1], attempt) == 3 and tried == [12, 6, 3]
-    with pytest.raises(UserError, match="not even one row fits"):
-        micro_batch.largest_that_fits([12, 6], attempt)
 
 
 def test_loss_that_is_not_finite_stops_before_the_weights_change_and_names_shard_and_row(project):

@@ -56,9 +56,10 @@ def main(name: str) -> None:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            scratch = stack.enter_context(
-                track.scratch(f"pretrain-{name}", [init, examples], making | {"code": code.key("pretrain")})
-            )
+            # A training that ran out of memory goes on with fewer rows.
+            model_made = model.model_dump(exclude={"phases": {"__all__": {"micro_batch"}}})
+            key = making | {"model": model_made, "code": code.key("pretrain")}
+            scratch = stack.enter_context(track.scratch(f"pretrain-{name}", [init, examples], key))
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""

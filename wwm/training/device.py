@@ -24,6 +24,13 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 PATIENCE = timedelta(hours=1)  # while one process hashes what a training reads
 T = TypeVar("T")
+# Of torch's own allocators, of cuBLAS and cuDNN for their workspaces, and of CUDA as Triton hands it on.
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)|CUDNN_STATUS_ALLOC_FAILED"
+)
+# Blocks that grow: passes of other shapes take what earlier ones left. Read when a GPU's memory is first asked for.
+if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
+    os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def pick() -> torch.device:
@@ -112,13 +119,27 @@ def flush(place: torch.device) -> None:
         torch_xla.sync()
 
 
-def compilations(place: torch.device) -> int | None:
-    """How many graphs XLA has compiled: a number that goes on growing means shapes that keep changing."""
-    if place.type != "xla":
-        return None
-    from torch_xla.debug import metrics
+def compilations(place: torch.device, compiled: bool) -> int | None:
+    """How many graphs XLA has compiled, or torch.compile where that is used: a number that goes on growing means shapes
+    that keep changing.
+    """
+    if place.type == "xla":
+        from torch_xla.debug import metrics
 
-    return (metrics.metric_data("CompileTime") or (0,))[0]
+        return (metrics.metric_data("CompileTime") or (0,))[0]
+    if not compiled:
+        return None
+    from torch._dynamo.utils import counters
+
+    return counters["stats"]["unique_graphs"]
+
+
+def uncompiled() -> set[str]:
+    """Why torch.compile left a part of what it was given as it is, each reason in one line."""
+    from torch._dynamo.utils import counters
+
+    reasons = [*counters["unimplemented"], *counters["graph_break"]]
+    return {" ".join(reason.split("Hint:")[0].split()) for reason in reasons}
 
 
 def seed_all(seed: int) -> None:
@@ -200,6 +221,10 @@ def peak_flops(place: torch.device, precision: str) -> float | None:
         return None
     name = torch.cuda.get_device_name(place)
     return next((flops for part, flops in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name)), None)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
 
 
 def forget_peak_memory() -> None:

@@ -1,7 +1,9 @@
 """How many rows one forward pass takes: as a phase says, or the most that fit."""
 
+from bisect import bisect_left
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +16,24 @@ from wwm.training.loader import Batch, Examples
 from wwm.training.model import on_device
 from wwm.training.step import Stepper
 
+T = TypeVar("T")
 POSITIONS = 16_384  # of one forward pass of a CPU or a TPU core, where nobody says; more make a CPU no faster
+TOO_LARGE = (
+    "not even one row fits into the memory of this device; set gradient_checkpointing, or take a smaller model or"
+    " max_seq_length"
+)
 
 
-def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved: dict | None) -> int:
-    """Rows of one forward pass of each process; saved: what an earlier run found, {"rows", "processes"}, kept by as
-    many processes.
+class Fitting(TypedDict):
+    """Rows of one forward pass of each of several processes, and what the phase asked for when they were found."""
+
+    rows: int
+    processes: int
+    asked: int | None
+
+
+def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved: Fitting | None) -> Fitting:
+    """How many rows each process takes; saved: what an earlier run found, kept where it was asked for the same.
 
     Raises UserError where the processes do not divide the batch, devices not the rows, or one row does not fit.
     """
@@ -39,11 +53,14 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
             f"pretrain.models.{name}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is"
             f" {nearest}"
         )
+    asked = (processes.count, phase.micro_batch)
+    if saved and (saved["processes"], saved["asked"]) == asked and saved["rows"] % cores == 0:
+        return saved
+    fitting = Fitting(rows=share, processes=processes.count, asked=phase.micro_batch)
     if phase.micro_batch:
-        return phase.micro_batch if cores > 1 else min(share, phase.micro_batch)
-    if saved and saved["processes"] == processes.count and saved["rows"] % cores == 0:
-        return saved["rows"]
-    sizes = sorted({-(-share // passes) for passes in range(1, share + 1)}, reverse=True)
+        fitting["rows"] = phase.micro_batch if cores > 1 else min(share, phase.micro_batch)
+        return fitting
+    sizes = sorted({-(-share // passes) for passes in range(1, share + 1)})
     if processes.device.type == "cuda":
         if isinstance(stepper.plain, FSDPModule):
             # A pass that runs out of memory in one process leaves the others waiting for it.
@@ -58,27 +75,78 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
         )
         device.forget_peak_memory()
     else:
-        found = next((rows for rows in sizes if rows * phase.max_seq_length <= POSITIONS * cores), 1)
+        found = next((rows for rows in reversed(sizes) if rows * phase.max_seq_length <= POSITIONS * cores), 1)
         found = -(-found // cores) * cores
     print(
         f"pretrain {name}: {found} rows in one forward pass, at most {-(-share // found)} of them a step in each of"
         f" {processes.count} processes",
         flush=True,
     )
-    return found
+    fitting["rows"] = found
+    return fitting
+
+
+def has_memory(attempt: Callable[[], object]) -> bool:
+    """Whether `attempt` had memory enough; what it made is free when this returns."""
+    try:
+        attempt()
+        return True
+    except RuntimeError as error:
+        if not device.is_out_of_memory(error):
+            raise
+    device.forget_peak_memory()
+    return False
 
 
 def largest_that_fits(sizes: list[int], attempt: Callable[[int], None]) -> int:
-    """The first of `sizes`, largest first, with which `attempt` has memory enough. Raises UserError if none has."""
-    for size in sizes:
-        with suppress(torch.OutOfMemoryError):
-            attempt(size)
-            return size
-        torch.cuda.empty_cache()
-    raise UserError(
-        "pretrain: not even one row fits into the memory of this device; set gradient_checkpointing, or take a smaller"
-        " model or max_seq_length"
-    )
+    """The largest of `sizes`, smallest first, with which `attempt` has memory enough: twice as many until they do not
+    fit, then the middle of what is left. Raises UserError if none fits.
+    """
+    fitting, too_many, tried = 0, len(sizes), 0
+    while fitting < too_many:
+        if has_memory(partial(attempt, sizes[tried])):
+            fitting = tried + 1
+        else:
+            too_many = tried
+        doubled = bisect_left(sizes, 2 * sizes[tried], hi=len(sizes) - 1)
+        tried = doubled if too_many == len(sizes) else (fitting + too_many) // 2
+    if not fitting:
+        raise UserError(f"pretrain: {TOO_LARGE}")
+    return sizes[fitting - 1]
+
+
+def fit(
+    stepper: Stepper, fitting: Fitting, batches: Callable[[int], list[Batch]], work: Callable[[list[Batch]], T]
+) -> T:
+    """`work(batches(rows))`; where a pass runs out of memory all of it again with half the rows, which `fitting` has
+    from then on.
+
+    Raises UserError where one row does not fit, or other processes wait for this one in the middle of a pass.
+    """
+    processes = stepper.processes
+    while True:
+        try:
+            return work(batches(fitting["rows"]))
+        except RuntimeError as error:
+            if processes.device.type == "xla" or not device.is_out_of_memory(error):
+                raise
+        # No longer in the handler, whose error holds what the pass had made.
+        rows, half = fitting["rows"], -(-fitting["rows"] // 2)
+        if rows == 1:
+            raise UserError(f"pretrain.models.{stepper.name}: {TOO_LARGE}")
+        if processes.count > 1:
+            raise UserError(
+                f"pretrain.models.{stepper.name}: a pass of {rows} rows ran out of memory in one of {processes.count}"
+                f" processes, and the others wait for it; set micro_batch of this phase to {half}, and the next run"
+                " goes on from the newest checkpoint"
+            )
+        stepper.optimizer.zero_grad(set_to_none=True)
+        device.forget_peak_memory()
+        fitting["rows"] = half
+        print(
+            f"pretrain {stepper.name}: out of memory with {rows} rows in one forward pass; from here on {half}",
+            flush=True,
+        )
 
 
 def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> None:
@@ -99,7 +167,9 @@ def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> No
     cls = np.flatnonzero(np.diff(half.ravel(), prepend=1))
     labels = cls * 0 if examples.next_sentence_prediction else cls[:0]
     batch = Batch(zeros, zeros, zeros, half + 1, cls, np.diff(cls, append=half.size), masked, masked * 0, labels)
-    with stepper.autocast():
-        result = stepper.plain(on_device(batch, bert))
-    (result.mlm + result.nsp).backward()
-    bert.zero_grad(set_to_none=True)
+    try:
+        with stepper.autocast():
+            result = stepper.plain(on_device(batch, bert))
+        (result.mlm + result.nsp).backward()
+    finally:
+        bert.zero_grad(set_to_none=True)

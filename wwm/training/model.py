@@ -12,6 +12,8 @@ from transformers.utils import is_flash_attn_2_available
 from wwm.training import device, dropout
 from wwm.training.loader import IGNORED, Batch
 
+GRAPHS = 64  # that torch.compile makes of a layer: for each phase, with and without a mask, to train and to measure
+
 
 class Losses(NamedTuple):
     """Sums over a batch, not means, so that batches add up whatever their sizes."""
@@ -86,6 +88,17 @@ def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
     bert.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
     bert.tie_weights()
     return bert
+
+
+def compile_layers(bert: BertForPreTraining) -> None:
+    """Layer by layer, as they are all alike: the model as a whole takes as many times as long to compile."""
+    from torch._dynamo import config
+
+    config.recompile_limit = GRAPHS
+    for layer in bert.bert.encoder.layer:
+        # A decoder's cache goes by this number; flash-attn is handed it, and each layer would get graphs of its own.
+        layer.attention.self.layer_idx = 0  # type: ignore[union-attr]  # no tensor
+        layer.compile()
 
 
 def on_device(batch: Batch, bert: BertForPreTraining) -> dict[str, torch.Tensor]:

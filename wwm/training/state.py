@@ -9,6 +9,7 @@ import torch
 from wwm.training import checkpoint, device, sharded
 from wwm.training.curve import Sums
 from wwm.training.device import Processes
+from wwm.training.micro_batch import Fitting
 from wwm.training.model import Pretraining
 
 
@@ -28,7 +29,7 @@ class State:
     rows: list[dict] = field(default_factory=list)  # points of the curve
     recent: list[float] = field(default_factory=list)  # losses of the last steps
     sums: Sums = Sums()  # of the steps since the last point of the curve
-    micro_batch: dict[str, int] | None = None  # `rows` of one pass, and the `processes` that it was found for
+    micro_batch: Fitting | None = None  # rows of one pass, and what they were found for
     restored: dict | None = (
         None  # the tensors of the checkpoint that this comes from, until they are where they are used
     )

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -48,6 +50,11 @@ class Trainer:
                 # torch's own does not know XLA's devices.
                 for layer in self.model.bert.encoder.layer:
                     layer._gradient_checkpointing_func = device.xla_checkpoint()  # type: ignore[assignment]  # no tensor
+        # XLA compiles by itself.
+        self.compiled = settings.compile and processes.device.type != "xla"
+        if self.compiled:
+            model.compile_layers(self.model)
+        self.uncompiled = device.uncompiled() if self.compiled else set()
         longest = max(phase.max_seq_length for phase in job.phases)
         limit = self.model.config.max_position_embeddings
         if longest > limit:
@@ -91,38 +98,35 @@ class Trainer:
         groups = parameter_groups(plain.bert, settings.weight_decay, single_segments=not examples.pairs)
         optimizer = OPTIMIZERS[phase.optimizer](groups, phase.learning_rate, settings)
         xla = processes.device.type == "xla"
-        # XLA compiles by itself.
-        if settings.compile and not xla:
-            # Layer by layer, as they are all alike: the model as a whole takes as many times as long to compile.
-            for layer in plain.bert.bert.encoder.layer:
-                layer.compile()
         stepper = Stepper(job.name, settings, processes, plain, optimizer, state.recent)
-        rows = micro_batch.rows_of(job.name, phase, stepper, examples, state.micro_batch)
-        state.micro_batch = {"rows": rows, "processes": processes.count}
+        state.micro_batch = fitting = micro_batch.rows_of(job.name, phase, stepper, examples, state.micro_batch)
         if processes.count > 1 and not self.fsdp:
             stepper.losses = DistributedDataParallel(plain, gradient_as_bucket_view=True)
         state.restore(optimizer, processes, self.fsdp)
         # What a checkpoint between two points of the curve has summed counts for the next one, but not for its rate.
         seconds, counted = time.perf_counter(), state.sums.tokens
 
-        def prepared(step: int) -> tuple[Examples, np.ndarray, list[Batch]]:
+        def read(step: int) -> tuple[Examples, np.ndarray, Callable[[int], list[Batch]]]:
             seen = examples
             if phase.masked_lm_prob:
                 share = np.interp(step, [0, max(1, phase.steps - 1)], phase.masked_lm_prob)
                 seen = examples.masked_at(float(share))
             numbers = seen.numbers(step * phase.batch_size, phase.batch_size)[processes.rank :: processes.count]
-            return seen, numbers, seen.batches(numbers, phase.max_seq_length, rows, fixed=xla)
+            batches = cache(lambda rows: seen.batches(numbers, phase.max_seq_length, rows, fixed=xla))
+            batches(fitting["rows"])
+            return seen, numbers, batches
 
         with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(prepared, state.step)
+            coming = reader.submit(read, state.step)
             while state.step < phase.steps:
                 seen, numbers, batches = coming.result()
-                coming = reader.submit(prepared, state.step + 1)
+                coming = reader.submit(read, state.step + 1)
                 for group in optimizer.param_groups:
                     peak = phase.muon_learning_rate if group["orthogonal"] else None
                     rate = linear_schedule(state.step, phase.steps, phase.warmup_steps)
                     group["lr"] = (peak or phase.learning_rate) * rate
-                counts, stop = stepper.step(state.total_steps + 1, numbers, batches, self.stop)
+                work = partial(stepper.step, state.total_steps + 1, numbers, stop=self.stop)
+                counts, stop = micro_batch.fit(stepper, fitting, batches, work)
                 if not counts["masked"]:
                     raise UserError(
                         f"pretrain.models.{job.name}: at step {state.total_steps + 1} no piece of the whole batch is"
@@ -146,9 +150,11 @@ class Trainer:
                     speed = (state.sums.tokens - counted) / (time.perf_counter() - seconds)
                     row = self.row(speed, stepper.norm, optimizer.param_groups[0]["lr"])
                     if state.step % settings.evaluate_every == 0 or last:
-                        row |= stepper.measure(self.heldout(heldout, phase, rows, fixed=xla))
+                        measured_on = partial(self.heldout, heldout, phase, fixed=xla)
+                        row |= micro_batch.fit(stepper, fitting, measured_on, stepper.measure)
                     self.show(row, bar)
                     seconds, counted, state.sums = time.perf_counter(), 0, Sums()
+                self.tell_uncompiled()
                 if save:
                     state.seconds = time.perf_counter() - self.begun
                     state.save(job.scratch, self.model, plain, optimizer, processes, self.fsdp)
@@ -179,8 +185,19 @@ class Trainer:
             "learning_rate": learning_rate,
             "grad_norm": gradient_norm,
             "tokens": self.state.tokens,
-            "compilations": device.compilations(processes.device),
+            "compilations": device.compilations(processes.device, self.compiled),
         }
+
+    def tell_uncompiled(self) -> None:
+        """Says once of each reason that a part of the steps runs uncompiled from here on."""
+        if self.compiled and (new := device.uncompiled() - self.uncompiled):
+            self.uncompiled |= new
+            for reason in sorted(new):
+                print(
+                    f"pretrain {self.job.name}: NOT COMPILED in full from step {self.state.total_steps} on, and slower:"
+                    f" {reason}",
+                    flush=True,
+                )
 
     def show(self, row: dict, bar: tqdm) -> None:
         self.state.rows.append(row)
