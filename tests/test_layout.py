@@ -34,7 +34,7 @@ ONLY = {
     },
     "matplotlib": {"wwm.track.pictures"},
     "starlette": {"wwm.play.server"},
-    "uvicorn": {"wwm.play.server"},
+    "uvicorn": {"wwm.play.server", "flows.server"},
     "ltp": {"wwm.segment"},
     "ltp_extension": {"wwm.text.perceptron"},
     "torch_xla": {"wwm.training.device"},
