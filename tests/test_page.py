@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from wwm import scores
 from wwm.report import page, words
+from wwm.report.tables import Table
 
 ROOT = Path(__file__).parent.parent
 REPORT = Path("results/report")
@@ -167,3 +168,11 @@ def test_no_english_is_left_in_the_chinese_plots_but_names(folder):
     said = [layout[part]["title"]["text"] for layout in layouts for part in ("xaxis", "yaxis")]
     said += [layout["title"]["text"] for layout in layouts] + [t["name"] for figure in figures for t in figure["data"]]
     assert len(layouts) == 3 + 4 and {w.lower() for w in re.findall(r"[A-Za-z_]{2,}", " ".join(said))} <= NAMES
+
+
+def test_names_make_no_mark_up_in_markdown_either():
+    evil = "<img src=x onerror=alert(1)>|[a](javascript:b)`c`&lt;\n# d"
+    table = Table(evil, evil, [evil, "p"], [[evil, "< 0.001"]], [evil])
+    text = page.markdown(page.Report(evil, [], [], [table]))
+    assert "<img" not in text and "\n# d" not in text and text.count("\\[a](") == 6
+    assert "&lt;img src=x onerror=alert(1)>\\|\\[a](javascript:b)\\`c\\`&amp;lt; # d | < 0.001 |" in text

@@ -479,3 +479,15 @@ def test_a_long_document_is_cut_part_by_part_into_the_same_words(monkeypatch):
     again, words = boundaries.segment_texts([text, "好。"], cut)
     assert again == sentence_ends and [list(ends) for ends in words] == [list(ends) for ends in whole]
     assert len(given) > 5 and max(given[1:]) <= 100
+
+
+@pytest.mark.parametrize("name", ["../weights.bin", "/etc/passwd", "a/../../weights.bin"])
+def test_an_ltp_folder_that_names_a_file_outside_of_it_is_refused(tmp_path, name):
+    (tmp_path / "weights.bin").touch()
+    folder = tmp_path / "ltp"
+    (folder / "a").mkdir(parents=True)
+    for config in ({"nerual": False, "tasks": {"cws": name}}, {"nerual": True, "model": {"vocabs": [name]}}):
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        for load in (segment.load_model, lambda folder: segmenter.perceptron_file(Path(folder), folder)):
+            with pytest.raises(UserError, match=r"ltp/config.json: '.*' is outside of the folder; take the folder"):
+                load(str(folder))

@@ -186,6 +186,7 @@ def load_ltp(folder: str, dictionary: list[str]):
 
 def load_model(folder: str):
     config = files.read_json(Path(folder, "config.json"))
+    perceptron.refuse_outside(config, folder)
     if not config["nerual"]:
         return perceptron.load(str(Path(folder, config["tasks"]["cws"])))
     from ltp import LTP

@@ -99,6 +99,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
+    perceptron.refuse_outside(config, source)
     # LTP spells it so.
     if not isinstance(config, dict) or not isinstance(config.get("nerual"), bool):
         raise UserError(

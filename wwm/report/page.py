@@ -1,5 +1,6 @@
 """The report as one page that opens from disk without a network (plotly.js is inside), and as Markdown."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from wwm.report.words import LANGUAGE, chinese, known, say, spoken
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 # Escaped text cannot hold it.
 STAMP = "<!-- stamp -->"
+# What would begin a tag, an entity, a link, a piece of code, another cell or another line.
+MARK_UP = {"<": "&lt;", "&": "&amp;", "|": "\\|", "[": "\\[", "`": "\\`", "\n": " "}
+MARKED_UP = re.compile(r"<(?=[a-z/!?])|&(?=#?\w+;)|[|\[`\n]", re.I)
 FACT = Markup("<div><dt>{}</dt> <dd>{}</dd></div>")
 
 
@@ -60,24 +64,30 @@ def stamped(html: str, facts: dict[str, str]) -> str:
     return html.replace(STAMP, f"{told}{STAMP}", 1)
 
 
+def escaped(text: str) -> str:
+    """As the page has it: no name makes a tag, a link or another cell."""
+    return MARKED_UP.sub(lambda found: MARK_UP[found[0]], text)
+
+
 def markdown(report: Report) -> str:
     """The same without plots and facts."""
     verdicts = "\n".join(
         line
         for claim in report.claims
-        for line in (f"- {claim.mark} {claim.text}", *(f"  - {d}" for d in claim.details))
+        for line in (f"- {claim.mark} {escaped(claim.text)}", *(f"  - {escaped(d)}" for d in claim.details))
     )
-    parts = [f"# {say('Scores')}", report.scale, verdicts]
+    parts = [f"# {say('Scores')}", escaped(report.scale), verdicts]
     for best in report.champions:
-        parts += [best.told, f"```sh\n{best.command}\n```"]
+        parts += [escaped(best.told), f"```sh\n{best.command}\n```"]
     for table in report.tables:
         cells = [
             [
-                "".join(f"**{text}**" if best else text for text, best in table.parts(row, column))
+                "".join(f"**{text}**" if best else escaped(text) for text, best in table.parts(row, column))
                 for column in range(len(table.header))
             ]
             for row in range(len(table.rows))
         ]
-        grid = [table.header, ["---"] * len(table.header), *cells]
-        parts += [f"## {table.title}", table.caption, "\n".join(f"| {' | '.join(row)} |" for row in grid), *table.notes]
+        grid = [list(map(escaped, table.header)), ["---"] * len(table.header), *cells]
+        rows = "\n".join(f"| {' | '.join(row)} |" for row in grid)
+        parts += [f"## {escaped(table.title)}", escaped(table.caption), rows, *map(escaped, table.notes)]
     return "\n\n".join(parts) + "\n"

@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from ltp_extension.perceptron import Algorithm, CWSModel, CWSTrainer
 
+from wwm.common.errors import UserError
+
 T = TypeVar("T")
 Cut = Callable[[list[str]], list[list[str]]]
 POSITIONS = 4  # what a feature speaks for or against: that the character begins, is within, ends or is a word
@@ -117,3 +119,12 @@ def load(path: str, parallel: bool = True) -> Cut:
     """
     model = CWSModel.load(path)
     return lambda sentences: model.batch_predict(sentences, parallelism=parallel)
+
+
+def refuse_outside(config: object, folder: str) -> None:
+    """Raises UserError if config.json of an LTP folder names a file that is not in the folder."""
+    if isinstance(config, dict | list):
+        for value in config.values() if isinstance(config, dict) else config:
+            refuse_outside(value, folder)
+    elif isinstance(config, str) and len(config) > 1 and (config.startswith("/") or ".." in config.split("/")):
+        raise UserError(f"{folder}/config.json: {config!r} is outside of the folder; take the folder from LTP itself")
