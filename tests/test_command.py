@@ -14,10 +14,11 @@ from ruamel.yaml import YAML
 
 from wwm import params
 from wwm.common import command
-from wwm.common.errors import UserError, reading
+from wwm.common.errors import UserError, reading, without_secrets
 from wwm.masks import masking
 from wwm.params.explain import explain
 from wwm.params.fields import Section
+from wwm.track import lineage, sender, untracked
 
 EVIL = (
     "a; touch x",
@@ -212,3 +213,41 @@ def test_full_disk_is_a_line_whatever_library_writes_and_nothing_half_written_st
     *lines, left = done.stdout.splitlines()
     assert [line.split(" (")[0] for line in lines] == [f"error: no room on the disk of {tmp_path}"] * 4, done
     assert left == "['scratch']" and "Traceback" not in done.stderr
+
+
+SECRET = "geheim"
+URLS = (
+    f"https://ann:{SECRET}@mlflow.example.org/a",
+    f"https://ann:p@{SECRET}@host/a",
+    f"https://host/a.gz?X-Signature={SECRET}&b=1",
+    f"HTTPConnectionPool(host='a'): Max retries exceeded with url: /a.gz?token={SECRET} (Caused by x)",
+)
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_passwords_in_urls_are_in_no_error_and_no_traceback(url, capsys):
+    for error in (UserError(f"{url} cannot be read"), ValueError(url), OSError(28, "full", url)):
+        with pytest.raises(SystemExit) as ended, command.user_errors("corpus"):
+            raise error
+        said = f"{ended.value}{''.join(capsys.readouterr())}"
+        assert SECRET not in said and ("host" in said or "example.org" in said or "a.gz" in said)
+
+
+@pytest.mark.parametrize("url", URLS[:3])
+def test_passwords_in_urls_are_in_no_param_and_no_file_of_a_run_in_mlflow(url, tmp_path, monkeypatch, capsys):
+    assert SECRET not in str(sender.flatten({"corpus": {"sources": [{"files": url}]}}))
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(f"corpus: {{sources: {{a: '{url}'}}}}\n", encoding="utf-8")
+    assert SECRET not in str(lineage.explaining(f"+ a: {url}"))
+    monkeypatch.setattr(untracked, "FOLDER", tmp_path / "untracked")
+    untracked.keep([url, "wwm"], {"time": 1, "tags": {}, "run_name": "a"}, [])
+    (kept,) = Path("untracked").glob("*.jsonl")
+    assert SECRET not in kept.read_text(encoding="utf-8")
+    found = []
+    untracked.send([url, "wwm"], lambda opening, messages, save: found.append(opening["run_name"]))
+    assert found == ["a"] and SECRET not in capsys.readouterr().out
+
+
+def test_text_that_is_no_url_stays():
+    for text in ("org/name@v1", "a@b.cn", "is it cut off? Fetch it again", "https://host/a@b/c", "为什么?因为"):
+        assert without_secrets(text) == text

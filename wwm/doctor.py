@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wwm.common import preset as presets
+from wwm.common.errors import without_secrets
 
 PACKAGES = (
     *("torch", "transformers", "accelerate", "tokenizers", "numpy", "numba", "pyarrow", "ltp", "ltp-extension"),
@@ -62,8 +63,7 @@ def private(text: str) -> str:
 
     URLs lose user, password and query.
     """
-    text = re.sub(r"(://)[^/\s@]+@", r"\1", text)
-    text = re.sub(r"(://[^\s?'\"]+\?)[^\s'\"]+", r"\1...", text)
+    text = without_secrets(text)
     with suppress(OSError):
         text = inside(text, Path.cwd(), ".")
     with suppress(RuntimeError):

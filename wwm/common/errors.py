@@ -1,8 +1,17 @@
 """What separates a mistake of the user from a bug of ours, and what is said of either."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Of a URL: user and password, and the values of a query, in which signatures and tokens stand.
+SECRETS = re.compile(r"(?<=://)[^/\s'\"]+@|(?<=[\w/.-]\?)(?=[\w.~%-]+=)[^\s'\"<>)]+")
+
+
+def without_secrets(text: str) -> str:
+    """For whatever is printed, kept or sent: URLs lose user, password and query."""
+    return SECRETS.sub(lambda found: "" if found[0].endswith("@") else "...", text)
 
 
 class UserError(ValueError):
@@ -12,6 +21,9 @@ class UserError(ValueError):
     Nothing else is a message: a ValueError of numpy or of `int()` is a bug wherever it was raised, and keeps its
     traceback.
     """
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 @contextmanager
@@ -42,5 +54,5 @@ def told(error: BaseException, command: str = "") -> str:
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
-    text = " ".join(str(error).split())
+    text = without_secrets(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:most]}{'…' if text[most:] else ''}"

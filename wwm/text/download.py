@@ -10,7 +10,7 @@ import urllib3
 from tqdm import tqdm
 
 from wwm.common import files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, without_secrets
 
 CHUNK = 1 << 20  # bytes read at once
 TRIES = 5  # in a row that bring nothing new
@@ -47,7 +47,8 @@ def download(address: str, key: str, sha1: str | None) -> Path:
                 tries = 0 if size(part) > before else tries + 1
                 if tries == TRIES or (answer is not None and answer.status_code < 500):
                     if whole.exists():
-                        print(f"{key}: {address} does not answer ({error}); the file of last time is taken", flush=True)
+                        told = f"{key}: {address} does not answer ({error}); the file of last time is taken"
+                        print(without_secrets(told), flush=True)
                         return whole
                     raise UserError(
                         f"{key}: {address} cannot be read, {type(error).__name__}: {error}; mend the URL, or run again"

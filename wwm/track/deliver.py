@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wwm.common.errors import in_a_line, without_secrets
 from wwm.track import ID_FILE, database, lineage, pictures, registry, sender, server, untracked
 
 if TYPE_CHECKING:
@@ -59,10 +60,9 @@ class Delivery:
                         failed = waiting[0]  # once more, for a database may have been busy
                     continue
                 if not warned:
-                    reason = (str(error).splitlines() or [""])[0]
                     print(
-                        f"tracking: not recorded in MLflow at {server.tracking_uri()}, the work goes on:"
-                        f" {type(error).__name__}: {reason}",
+                        f"tracking: not recorded in MLflow at {without_secrets(server.tracking_uri())}, the work goes"
+                        f" on: {in_a_line(error)}",
                         flush=True,
                     )
                     if opening.get("scratch"):
@@ -80,7 +80,7 @@ class Delivery:
             try:
                 untracked.keep(server.target(), self.opening | {"run_id": self.run_id}, rest)
             except OSError as error:
-                print(f"tracking: what is missing in MLflow cannot be kept either: {error}", flush=True)
+                print(f"tracking: what is missing in MLflow cannot be kept either: {in_a_line(error)}", flush=True)
 
 
 def ended(messages: list[dict]) -> bool:
@@ -110,8 +110,7 @@ def answers(client: "MlflowClient", run_id: str) -> bool:
 
 def leave_out(message: dict, error: Exception) -> None:
     """Of a message that MLflow, or what draws its picture, does not take though the server is there."""
-    reason = (str(error).splitlines() or [""])[0]
-    print(f"tracking: {next(iter(message))} is not in MLflow: {type(error).__name__}: {reason}", flush=True)
+    print(f"tracking: {next(iter(message))} is not in MLflow: {in_a_line(error)}", flush=True)
 
 
 def open_run(opening: dict) -> "tuple[MlflowClient, str]":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wwm.common import preset
+from wwm.common.errors import without_secrets
 from wwm.track import server
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def stamp() -> dict[str, str]:
 def explaining(diff: str) -> dict[str, str]:
     """Text by file name: what a run was made with, what is not committed among it."""
     found = {name: Path(name) for name in ("params.yaml", "dvc.lock")}
-    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.is_file()}
-    return texts | ({"changes.diff": diff} if diff else {})
+    texts = {name: without_secrets(path.read_text(encoding="utf-8")) for name, path in found.items() if path.is_file()}
+    return texts | ({"changes.diff": without_secrets(diff)} if diff else {})
 
 
 def of(path: str | Path) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from wwm.common import files
+from wwm.common.errors import in_a_line, without_secrets
 from wwm.track import lineage
 
 FOLDER = files.SCRATCH / "untracked"
@@ -21,7 +22,7 @@ def keep(target: list[str], opening: dict, messages: list[dict]) -> None:
     first message, with the `run_id` if there is one.
     """
     path = FOLDER / f"{opening['time']}-{os.getpid()}-{threading.get_ident()}.jsonl"
-    opening = opening | {"scratch": None, "target": target}
+    opening = opening | {"scratch": None, "target": list(map(without_secrets, target))}
     deps = [(message["deps"], message["home"]) for message in messages if "deps" in message]
     rest = [message for message in messages if "deps" not in message]
     # At once, for hashing may take longer than anybody waits.
@@ -50,12 +51,12 @@ def send(target: list[str], deliver: Callable[[dict, list[dict], Callable], None
         for path in sorted(FOLDER.glob("*.jsonl")):
             try:
                 opening, *messages = [json.loads(line) for line in files.lines(path)]
-                if opening["target"] != target:
+                if opening["target"] != list(map(without_secrets, target)):
                     continue
                 deliver(opening, messages, partial(write, path))
             except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may reach the work
                 print(
-                    f"tracking: {path} could not be sent ({type(error).__name__}: {error}); a later run tries again,"
+                    f"tracking: {path} could not be sent ({in_a_line(error)}); a later run tries again,"
                     " unless you remove it",
                     flush=True,
                 )
