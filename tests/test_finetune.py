@@ -590,7 +590,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_dev_score(project, monkeyp
 
 
 def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys):
-    change(task={"sweep": [1e30, 1e-3], "learning_rate": None})
+    change(task={"sweep": [1000.0, 1e-3], "learning_rate": None})
     finetune.main("bert", "reviews")
     assert (
         list(result()["swept"]) == ["0.001"]
@@ -599,7 +599,7 @@ def test_a_rate_of_a_sweep_whose_loss_is_not_finite_is_left_out(project, capsys)
 
 
 def test_a_seed_whose_loss_is_not_finite_is_named_with_the_remedy(project):
-    change(task={"learning_rate": 1e30})
+    change(task={"learning_rate": 1000.0})
     with pytest.raises(UserError, match=r"seed 20190619: the loss of epoch \d is (nan|inf); lower the learning rate"):
         finetune.main("bert", "reviews")
 

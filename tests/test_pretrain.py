@@ -86,8 +86,8 @@ def test_share_of_masked_pieces_goes_in_a_line_from_the_first_step_to_the_last(p
     set_params(masking="dynamic", optimizer="adamw, masked_lm_prob: [0.15, 0.05]", batch_size=40, micro_batch=8)
     shares, step = [], Stepper.step
 
-    def counted(self, *arguments):
-        told = step(self, *arguments)
+    def counted(self, *arguments, **keywords):
+        told = step(self, *arguments, **keywords)
         counts = self.unread[-1].counts
         shares.append(counts["masked"] / counts["tokens"])
         return told
