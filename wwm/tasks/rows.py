@@ -235,7 +235,10 @@ def parquet(path: Path) -> Iterator[dict]:
 def json_objects(path: Path, counts: Counter) -> Iterator[tuple[str, object]]:
     """The objects of a file that has one a line, or of one list."""
     with open(path, "rb") as stream:
-        if stream.peek().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        head = stream.peek().removeprefix(codecs.BOM_UTF8)
+        if re.match(rb"\s*(\[\s*){50}", head):  # which ijson follows for a minute
+            raise UserError(f"{path} has lists in lists, 50 deep and more; it needs one list of objects")
+        if head.lstrip().startswith(b"["):
             for number, value in enumerate(streamed(stream, "item", path)):
                 yield f"{path}, object {number}", value
             return
@@ -264,9 +267,8 @@ def streamed(stream: BufferedReader, prefix: str, path: Path) -> Iterator[Any]:
 
 def parsed(text: str, path: Path, line: int) -> Any:
     try:
-        return json.loads(text)
-    except RecursionError:
-        raise UserError(f"{path}:{line} is not JSON that can be read: lists in lists without end; mend it") from None
+        with reading(f"{path}:{line}", RecursionError, remedy="mend it: no task has lists in lists like this"):
+            return json.loads(text)
     except json.JSONDecodeError as error:
         if text.strip() == "{":
             raise UserError(
