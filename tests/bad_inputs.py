@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import forked
 
-DOORS = ("params",)
+DOORS = ("params", "text", "models", "results")
 KINDS = ("named", "poor", "crash", "hang", "accepted")
 SECONDS = 20  # of a CPU, which is no more on a busy machine
 NOT_BEGUN = 99  # an exit status that no stage has

@@ -3,9 +3,16 @@
 Files are hard links to those of another project: what is written is written anew.
 """
 
+import gzip
+import io
 import json
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wwm.params import overrides
 
@@ -39,7 +46,7 @@ def zeroed(path: str | Path, share: float = 0.5) -> Callable[[], None]:
 
     def change(content: bytes) -> bytes:
         size = min(4096, len(content) // 4)
-        start = int(len(content) * share) - size // 2
+        start = min(int(len(content) * share), len(content) - size)
         return content[:start] + bytes(size) + content[start + size :]
 
     return changed(path, change)
@@ -74,3 +81,36 @@ def each(*damages: Callable[[], object]) -> Callable[[], None]:
 
 def nothing() -> None:
     pass
+
+
+def shaped(form: str) -> bytes:
+    """A good file of this form, with some text in it."""
+    stream, text = io.BytesIO(), "今天天气很好。\n".encode() * 50
+    match form:
+        case "zip":
+            with zipfile.ZipFile(stream, "w") as archive:
+                archive.writestr("text.txt", text)
+        case "tar" | "tar.gz":
+            with tarfile.open(
+                fileobj=stream, mode="w:gz" if form == "tar.gz" else "w", format=tarfile.USTAR_FORMAT
+            ) as archive:
+                member = tarfile.TarInfo("text.txt")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+        case "old tar":  # without a mark
+            with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+                member = tarfile.TarInfo("text.txt")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+            content = bytearray(stream.getvalue())
+            content[257:265] = bytes(8)
+            content[148:156] = b" " * 8
+            content[148:156] = b"%06o\0 " % sum(content[:512])
+            return bytes(content)
+        case "gzip":
+            return gzip.compress(text)
+        case "Parquet":
+            pq.write_table(pa.table({"id": ["1"], "source": ["x"], "text": [text.decode()]}), stream)
+        case _:
+            raise AssertionError(form)
+    return stream.getvalue()

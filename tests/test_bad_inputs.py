@@ -17,7 +17,7 @@ SAMPLE = 40  # of values of params.yaml
 
 
 def test_there_are_enough_of_them_and_each_is_called_by_its_own_name():
-    assert len({(door, bad.name) for door, bad in ALL}) == len(ALL) >= 250
+    assert len({(door, bad.name) for door, bad in ALL}) == len(ALL) >= 300
 
 
 @pytest.mark.parametrize(

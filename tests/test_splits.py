@@ -361,7 +361,7 @@ def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tm
         ("train.json", '["甲"]', "train.json, object 0: .*is no object with text_a, text_b, label"),
         ("train.jsonl", '{"text_a": "甲", "label": "yes"}\n', "train.jsonl:1: text_b is missing or empty"),
         ("train.tsv", "\n\n", "train.tsv has no examples; task own needs some in each of its files"),
-        ("train.parquet", "no", "train.parquet is no Parquet file"),
+        ("train.parquet", "no", "train.parquet cannot be read .ArrowInvalid"),
         ("train.csv", "甲;乙;yes\n", "train.csv:1 has no comma but a semicolon: separate the columns by commas$"),
         ("train.csv", "text_a\ttext_b\tlabel\n", "train.csv:1 has no comma but a tab: .* or call the file .tsv"),
     ],

@@ -28,9 +28,9 @@ def masks(
     text: Annotated[str, typer.Argument(help="Text to segment, tokenize and mask.")],
     vocab: Annotated[Path, typer.Option(help="A vocab.txt, or a tokenizer folder.")] = Path("data/vocab"),
     segmenter: Annotated[Path, typer.Option(help="An LTP folder.")] = Path("data/segmenter"),
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each kind of masking.")] = 3,
+    draws: Annotated[int, typer.Option(min=1, max=1000, help="Draws of each kind of masking.")] = 3,
     masked_lm_prob: Annotated[float, typer.Option(min=0.01, max=0.99)] = 0.15,
-    seed: int = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Print words, WordPieces and units of TEXT, and several draws of each kind of masking."""
     from wwm.look import Look
@@ -50,29 +50,19 @@ def show(
             exists=True,
         ),
     ],
-    count: Annotated[int, typer.Argument(min=1, help="How many examples or documents.")] = 5,
+    count: Annotated[int, typer.Argument(min=1, max=100_000, help="How many examples or documents.")] = 5,
     start: Annotated[int, typer.Option("--from", min=0, help="The first one to print.")] = 0,
     vocab: Annotated[Path, typer.Option(help="The vocab.txt that examples were made with.")] = Path(
         "data/vocab/vocab.txt"
     ),
-    seed: Annotated[int, typer.Option(help="Of masks that are drawn at load time.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of masks that are drawn at load time.")] = 1,
 ) -> None:
     """Print what a stage wrote: masked examples with their units, documents with their words, or dropped documents by
     rule.
     """
     from wwm import show as look
 
-    if file.suffix == ".arrow":
-        lines = look.examples(file, range(start, start + count), vocab, seed)
-    elif file.suffix == ".parquet":
-        lines = look.documents(file, range(start, start + count))
-    elif file.suffix == ".jsonl":
-        lines = look.dropped(file, range(start, start + count))
-    else:
-        raise UserError(
-            f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or"
-            " .jsonl file that a stage wrote"
-        )
+    lines = look.lines(file, range(start, start + count), vocab, seed)
     print("\n".join(lines) or f"{file} has nothing from number {start} on")
 
 
@@ -125,11 +115,11 @@ def fill(
             help="[MASK] for each piece of a word, [WORD] for a word of unknown length; - reads a text a line."
         ),
     ],
-    top_k: Annotated[int, typer.Option(min=1, help="How many fillings are printed.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, max=10_000, help="How many fillings are printed.")] = 5,
     beam: Annotated[
-        int, typer.Option(min=1, help="Fillings kept at every step: more find more, and take longer.")
+        int, typer.Option(min=1, max=10_000, help="Fillings kept at every step: more find more, and take longer.")
     ] = 32,
-    longest: Annotated[int, typer.Option(min=1, help="Pieces of a [WORD] at most.")] = 4,
+    longest: Annotated[int, typer.Option(min=1, max=100, help="Pieces of a [WORD] at most.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each text.")] = False,
 ) -> None:
     """Print the best words for the gaps of TEXT, all gaps together, and their probability.
@@ -280,7 +270,7 @@ def doctor() -> None:
 
 @commands.command()
 def clean(
-    days: Annotated[float, typer.Option(min=0, help="Folders that were last written so long ago or earlier.")] = 30,
+    days: Annotated[float, typer.Option(min=0, max=36500, help="Folders last written so long ago or earlier.")] = 30,
     remove: Annotated[bool, typer.Option("--remove", help="Remove them, and not only name them.")] = False,
 ) -> None:
     """List checkpoints and clones that runs which were cut off have left on this machine."""

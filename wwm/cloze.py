@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 from transformers import BertForPreTraining
@@ -29,7 +28,7 @@ from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
 from wwm.text import blanks, tokenization
 from wwm.text.blanks import Question
-from wwm.training import device, fill_mask
+from wwm.training import device, fill_mask, weights
 from wwm.training.fill_mask import Guess
 from wwm.training.head import untrained_heads
 
@@ -136,33 +135,27 @@ def main(model: str) -> None:
 
 
 def load(folder: Path) -> BertForPreTraining:
-    """Raises UserError that names the missing tensors if the checkpoint has no MLM head of its own."""
+    """Raises UserError for what is no model, or has no MLM head of its own."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
-    model, info = BertForPreTraining.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    missing = sorted(name for name in info["missing_keys"] if name.startswith("cls.predictions."))
-    if missing:
-        raise UserError(
-            f"{folder} has no trained MLM head: {', '.join(missing)} missing; save the model with its head"
-            " (BertForPreTraining)"
-        )
-    return model.eval()
+    return weights.pretrained(folder).eval()
 
 
 def draw(sentences: int, max_characters: int, seed: int) -> blanks.Drawn:
     """The questions, at most `sentences`, out of data/segment/heldout. Raises UserError for fewer than sources."""
     shards = sorted(Path("data/segment/heldout").glob("*.parquet"))
     found = {
-        source for shard in shards for source in pq.read_table(shard, columns=["source"])["source"].unique().to_pylist()
+        source
+        for shard in shards
+        for batch in files.batches(shard, columns=["source"])
+        for source in batch["source"].to_pylist()
     }
     if len(found) > sentences or not found:
         raise UserError(
             f"cloze.sentences is {sentences} and data/segment/heldout has {len(found)} sources; each needs at least one"
             " sentence"
         )
-    documents = (
-        row for shard in shards for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist()
-    )
+    documents = (row for shard in shards for batch in files.batches(shard) for row in batch.to_pylist())
     rng = np.random.default_rng([seed, *b"cloze"])
     return blanks.draw(documents, sorted(found), sentences // len(found), max_characters, rng)
 

@@ -30,7 +30,7 @@ from wwm.tasks.splits import Data, load_given, task_of, texts
 from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task
 from wwm.text import simplify, tokenization
 from wwm.track import Run
-from wwm.training import device
+from wwm.training import device, weight_files
 
 
 class Cell(NamedTuple):
@@ -164,7 +164,10 @@ def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bo
         raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
     if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
         raise UserError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
-    config, tokenizer = AutoConfig.from_pretrained(folder), tokenization.load(folder)
+    weight_files.read_config(folder, str(folder))
+    with weight_files.loading(str(folder)):
+        config = AutoConfig.from_pretrained(folder)
+    tokenizer = tokenization.load(folder)
     if (entries := tokenizer.get_vocab_size()) > config.vocab_size:
         raise UserError(
             f"{folder} has a vocabulary of {entries:,} entries and weights for {config.vocab_size:,}; its"

@@ -6,6 +6,7 @@ Writes  models/NAME/: config.json, model.safetensors, the tokenizer; training.js
 By hand python -m wwm.init NAME
 """
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from wwm.training import weights
 
 PATTERNS = ("config.json", "bert_config.json", "*.safetensors", "pytorch_model*.bin", "*.index.json")
+VOCABULARIES = ("vocab.txt", "tokenizer.json", "sentencepiece.bpe.model", "spiece.model")
 TOKENIZER = (
     "vocab.txt",
     "tokenizer.json",
@@ -57,9 +59,12 @@ def main(name: str) -> None:
             own = weights.entries(source, named)
             loaded = weights.bert(source, named, len(own))
             if own != vocabulary:
+                line, (one, other) = next(
+                    (n, pair) for n, pair in enumerate(zip_longest(own, vocabulary), 1) if pair[0] != pair[1]
+                )
                 raise UserError(
-                    f"{named} has a vocabulary of {len(own)} entries, data/vocab another one of {len(vocabulary)}; set"
-                    f" vocab.source to {model.source} too"
+                    f"{named} has a vocabulary of {len(own)} entries, data/vocab another one of {len(vocabulary)}: line"
+                    f" {line} is {one!r} and {other!r}; set vocab.source to {model.source} too"
                 )
             config = loaded.config
         # Also what a loaded model lacks starts from this.
@@ -114,18 +119,15 @@ def take_over(source: Path, named: str, out: Path) -> int:
     logging.set_verbosity_error()  # else a table of the heads that are left out; what matters of it is told below
 
     # transformers looks into the same files; what is wrong with them is told here.
-    weight_files.read_config(source, named)
-    weight_files.read(source, named)
-    with weight_files.sizes_told(named):
-        try:
-            model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{named} is no model with weights and tokenizer ({str(error).splitlines()[0]}); a folder has"
-                " config.json, model.safetensors and vocab.txt"
-            ) from None
-    weight_files.check_finite(model.state_dict(), named)
+    weight_files.check_finite(weight_files.read(source, named), named)
+    model, loading = weight_files.from_pretrained(AutoModel, source, named)
+    # transformers would make a tokenizer of special tokens alone, which reads all else as [UNK].
+    if not any((source / name).is_file() for name in VOCABULARIES):
+        raise UserError(
+            f"{named} has no tokenizer ({', '.join(VOCABULARIES)}); copy the one that belongs to its weights"
+        )
+    with weight_files.loading(named):
+        tokenizer = AutoTokenizer.from_pretrained(source)
     # A head of another task is no part of what is compared; one layer more is.
     parts = tuple(f"{name}." for name, _ in model.named_children())
     prefix = f"{model.base_model_prefix}."

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from wwm import engine, show
 from wwm.common import code, files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 from wwm.masks import align, examples, masking, use
 from wwm.text import tokenization
 
@@ -65,6 +65,8 @@ def main(name: str) -> None:
         params=settings | mask.model_dump(include=LIMITS) | {"lengths": lengths},
         outs=outs,
     ) as run:
+        if not Path("data/vocab/vocab.txt").is_file():
+            raise UserError("data/vocab has no vocab.txt; run `dvc repro`, or by hand `python -m wwm.vocab` first")
         vocab = files.content_hash("data/vocab/vocab.txt")
         tokenizer = files.content_hash("data/vocab")
         shards = files.shards("segment")
@@ -152,7 +154,10 @@ def mask_shard(
     folder: Path, shard: Path, vocab: str, tokenizer: str, settings: dict, lengths: list[dict]
 ) -> dict[str, int]:
     """Writes LENGTH.arrow for each length: the examples of a shard of data/segment, all passes."""
-    documents = pq.read_table(shard)
+    with reading(shard, pa.ArrowException, OSError, remedy="run the stage segment again"):
+        documents = pq.read_table(shard)
+    if lacking := {"id", "text", "sentence_ends", "word_ends"} - {*documents.column_names}:
+        raise UserError(f"{shard} has no {', '.join(sorted(lacking))}; run the stage segment again")
     tokens, encoder = vocabulary(tokenizer)
     pieces = tokenize(documents, encoder, tokens, settings["unit"])
     counts = Counter(documents=len(documents), joined=pieces.joined_characters, characters=pieces.characters)

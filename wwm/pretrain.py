@@ -22,13 +22,15 @@ import torch
 
 from wwm.common import code, files, model_folder
 from wwm.common.csv_text import csv_text
-from wwm.common.errors import UserError
-from wwm.training import checkpoint, curve, device, loader, trainer
+from wwm.common.errors import UserError, reading
+from wwm.text import tokenization
+from wwm.training import checkpoint, curve, device, loader, trainer, weight_files
 from wwm.training.job import Job
 from wwm.training.model import moved
 from wwm.training.state import State
 
 LAUNCHED = "WWM_LAUNCHED"
+MOST_PROCESSES = 2**16
 
 
 def main(name: str) -> None:
@@ -65,6 +67,7 @@ def main(name: str) -> None:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
             print(f"pretrain {name}: {processes.count} processes train together{spread}", flush=True)
         where = device.named(processes.device, processes.count)
+        tokenization.load(init)  # which the trained model has a copy of
         made_with = recipe(init, examples)
         told = settings | made_with | {"loss_spike": pretrain.loss_spike, "device": where}
         with track.run("pretrain", name=name, params=told, outs=[out, *results], scratch=scratch) as run:
@@ -117,6 +120,13 @@ def launch(name: str, config: str) -> None:
             f"pretrain.accelerate: {config} does not exist; write it by `accelerate config --config_file {config}`, or"
             " set the key to null"
         )
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    # The launcher would start its processes first, and say it in a traceback.
+    with reading(config, Exception, remedy=f"write it by `accelerate config --config_file {config}`"):
+        count = getattr(load_config_from_file(config), "num_processes", 1)
+        if type(count) is not int or not 0 < count <= MOST_PROCESSES:
+            raise UserError(f"pretrain.accelerate: {config} has num_processes {count!r}; give a number of processes")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "-m", "wwm.pretrain", name]
     process = subprocess.Popen(command, env=os.environ | {LAUNCHED: "1"}, preexec_fn=device.end_with_parent)
     stopped = []
@@ -141,7 +151,7 @@ def all_else(settings: dict, init: Path, examples: Path) -> str:
 
 def recipe(init: Path, examples: Path) -> dict:
     """What else a comparison of models needs: the architecture, and what was masked."""
-    config = files.read_json(init / "config.json")
+    config = weight_files.read_config(init, str(init))[1]
     keys = (
         "num_hidden_layers",
         "hidden_size",

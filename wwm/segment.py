@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from wwm import engine
 from wwm.common import code, files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 from wwm.text import boundaries, perceptron, sentences
 from wwm.text.simplify import simplified
 
@@ -42,8 +42,10 @@ def main() -> None:
     with track.run("segment", params=segment.model_dump(), outs=outs) as run:
         segmenter = segment.backend
         if segment.backend == "ltp":
+            with reading("data/segmenter/origin.json", KeyError, TypeError, remedy="run the stage segmenter again"):
+                origin = files.read_json("data/segmenter/origin.json")["sha256"]
             made_from = [
-                files.read_json("data/segmenter/origin.json")["sha256"],
+                origin,
                 read_dictionary(segment.dictionary),
                 segment.simplify,
             ]
@@ -95,14 +97,14 @@ def segment_shard(folder: Path, shard: Path, segmenter: str, settings: dict) -> 
         case backend:
             raise AssertionError(backend)
     counts: Counter = Counter()
-    source = pq.ParquetFile(shard)
     schema = (
-        source.schema_arrow.append(pa.field("sentence_ends", ENDS))
+        pq.read_schema(shard)
+        .append(pa.field("sentence_ends", ENDS))
         .append(pa.field("word_ends", ENDS))
         .with_metadata({"segmenter": segmenter})
     )
     with pq.ParquetWriter(folder / "shard.parquet", schema, compression="zstd") as writer:
-        for documents in source.iter_batches(settings["batch_size"]):
+        for documents in files.batches(shard, settings["batch_size"]):
             texts = documents["text"].to_pylist()
             if settings["backend"] == "spaces":
                 texts, given = zip(*map(boundaries.without_spaces, texts))
@@ -185,10 +187,13 @@ def load_ltp(folder: str, dictionary: list[str]):
 
 
 def load_model(folder: str):
-    config = files.read_json(Path(folder, "config.json"))
-    perceptron.refuse_outside(config, folder)
-    if not config["nerual"]:
-        return perceptron.load(str(Path(folder, config["tasks"]["cws"])))
+    place = Path(folder, "config.json")
+    with reading(place, KeyError, TypeError, remedy="run the stage segmenter again"):
+        config = files.read_json(place)
+        perceptron.refuse_outside(config, folder)
+        model = None if config["nerual"] else str(Path(folder, config["tasks"]["cws"]))
+    if model:
+        return perceptron.load(model)
     from ltp import LTP
 
     refuse_foreign_code(config, folder)

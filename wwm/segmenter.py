@@ -97,7 +97,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"segmenter.source: {source} is no LTP model: config.json: {error}") from None
     perceptron.refuse_outside(config, source)
     # LTP spells it so.
@@ -114,7 +114,7 @@ def perceptron_file(folder: Path, source: str) -> str | None:
         return None
     tasks = config.get("tasks")
     name = tasks.get("cws") if isinstance(tasks, dict) else None
-    if not name or not (folder / name).is_file():
+    if not isinstance(name, str) or not (folder / name).is_file():
         raise UserError(
             f"segmenter.source: {source} lacks the word model {name or 'tasks.cws'} that its config.json names; copy"
             " the whole LTP folder"

@@ -6,10 +6,27 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from wwm.common import files
+from wwm.common.errors import UserError, reading
 from wwm.training import loader
+
+
+def lines(file: Path, numbers: range, vocab: Path, seed: int) -> list[str]:
+    """Of whatever a stage wrote, by its ending. Raises UserError for any other file, or a broken one."""
+    # Any file may be named: what it lacks is told by whatever looks for it.
+    with reading(file, Exception, remedy="name a file that a stage wrote, or run that stage again"):
+        match file.suffix:
+            case ".arrow":
+                return list(examples(file, numbers, vocab, seed))
+            case ".parquet":
+                return list(documents(file, numbers))
+            case ".jsonl":
+                return list(dropped(file, numbers))
+    raise UserError(
+        f"{file}: there is nothing to show of a {file.suffix or 'file without ending'}; name an .arrow, .parquet or"
+        " .jsonl file that a stage wrote"
+    )
 
 
 def examples(shard: Path, numbers: range, vocab: Path, seed: int) -> Iterator[str]:
@@ -45,7 +62,7 @@ def with_bars(pieces: list[str], begins: np.ndarray) -> str:
 
 def documents(shard: Path, numbers: range) -> Iterator[str]:
     """Documents of data/corpus as they are, of data/segment a sentence a line with bars between words."""
-    rows = (row for batch in pq.ParquetFile(shard).iter_batches(1000) for row in batch.to_pylist())
+    rows = (row for batch in files.batches(shard) for row in batch.to_pylist())
     for number, row in islice(enumerate(rows), numbers.start, numbers.stop):
         yield f"{'' if number == numbers.start else chr(10)}document {number}: {row['id']}, from {row['source']}"
         if "word_ends" not in row:

@@ -9,11 +9,12 @@ By hand python -m wwm.truncate NAME
 import re
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from wwm.common import files, model_folder
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
+from wwm.text import tokenization
 
 LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
 
@@ -26,6 +27,9 @@ def main(name: str) -> None:
     source, out = Path("models", model.source), Path("models", name)
     with track.run("truncate", name=name, params=model.model_dump(), outs=[out]):
         config = files.read_json(source / "config.json")
+        if not isinstance(config, dict) or config.get("model_type") != "bert" or "num_hidden_layers" not in config:
+            raise UserError(f"{source}/config.json is not of a BERT; run the stage that makes {model.source} again")
+        tokenization.load(source)
         for layer in model.layers:
             if layer >= config["num_hidden_layers"]:
                 raise UserError(
@@ -33,7 +37,8 @@ def main(name: str) -> None:
                     f" {config['num_hidden_layers']}, numbered from 0"
                 )
         with files.new_folder(out) as folder:
-            with safe_open(source / "model.safetensors", "numpy") as weights:
+            file = source / "model.safetensors"
+            with reading(file, SafetensorError, OSError), safe_open(file, "numpy") as weights:
                 kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
             files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})

@@ -17,7 +17,6 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer, trainers
 from tqdm import tqdm
 
@@ -74,7 +73,7 @@ def texts(paths: list[Path], limit: float = math.inf) -> Iterator[str]:
     """Lines of the documents of these shards, until they hold `limit` characters."""
     seen = 0
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(1000, columns=["text"]):
+        for batch in files.batches(path, columns=["text"]):
             for text in batch["text"].to_pylist():
                 if seen >= limit:
                     return
@@ -160,7 +159,16 @@ def find(source: str) -> tuple[Path, dict[str, Any]]:
     if not (path / "vocab.txt").is_file():
         raise UserError(f"vocab.source: {source} has no vocab.txt; a BERT tokenizer folder has one")
     config = path / "tokenizer_config.json"
-    return path / "vocab.txt", {"do_lower_case": True} | files.read_json(config) if config.is_file() else {}
+    if not config.is_file():
+        return path / "vocab.txt", {}
+    found = files.read_json(config)
+    given = found.get("do_lower_case", True) if isinstance(found, dict) else None
+    if not isinstance(given, bool) or not isinstance(found.get("map_characters", {}), dict):
+        raise UserError(
+            f"vocab.source: {config} is no tokenizer's: an object in which do_lower_case is true or false, and"
+            " map_characters an object; copy it anew"
+        )
+    return path / "vocab.txt", {"do_lower_case": True} | found
 
 
 def check_map(tokenizer: Tokenizer, mapped: dict[str, str]) -> None:

@@ -45,6 +45,8 @@ def remedy(begun: bytes, sample: bytes, foreign: bool) -> str:
         return f"this is compressed by {compression}: unpack it"
     if name := wide(begun):
         return f"this is {name}: convert it by `iconv -f {name} -t UTF-8`"
+    if b"\0" in begun[:ENOUGH]:
+        return "it has zero bytes, as no text has: is it another kind of file? Convert or remove it"
     text = sample.decode("utf-8", "replace")
     bad, names = text.count("\ufffd"), chinese(sample)
     # A line that is nearly all there is of the sample may be cut off after a word or two.

@@ -29,14 +29,14 @@ class UserError(ValueError):
 @contextmanager
 def reading(file: str | Path, *broken: type[Exception], remedy: str = "copy or make it anew") -> Iterator[None]:
     """For a block that reads `file`. Raises UserError with the `remedy` for what the library that reads says of files
-    that are `broken`; whatever else it raises notes that it was this file.
+    that are `broken`; whatever else it raises, lack of memory too, notes that it was this file.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, broken):
+        if isinstance(error, broken) and not isinstance(error, MemoryError):
             raise UserError(f"{file} cannot be read ({in_a_line(error)}); {remedy}") from None
         if not getattr(error, "__notes__", None):  # of a file that is read for another one, the inner is meant
             error.add_note(f"while reading {file}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wwm.common import encoding
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 
 # Once: to ask for it is to set it for a moment, for all threads.
 os.umask(UMASK := os.umask(0))
@@ -83,12 +83,14 @@ def write_json_lines(path: str | Path, rows: Iterable[object]) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Raises UserError that names a file that is missing or no JSON."""
+    with reading(path, ValueError, RecursionError, FileNotFoundError):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def lines(path: str | Path) -> Iterator[str]:
     """Lines of a UTF-8 file without their ends. Raises UserError that names the line that is not UTF-8."""
-    with open(path, "rb") as stream:
+    with reading(path, OSError, remedy="see that it is there and that you may read it"), open(path, "rb") as stream:
         yield from decoded(stream, path)
 
 
@@ -102,9 +104,9 @@ def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
     lines = iter(stream)
     for number, raw in enumerate(lines, 1):
         try:
-            # UTF-16 of nothing but ASCII is UTF-8 as well.
-            if number == 1 and b"\0" in raw and encoding.wide(raw):
-                raise UnicodeDecodeError("utf-8", raw, raw.index(0), raw.index(0) + 1, "a wide encoding")
+            # UTF-16 of nothing but ASCII, and the head of a tar, are UTF-8 as well.
+            if number == 1 and b"\0" in raw:
+                raise UnicodeDecodeError("utf-8", raw, raw.index(0), raw.index(0) + 1, "no text")
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             sample = raw
@@ -128,7 +130,22 @@ def shards(stage: str, parts: str = "*") -> list[Path]:
     found = sorted(Path("data", stage).glob(f"{parts}/*.parquet"))
     if not found:
         raise UserError(f"data/{stage} has no shards; run `dvc repro`, or by hand `python -m wwm.{stage}` first")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in found:
+        with reading(path, pa.ArrowException, OSError, remedy=f"run the stage {stage} again"):
+            pq.read_metadata(path)
     return found
+
+
+def batches(path: str | Path, rows: int = 1000, columns: list[str] | None = None) -> Iterator[Any]:
+    """Of `rows` rows each, of a Parquet file that a stage wrote. Raises UserError that names one that is broken."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with reading(path, pa.ArrowException, OSError, remedy="run the stage that wrote it again"):
+        yield from pq.ParquetFile(path).iter_batches(rows, columns=columns)
 
 
 def content_hash(path: str | Path) -> str:

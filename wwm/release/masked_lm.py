@@ -116,9 +116,7 @@ def network_of(folder: Path, entries: int) -> tuple[PreTrainedModel, list[str]]:
         bert.load_state_dict(found.tensors, strict=False)
         return bert, [name for name in found.lacking if name.startswith(model_folder.MLM_HEAD)]
     weight_files.read(folder, str(folder))
-    with weight_files.sizes_told(str(folder)):
-        network, info = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    weight_files.check_finite(network.state_dict(), str(folder))
+    network, info = weight_files.from_pretrained(AutoModelForMaskedLM, folder, dtype=torch.float32)
     if entries > (known := network.config.vocab_size):
         raise UserError(
             f"{folder} has {entries} entries in its tokenizer.json and {known} in its weights; copy the tokenizer that"

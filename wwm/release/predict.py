@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
@@ -21,7 +21,7 @@ from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, converted
 from wwm.text import tokenization
 from wwm.text.simplify import simplified
-from wwm.training import device
+from wwm.training import device, weight_files
 
 # In memory at once, sorted by length: rows, and characters, of which each takes some 200 bytes on its way.
 CHUNK = {"single": 4096, "pair": 4096, "reading": 256}
@@ -112,14 +112,7 @@ def load(folder: Path) -> tuple[kept.Kept, Model]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     described = read(folder)
-    try:
-        return described, (Reader if described["kind"] == "reading" else Classifier)(folder, described)
-    except SafetensorError as error:
-        raise UserError(f"{folder / kept.WEIGHTS} is cut or broken ({error}); copy it anew") from None
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
-            raise
-        raise UserError(f"{folder}: {kept.CONFIG} and {kept.WEIGHTS} differ in sizes; copy the whole folder") from None
+    return described, (Reader if described["kind"] == "reading" else Classifier)(folder, described)
 
 
 def read(folder: Path) -> kept.Kept:
@@ -149,9 +142,7 @@ def read(folder: Path) -> kept.Kept:
 
 def classifier_of(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
     """Raises UserError that names what its weights lack, or labels that are not its own."""
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
-    )
+    model, info = weight_files.from_pretrained(AutoModelForSequenceClassification, folder, dtype=torch.float32)
     classifier.check_loaded(folder, list(info["missing_keys"]))
     if (own := tuple(model.config.id2label[number] for number in range(model.config.num_labels))) != labels:
         raise UserError(f"{folder}/config.json has the labels {own} in id2label and {labels} in wwm; copy it anew")

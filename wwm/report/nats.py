@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wwm.common.errors import UserError, reading
+
 
 class Answers(NamedTuple):
     """Sums over the questions of each document, float64 (documents,) each; the same documents in the same order for
@@ -25,13 +27,20 @@ class Answers(NamedTuple):
 
 def read(path: Path) -> dict[str, Answers]:
     """By way of asking (`words`, `characters`), out of results/cloze/MODEL.csv."""
+    with reading(path, KeyError, ValueError, TypeError, csv.Error, remedy="run `dvc repro cloze`"):
+        return sums(path)
+
+
+def sums(path: Path) -> dict[str, Answers]:
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        raise UserError(f"{path} has no rows; run `dvc repro cloze`")
     numbers = {document: i for i, document in enumerate(dict.fromkeys(row["document"] for row in rows))}
     found: dict[str, Answers] = {}
     for row in rows:
-        sums = found.setdefault(row["kind"], Answers(*np.zeros((len(Answers._fields), len(numbers)))))
-        for name, column in sums._asdict().items():
+        of_kind = found.setdefault(row["kind"], Answers(*np.zeros((len(Answers._fields), len(numbers)))))
+        for name, column in of_kind._asdict().items():
             column[numbers[row["document"]]] += float(row[name])
     return found
 

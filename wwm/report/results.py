@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wwm.common import files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 from wwm.common.result_files import CHARACTERS, Finetuned, Overlap
 from wwm.report import authors, nats
 from wwm.report.nats import Answers
@@ -26,6 +27,13 @@ CLOZE = {
     "characters_accuracy": ("single characters, %", "characters", "piece_accuracy"),
 }
 NATS = [name for name in CLOZE if name.endswith("_nats")]
+# What a file of each stage has at least.
+NEEDED = {
+    "finetune": {key for key in Finetuned.__required_keys__ if key not in ("duplicates", "unreachable")},
+    "overlap": Overlap.__required_keys__,
+    "pretrain": {"init", "init_weights", "weights", "recipe"},
+    "cloze": {"weights", "training", "head_trained", "words", "characters"},
+}
 WAYS = {"words": "cloze, whole words", "characters": "cloze, single characters"}  # of asking, as claims call them
 
 
@@ -129,7 +137,8 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     """The results of `models` under `folder`, of the tasks `names`."""
 
     def found(stage: str, models: Iterable[str] = models) -> dict[str, Any]:
-        return {model: files.read_json(path) for model in models if (path := folder / stage / f"{model}.json").exists()}
+        rows = {model: path for model in models if (path := folder / stage / f"{model}.json").exists()}
+        return {model: whole(path, stage.partition("/")[0]) for model, path in rows.items()}
 
     curves = {}
     for model in models:
@@ -165,6 +174,17 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
 
 
+def whole(path: Path, stage: str) -> dict[str, Any]:
+    """What a stage wrote of a model. Raises UserError where it is not all there."""
+    again = f"run `dvc repro {stage}`"
+    row = files.read_json(path)
+    if lacking := sorted(NEEDED[stage] - row.keys()) if isinstance(row, dict) else ["object"]:
+        raise UserError(f"{path} has no {', '.join(lacking[:3])}, so it is no result, or of another version; {again}")
+    if stage == "finetune" and not row["seeds"]:
+        raise UserError(f"{path} has no seeds; {again}")
+    return row
+
+
 def weights_of(tasks: list[Task]) -> dict[str, str]:
     """Hash of the weights that each model has in its cells. Raises UserError where those of two cells differ."""
     found: dict[str, tuple[str, str]] = {}
@@ -183,7 +203,10 @@ def figures(path: Path) -> Figures:
     """What wwm/tasks/figures.py wrote. Raises UserError where it is not there."""
     if not path.is_file():
         raise UserError(f"{path} is not beside its .json; run `dvc repro finetune`")
-    table = pq.read_table(path)
+    with reading(path, pa.ArrowException, OSError, remedy="run `dvc repro finetune`"):
+        table = pq.read_table(path)
+    if lacking := {"split", "seed", "example"} - {*table.column_names}:
+        raise UserError(f"{path} has no {', '.join(sorted(lacking))}; run `dvc repro finetune`")
     found = {}
     for split in table["split"].unique().to_pylist():
         part = table.filter(pc.equal(table["split"], split))

@@ -14,6 +14,7 @@ from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.tuning import passes
+from wwm.training import weight_files
 
 
 class Encoded(NamedTuple):
@@ -53,8 +54,8 @@ class Classification:
             id2label=dict(enumerate(self.labels)),
             label2id={label: number for number, label in enumerate(self.labels)},
         )
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            self.folder, config=config, dtype=torch.float32, output_loading_info=True
+        model, info = weight_files.from_pretrained(
+            AutoModelForSequenceClassification, self.folder, config=config, dtype=torch.float32
         )
         check_loaded(
             self.folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")]

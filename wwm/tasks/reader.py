@@ -15,6 +15,7 @@ from wwm.tasks.classifier import check_loaded, count_parameters, padded, rounded
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.questions import Question, taught
 from wwm.tasks.tuning import How, passes
+from wwm.training import weight_files
 
 N_BEST = 20
 # What weights are called in a kept model: transformers has two outputs of a position, the choices are ours.
@@ -170,6 +171,6 @@ def collate(windows: list[spans.Window], place: torch.device) -> dict[str, torch
 
 def load_encoder(folder: Path) -> PreTrainedModel:
     """Raises UserError that names what its weights lack."""
-    encoder, info = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    encoder, info = weight_files.from_pretrained(AutoModel, folder, dtype=torch.float32)
     check_loaded(folder, [name for name in info["missing_keys"] if not name.startswith("pooler.")])
     return encoder

@@ -14,10 +14,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wwm.common import files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 from wwm.tasks import columns
 from wwm.tasks.columns import Fields
 from wwm.tasks.questions import Question, Unlabelled, parse, walk
@@ -106,6 +107,9 @@ def spellings(task: Task, names: tuple[str, ...], by_number: bool) -> dict[str, 
 
 def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
     """The text or texts of a row. Raises UserError that names the one that is missing or empty."""
+    for field in TEXTS[task.kind]:
+        if isinstance(values.get(field), list | dict | bool):
+            raise UserError(f"{where}: {field} is no text but {values[field]!r:.60}; write it as one")
     texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
     for field, text in zip(TEXTS[task.kind], texts):
         if not text:
@@ -223,18 +227,18 @@ def rows(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterator
 
 
 def parquet(path: Path) -> Iterator[dict]:
-    try:
-        table = pq.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no Parquet file ({error}); fetch it anew") from None
-    for batch in table.iter_batches():
-        yield from batch.to_pylist()
+    with reading(path, OSError, pa.ArrowException, remedy="fetch it anew"):
+        for batch in pq.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
 
 
 def json_objects(path: Path, counts: Counter) -> Iterator[tuple[str, object]]:
     """The objects of a file that has one a line, or of one list."""
     with open(path, "rb") as stream:
-        if stream.peek().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        head = stream.peek().removeprefix(codecs.BOM_UTF8)
+        if re.match(rb"\s*(\[\s*){50}", head):  # which ijson follows for a minute
+            raise UserError(f"{path} has lists in lists, 50 deep and more; it needs one list of objects")
+        if head.lstrip().startswith(b"["):
             for number, value in enumerate(streamed(stream, "item", path)):
                 yield f"{path}, object {number}", value
             return
@@ -263,7 +267,8 @@ def streamed(stream: BufferedReader, prefix: str, path: Path) -> Iterator[Any]:
 
 def parsed(text: str, path: Path, line: int) -> Any:
     try:
-        return json.loads(text)
+        with reading(f"{path}:{line}", RecursionError, remedy="mend it: no task has lists in lists like this"):
+            return json.loads(text)
     except json.JSONDecodeError as error:
         if text.strip() == "{":
             raise UserError(

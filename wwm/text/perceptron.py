@@ -4,6 +4,8 @@ ltp itself would do the same by way of torch and transformers, which take second
 """
 
 import hashlib
+import subprocess
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -112,11 +114,22 @@ def mapped(values: dict[bytes, bytes]) -> bytes:
     return encoded(len(values)) + b"".join(with_length(key) + value for key, value in values.items()) + encoded(0)
 
 
+def check(path: str) -> None:
+    """Raises UserError for a file that LTP cannot load: what is cut off or foreign would end the process."""
+    code = "import sys; from ltp_extension.perceptron import CWSModel; CWSModel.load(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        said = [*done.stderr.split("\n")[::-1], ""]
+        reason = next(line for line in said if line.strip() and not line.startswith("note:") or line == said[-1])
+        raise UserError(f"{path} is no word model of LTP, or not a whole one ({reason.strip()[:200]}); copy it anew")
+
+
 def load(path: str, parallel: bool = True) -> Cut:
     """A function: list of sentences, none empty -> list of lists of words.
 
     parallel: over RAYON_NUM_THREADS threads, read from the environment when the first sentence is cut.
     """
+    check(path)
     model = CWSModel.load(path)
     return lambda sentences: model.batch_predict(sentences, parallelism=parallel)
 

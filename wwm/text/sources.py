@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from fsspec.compression import compr
 
 from wwm.common import hub, kinds
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, in_a_line
 from wwm.text import download, dumps, records, shape, streams
 
 if sys.version_info >= (3, 14):
@@ -100,7 +100,10 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
             hub.CHOICES["corpus"],
             repo_type="dataset",
         )
-    found = sorted(path for path in folder.glob(source.files) if path.is_file())
+    matching = sorted(folder.glob(source.files))
+    if lost := next((path for path in matching if path.is_symlink() and not path.exists()), None):
+        raise UserError(f"{key}: {lost} is a link to {lost.readlink()}, which is not there; mend or remove it")
+    found = [path for path in matching if path.is_file()]
     if not found:
         remedy = (
             "see which files the data set has"
@@ -144,10 +147,10 @@ def documents_of(
             found += 1
             empty = empty and not text.strip()
             yield text
+    except PermissionError as error:
+        raise UserError(f"{place.path} cannot be read: {error.strerror}; see who may read it") from None
     except BROKEN as error:
-        raise UserError(
-            f"{place.path} cannot be read, {type(error).__name__}: {error}; is it cut off? Fetch it again"
-        ) from None
+        raise UserError(f"{place.path} cannot be read, {in_a_line(error)}; is it cut off? Fetch it again") from None
     if empty:
         seen.check()
         raise UserError(f"{place.path}: no text in it; remove it or fill it")
@@ -278,7 +281,7 @@ def wikiextractor(
 
 def parquet_rows(path: str, fields: list[str]) -> Iterator[tuple[str, dict]]:
     """(place, chosen columns) of each row. Raises UserError for a column that the file has not."""
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(pa.OSFile(path))  # of a path with a colon it would make a URL
     for field in fields:
         if field not in file.schema_arrow.names:
             raise UserError(

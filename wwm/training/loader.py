@@ -11,10 +11,11 @@ import pyarrow as pa
 from numba import njit
 
 from wwm.common import files
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 from wwm.masks import masking
 from wwm.masks.examples import in_pairs
 
+AGAIN = "run the stage mask again"
 IGNORED = -100  # what torch's cross_entropy leaves out
 
 
@@ -41,16 +42,25 @@ def shards(folder: str | Path) -> dict[Path, pa.RecordBatchFileReader]:
         raise UserError(f"{folder} has no *.arrow shard; run the stage mask")
     readers = {}
     for path in paths:
-        try:
+        with reading(path, pa.ArrowException, OSError, remedy=AGAIN):
             readers[path] = pa.ipc.open_file(pa.memory_map(str(path)))
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path} is no whole Arrow file ({error}); run the stage mask again") from None
         if b"settings" not in (readers[path].schema.metadata or {}):
             raise UserError(
                 f"{path} does not say how it was made: another program or an older version wrote it; run the stage mask"
                 " again"
             )
     return readers
+
+
+def whole_batches(path: Path, reader: pa.RecordBatchFileReader) -> list[pa.RecordBatch]:
+    """Of a shard, memory-mapped. Raises UserError where a part of it is damaged, as far as ends of lists tell."""
+    with reading(path, pa.ArrowException, OSError, remedy=AGAIN):
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    for column in (column for batch in batches for column in batch.columns if pa.types.is_list(column.type)):
+        ends = column.offsets.to_numpy()
+        if ends[0] or (np.diff(ends) < 0).any() or ends[-1] > len(column.values):
+            raise UserError(f"{path} is damaged, for the ends of its examples do not rise; {AGAIN}")
+    return batches
 
 
 def header(shard: pa.RecordBatchFileReader) -> dict:
@@ -81,9 +91,11 @@ class Examples:
         self.next_sentence_prediction: bool = settings["next_sentence_prediction"]
         self.pairs = in_pairs(settings)
         self.masked_lm_prob: float = settings["masked_lm_prob"]
-        self.dynamic = masking.of_set(list(files.lines(vocab)), settings) if settings["masking"] == "dynamic" else None
-        self.paths = [path for path, reader in readers.items() for _ in range(reader.num_record_batches)]
-        batches = [reader.get_batch(i) for reader in readers.values() for i in range(reader.num_record_batches)]
+        tokens = list(files.lines(vocab))
+        self.cls = tokens.index("[CLS]")
+        self.dynamic = masking.of_set(tokens, settings) if settings["masking"] == "dynamic" else None
+        found = [(path, batch) for path, reader in readers.items() for batch in whole_batches(path, reader)]
+        self.paths, batches = [path for path, _ in found], [batch for _, batch in found]
         self.first = np.cumsum([0, *(len(batch) for batch in batches)])
         names = ["input_ids", "token_type_ids", *([] if self.dynamic else ["masked_lm_positions", "masked_lm_ids"])]
         self.columns = [
@@ -137,6 +149,8 @@ class Examples:
         shard = int(np.searchsorted(self.first, index, side="right")) - 1
         row = int(index - self.first[shard])
         values = {name: flat[offsets[row] : offsets[row + 1]] for name, (offsets, flat) in self.columns[shard].items()}
+        if values["input_ids"][:1] != self.cls:  # as where a disk has left zeros; of none there is no first one either
+            raise UserError(f"{self.paths[shard]} is damaged: example {row} does not begin with [CLS]; {AGAIN}")
         labels = self.next_sentence[shard]
         values |= {
             "unit_begins": self.unit_begins[shard][row].values.to_numpy(zero_copy_only=False),

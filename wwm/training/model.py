@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertForPreTraining
 from transformers.utils import is_flash_attn_2_available
 
-from wwm.training import device, dropout
+from wwm.training import device, dropout, weights
 from wwm.training.loader import IGNORED, Batch
 
 GRAPHS = 64  # that torch.compile makes of a layer: for each phase, with and without a mask, to train and to measure
@@ -74,9 +74,7 @@ def load(folder: Path, place: torch.device, precision: str) -> BertForPreTrainin
     without a mask.
     """
     flash = torch.cuda.is_available() and precision == "bf16" and is_flash_attn_2_available()
-    bert = BertForPreTraining.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="flash_attention_2" if flash else "sdpa"
-    )
+    bert = weights.pretrained(folder, attn_implementation="flash_attention_2" if flash else "sdpa")
     dropout.use_in(bert)
     return moved(bert, place).train()
 

@@ -15,11 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wwm.common.errors import UserError
+from wwm.common.errors import UserError, reading
 
 CONFIGS = ("config.json", "bert_config.json")  # the latter is what Google and the authors' zip files call it
 # In the order in which transformers looks for them; an index names the files that a big model is split into.
 NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# Of what a config says: more would be built for hours, and never be filled.
+MOST = {"num_hidden_layers": 1000, "hidden_size": 2**20, "intermediate_size": 2**22, "vocab_size": 2**24}
 # What else training leaves beside a model.
 BESIDE = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "adapter")
 LFS = b"version https://git-lfs"
@@ -49,7 +51,11 @@ def read_config(folder: Path, named: str) -> tuple[str, dict[str, Any]]:
     name = next((name for name in CONFIGS if (folder / name).is_file()), None)
     if name is None:
         raise UserError(f"{named} has no {CONFIGS[0]}; copy the one that belongs to its weights")
-    return name, read_object(folder / name, f"{named}: {name}")
+    found = read_object(folder / name, f"{named}: {name}")
+    for key, most in MOST.items():
+        if isinstance(found.get(key), int) and found[key] > most:
+            raise UserError(f"{named}: {name} has {key} {found[key]}, which no model has; copy it anew")
+    return name, found
 
 
 def read_object(path: Path, named: str) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def read_object(path: Path, named: str) -> dict[str, Any]:
     check_start(content[:512], named)
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{named} cannot be read as JSON ({error}); copy it anew") from None
     if not isinstance(found, dict):
         raise UserError(f"{named} cannot be read as JSON (no object); copy it anew")
@@ -158,15 +164,31 @@ def check_start(start: bytes, named: str) -> None:
         raise UserError(f"{named} is a web page, so its download failed; download it anew")
 
 
+def from_pretrained(kind: Any, folder: Path, named: str = "", **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The model that `kind`, a class of transformers, makes of a folder, and what it says of the tensors there.
+
+    named: how messages call the folder. Raises UserError for weights and config that are broken or not of one model,
+    and for weights that are not finite.
+    """
+    named = named or str(folder)
+    read_config(folder, named)
+    with loading(named):
+        model, told = kind.from_pretrained(folder, output_loading_info=True, **options)
+    check_finite(model.state_dict(), named)
+    return model, told
+
+
 @contextmanager
-def sizes_told(named: str) -> Iterator[None]:
-    """Raises UserError where transformers says that weights have other sizes than their config."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
-            raise
-        raise UserError(f"{named}: config.json and weights differ in sizes; take both from one model") from None
+def loading(named: str) -> Iterator[None]:
+    """Raises UserError for whatever transformers says of a model's folder: it has classes of all kinds for it."""
+    remedy = "its config.json, weights and tokenizer are not whole or not of one model; copy or make it anew"
+    with reading(named, Exception, remedy=remedy):
+        try:
+            yield
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise UserError(f"{named}: config.json and weights differ in sizes; take both from one model") from None
 
 
 def flat(found: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -180,7 +202,12 @@ def flat(found: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], named: str) -> None:
-    """Raises UserError that names the first tensor with NaN or infinity."""
+    """Raises UserError that names the first tensor with NaN or infinity, or of a quantized model."""
+    if bytes_ := [name for name, tensor in tensors.items() if tensor.dtype in (torch.int8, torch.uint8)]:
+        raise UserError(
+            f"{named}: {bytes_[0]} is {str(tensors[bytes_[0]].dtype).removeprefix('torch.')}, a quantized model's; take"
+            " the model in float32 or float16"
+        )
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
         raise UserError(

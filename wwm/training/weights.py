@@ -65,8 +65,11 @@ def entries(folder: Path, named: str) -> list[str]:
     """
     listed, whole = folder / "vocab.txt", folder / "tokenizer.json"
     described = weight_files.read_object(whole, f"{named}: {whole.name}") if whole.is_file() else {}
-    ids = described.get("model", {}).get("vocab")
-    told = sorted(ids, key=ids.__getitem__) if isinstance(ids, dict) else []
+    model = described.get("model")
+    ids = model.get("vocab") if isinstance(model, dict) else None
+    if whole.is_file() and not (isinstance(ids, dict) and all(type(number) is int for number in ids.values())):
+        raise UserError(f"{named}: {whole.name} has no vocabulary with ids; copy the one that belongs to its weights")
+    told = sorted(ids, key=ids.__getitem__) if ids else []
     if listed.is_file():
         with open(listed, "rb") as file:
             weight_files.check_start(file.read(24), f"{named}: {listed.name}")
@@ -151,6 +154,22 @@ def bert(folder: Path, named: str, n_entries: int) -> Bert:
     tensors = {one: tensor.float() for one, tensor in tensors.items()}
     weight_files.check_finite(tensors, named)
     return Bert(config, tensors, lacking, told)
+
+
+def pretrained(folder: Path, **options: str) -> BertForPreTraining:
+    """A BERT that a stage made, with its heads, in 32-bit weights. Raises UserError for a folder that is none, or
+    lacks some of its tensors.
+    """
+    name, described = weight_files.read_config(folder, str(folder))
+    architecture(described, f"{folder}: {name}")
+    bert, told = weight_files.from_pretrained(BertForPreTraining, folder, dtype=torch.float32, **options)
+    if missing := sorted(told["missing_keys"]):
+        head = " has no trained MLM head" if all(name.startswith("cls.predictions.") for name in missing) else ""
+        raise UserError(
+            f"{folder}{head or ' is not whole'}: {first(missing)} missing; save the model with its heads"
+            " (BertForPreTraining)"
+        )
+    return bert
 
 
 def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dict[str, torch.Size]]:
