@@ -16,6 +16,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import kills
 import pyarrow as pa
 import pytest
 from project import checkout, environment, run
@@ -288,3 +289,8 @@ def test_stage_that_is_killed_leaves_nothing_half_written_and_the_next_run_gives
     assert "Nothing to do" in run(folder, "-m", "flows.pipeline")
     assert hashes(folder) == hashes(project)
     assert not [path for path in folder.rglob(".*.tmp") if ".git" not in path.parts]
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_at_random_moments_end_with_the_same_bytes_and_mlflow_misses_nothing(tmp_path):
+    assert sum(kills.kill(tmp_path, 5, seed=1).kills.values()) == 5
