@@ -69,7 +69,7 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert task.define.columns == {"text": "评论", "label": "态度"} and task.split_file == "opinions.csv"
     assert Path("data/tasks/opinions/opinions.csv").read_bytes() == Path("opinions.csv").read_bytes()
     assert values.finetune.seeds == 3 and values.scores.tasks == ["opinions"]
-    assert "minutes here" in said and "dvc repro" in said
+    assert "It will take about" in said and "dvc repro" in said
 
 
 def test_general_text_is_a_tenth_of_what_is_trained_on(project):

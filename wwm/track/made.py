@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wwm.common import files
+from wwm.common.errors import UserError
 from wwm.track import lineage
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def waits(address: str) -> bool:
 def forget(address: str) -> None:
     """Once DVC has stored what the stage made."""
     path = note(address)
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, UserError):
         scratch = files.read_json(path)["scratch"]
         if scratch and not files.held(Path(scratch)):
             shutil.rmtree(scratch, ignore_errors=True)
