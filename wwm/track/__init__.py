@@ -203,9 +203,10 @@ def run(
         if Path(path).suffix == ".csv" and Path(path).read_text(encoding="utf-8").startswith("step,"):
             current._put(curves=str(Path(path).resolve()))
     hashes = {str(path): lineage.of(path) for path in outs if Path(path).exists()}
-    if not listen:
-        made.leave(address, Path(scratch).resolve() if scratch else None)
     current._end("FINISHED", hashes, sender.GIVE_UP_SECONDS)
+    if not listen:
+        # Only now has the sender read in `scratch` which run this is.
+        made.leave(address, Path(scratch).resolve() if scratch else None)
 
 
 @contextmanager
