@@ -355,7 +355,8 @@ def test_what_mlflow_is_too_long_about_is_kept_and_sent_by_the_next_run(tmp_path
 
 
 def test_a_kill_while_mlflow_makes_its_database_leaves_none(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    # Absolute: mlflow keeps one store per name of it.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     making = subprocess.Popen([sys.executable, "-m", "wwm.track.database"], env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert eventually(Path(".mlflow.db.tmp").exists, 60)
