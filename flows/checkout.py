@@ -2,7 +2,6 @@
 kill leaves of DVC's own.
 """
 
-import fcntl
 import getpass
 import os
 import re
@@ -12,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from wwm.common import files
+
 LOCK = Path(".dvc/tmp/flow")  # free again as soon as the process that holds it is no more
-ASK_SECONDS = 1
 
 
 @contextmanager
@@ -21,16 +21,9 @@ def held(say: Callable[[str], object]) -> Iterator[None]:
     """Waits for the flow that works here, and says which it is."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with open(LOCK, "a+", encoding="utf-8") as lock:
-        told = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    say(f"{who()} is at work in {Path.cwd()}; this run waits for it, and Ctrl-C ends the waiting")
-                told = True
-                time.sleep(ASK_SECONDS)
+        files.wait_for(
+            lock, lambda: say(f"{who()} is at work in {Path.cwd()}; this run waits for it, and Ctrl-C ends the waiting")
+        )
         lock.truncate(0)
         lock.write(
             f"Process {os.getpid()} of {user()}, since {time.strftime('%Y-%m-%d %H:%M')}: {' '.join(sys.orig_argv)}"

@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from wwm.common import encoding
 from wwm.common.errors import UserError, reading
@@ -188,17 +188,23 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds `folder`.lock: one process at a time works on what the folder is for, others wait and say so."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waiting:
-                    print(f"{folder} is in use: another process does this very work; waiting for it", flush=True)
-                waiting = True
-                time.sleep(1)
+        told = f"{folder} is in use: another process does this very work; waiting for it"
+        wait_for(lock, lambda: print(told, flush=True))
         yield
+
+
+def wait_for(lock: IO[str], say: Callable[[], object]) -> None:
+    """Locks an open file for this process; `say` is called once where another one holds it."""
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not waiting:
+                say()
+            waiting = True
+            time.sleep(1)
 
 
 def held(folder: Path) -> bool:
