@@ -125,23 +125,16 @@ def cases() -> list[Bad]:
         "a list of numbers": "[1, 2]",
         "empty": "",
     }
+    packed = {"of text": b"x" * 50, "empty": b"", "cut off": shaped("Parquet")[:150]}
     found += [
         Bad(
-            f"task in JSON, {name}",
+            f"task in {kind}, {name}",
             "finetune rbt3 reviews",
-            each(table.unlink, put("data/tasks/reviews/train.json", text)),
-            "train.json",
+            each(table.unlink, put(f"data/tasks/reviews/{file}", content)),
+            file,
         )
-        for name, text in lines.items()
-    ]
-    found += [
-        Bad(
-            f"task in Parquet, {name}",
-            "finetune rbt3 reviews",
-            each(table.unlink, put("data/tasks/reviews/train.parquet", content)),
-            "train.parquet",
-        )
-        for name, content in {"of text": b"x" * 50, "empty": b"", "cut off": shaped("Parquet")[:150]}.items()
+        for kind, file, contents in (("JSON", "train.json", lines), ("Parquet", "train.parquet", packed))
+        for name, content in contents.items()
     ]
     found += [
         Bad(

@@ -41,6 +41,19 @@ def free_port() -> int:
                 return port
 
 
+def status(request: urllib.request.Request, credentials: str | None = None, seconds: float = 30) -> int:
+    """HTTP's; 0 where nobody answers."""
+    if credentials:
+        request.add_header("Authorization", f"Basic {b64encode(credentials.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
 class Servers:
     def __init__(self, folder: Path):
         self.folder, self.ports = folder, {name: free_port() for name in PORTS}
@@ -179,16 +192,7 @@ class Servers:
 
     def status(self, name: str, path: str, credentials: str | None = None) -> int:
         """HTTP's; 0 where nobody answers."""
-        request = urllib.request.Request(self.url(name) + path)
-        if credentials:
-            request.add_header("Authorization", f"Basic {b64encode(credentials.encode()).decode()}")
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+        return status(urllib.request.Request(self.url(name) + path), credentials)
 
     def store(self):
         """The S3 store as a file system of fsspec."""

@@ -2,7 +2,6 @@
 the machine may.
 """
 
-import base64
 import os
 import shutil
 import signal
@@ -10,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
+import servers
 from project import environment
 
 from flows import password
@@ -26,20 +25,10 @@ PATIENCE = 300  # seconds
 
 def status(port: int, known: str | None = None) -> int:
     """Of a question that any page can have a browser ask; 0 where nobody answers."""
-    headers = {"Origin": "http://evil.example", "Content-Type": "text/plain"}
-    if known:
-        headers |= {
-            "Authorization": f"Basic {base64.b64encode(known.encode()).decode()}",
-            "Content-Type": "application/json",
-        }
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/deployments/filter", b"{}", headers)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
+    kind = "application/json" if known else "text/plain"
+    headers = {"Origin": "http://evil.example", "Content-Type": kind}
+    url = f"http://127.0.0.1:{port}/api/deployments/filter"
+    return servers.status(urllib.request.Request(url, b"{}", headers), known, seconds=60)
 
 
 def lets_in(port: int, origin: str) -> str | None:
