@@ -16,8 +16,10 @@ from transformers import BertConfig
 from wwm import budget, recipe
 from wwm.common import files, hub
 from wwm.common.errors import UserError, reading
+from wwm.common.model_folder import FILL_MASK
 from wwm.params import overrides
 from wwm.start import pace, tables, texts
+from wwm.tasks.splits import split_of
 from wwm.tasks.table import TASKS
 
 PASSES = 5  # over the text; more, up to FEWEST_STEPS, where there is little
@@ -66,7 +68,7 @@ def task_of(task: Path) -> tuple[tables.Table, str, Path | None]:
     it lies there already.
     """
     if task.is_dir():
-        inside = sorted(path for path in task.iterdir() if re.search("train", path.name.lower()) and path.is_file())
+        inside = sorted(path for path in task.iterdir() if split_of(path.name) == "train" and path.is_file())
         if not inside:
             raise UserError(
                 f"--task {task}: no train file in it; name one file, which is divided, or put train, dev and test there"
@@ -78,7 +80,7 @@ def task_of(task: Path) -> tuple[tables.Table, str, Path | None]:
         raise UserError(f"--task {task}: no such file or folder")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", task.resolve().stem if task.is_file() else task.resolve().name).strip("-_")
     name = name or "task"
-    if name in TASKS or name in ("cloze", "fill-mask", "reviews", "continuation"):
+    if name in TASKS or name in ("cloze", FILL_MASK, "reviews", "continuation"):
         name = f"own-{name}"
     home = Path("data/tasks", name)
     return table, name, None if task.resolve() == home.resolve() else home

@@ -1,17 +1,14 @@
 """A file of labelled texts -> the definition of a task that reads it."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks.columns import csv_rows
+from wwm.tasks.columns import cell_rows
+from wwm.tasks.rows import json_objects, parquet
 from wwm.tasks.task import COLUMNS
 
 LABELS = (*COLUMNS["label"], "标签", "类别", "category", "class", "target", "y")
@@ -58,7 +55,7 @@ def look(path: Path) -> Table:
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
     match path.suffix.lower():
         case ".csv" | ".tsv" | ".txt" as ending:
-            table = csv_rows(path) if ending == ".csv" else tabs(path)
+            table = cell_rows(path, ending)
             header = [cell.strip() for cell in next(table, (1, []))[1]]
             if len(header) < 2:
                 raise UserError(
@@ -69,30 +66,20 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
                 if any(cell.strip() for cell in row):
                     yield dict(zip(header, row))
         case ".jsonl" | ".json":
-            for number, line in enumerate(files.lines(path), 1):
-                if line.strip():
-                    yield as_texts(path, number, line)
+            for where, row in json_objects(path, Counter()):
+                if not isinstance(row, dict):
+                    raise UserError(f"--task {where}: no JSON object; write an object a line")
+                yield as_texts(row)
         case ".parquet":
-            for row in pq.read_table(path).to_pylist():
-                yield {name: "" if value is None else str(value) for name, value in row.items()}
+            yield from map(as_texts, parquet(path))
         case ending:
             raise UserError(
                 f"--task {path}: {ending or 'its ending'} is not read; save it as .csv, .tsv, .jsonl or .parquet"
             )
 
 
-def as_texts(path: Path, number: int, line: str) -> dict[str, str]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"--task {path}, line {number}: no JSON ({error}); write an object a line") from None
-    if not isinstance(row, dict):
-        raise UserError(f"--task {path}, line {number}: no JSON object; write an object a line")
+def as_texts(row: dict[str, Any]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in row.items()}
-
-
-def tabs(path: Path) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
 
 
 def label_of(path: Path, names: list[str], rows: list[dict[str, str]]) -> str:

@@ -38,13 +38,8 @@ def cells(path: Path, ending: str, expected: Fields, counts: Counter) -> Iterato
     """
     known, spelling, optional, told, keep_empty = expected
     separated = "csv" if ending == ".csv" else "tabs"
-    table = (
-        csv_rows(path)
-        if ending == ".csv"
-        else ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
-    )
     fields = None
-    for number, row in table:
+    for number, row in cell_rows(path, ending):
         # A line of CSV that is `""` has one empty cell, a blank one has none.
         kept = keep_empty and fields is not None and (len(row) > 1 or (separated == "csv" and row == [""]))
         if not any(cell.strip() for cell in row) and not kept:
@@ -107,6 +102,13 @@ def refuse_other_separator(where: str, line: str, expected: Fields) -> None:
         if sign in line and ("label" not in expected.optional or layout(line.split(sign), *expected[:2])[1]):
             remedy = ", or call the file .tsv" if sign == "\t" else ""
             raise UserError(f"{where} has no comma but {name}: separate the columns by commas{remedy}")
+
+
+def cell_rows(path: Path, ending: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row, with commas in .csv and tabs in any other."""
+    if ending == ".csv":
+        return csv_rows(path)
+    return ((number, line.split("\t")) for number, line in enumerate(files.lines(path), 1))
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
