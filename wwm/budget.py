@@ -38,6 +38,7 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
     None where nobody knows.
     """
     config, notes = shapes(values)
+    size = {name: skeleton(own).num_parameters() for name, own in config.items()}
     peak = measured_peak(values.base.threads) if place == "cpu" else PEAKS[place]
     of = f"this CPU with base.threads {values.base.threads}" if place == "cpu" else f"one {place}"
     yield f"{'model':<24}{'parameters':>12}{'steps':>12}{'tokens':>12}{'FLOPs':>10}{'hours':>12}"
@@ -50,15 +51,14 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
         hours = work / (share * peak) / 3600
         total += hours
         yield (
-            f"{name:<24}{amount(parameters(config[name])):>12}{steps:>12,}{amount(tokens):>12}{flops(round(work)):>10}"
-            f"{hours:>12,.1f}"
+            f"{name:<24}{amount(size[name]):>12}{steps:>12,}{amount(tokens):>12}{flops(round(work)):>10}{hours:>12,.1f}"
         )
     yield f"{'all, one after the other':<70}{total:>12,.1f}"
     measured = "measured in 32 bits" if place == "cpu" else "by the data sheet, in bfloat16"
     yield f"Hours: on {of}, at {share:.0%} of {peak / 1e12:,.3g} TFLOP/s ({measured}), all rows full."
     yield "Fine-tuning, which hangs on the tasks' sizes, and segmentation, which is the CPU's, are not in it."
     yield ""
-    yield from disk(values, config, characters)
+    yield from disk(values, size, characters)
     yield from notes
 
 
@@ -78,7 +78,8 @@ def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float) -> Cost:
     return Cost(phase.steps, tokens, work)
 
 
-def disk(values: Params, config: dict[str, BertConfig], characters: float | None) -> Iterator[str]:
+def disk(values: Params, parameters: dict[str, int], characters: float | None) -> Iterator[str]:
+    """parameters: of each model."""
     yield f"{'disk':<52}{'GB':>10}"
     total = 0.0
     for name, examples in values.mask.sets.items():
@@ -90,18 +91,16 @@ def disk(values: Params, config: dict[str, BertConfig], characters: float | None
         told = "" if characters else ", for each billion characters"
         total += size if characters else 0.0
         yield f"{f'data/mask/{name}{told}':<52}{size / GB:>10,.1f}"
-    trained = sum(parameters(config[name]) for name in values.pretrain.models)
-    others = sum(parameters(config[name]) for name in [*values.init.models, *values.truncate.models])
+    models = sum(parameters.values())
     kept = {None: 1, "best": 1, "all": values.finetune.seeds, "none": 0}
     tuned = sum(
-        parameters(config[name]) * kept[options.keep] * len(values.finetune.tasks)
+        parameters[name] * kept[options.keep] * len(values.finetune.tasks)
         for name, options in values.finetune.models.items()
-        if name in config
     )
     for name, count in (
-        ("models", trained + others),
+        ("models", models),
         ("models/finetuned", tuned),
-        ("checkpoint of the largest, while it trains", COPIES * max(map(parameters, config.values()))),
+        ("checkpoint of the largest, while it trains", COPIES * max(parameters.values())),
     ):
         total += count * FLOAT
         yield f"{name:<52}{count * FLOAT / GB:>10,.1f}"
@@ -156,10 +155,6 @@ def skeleton(config: BertConfig) -> BertForPreTraining:
     """Without weights."""
     with torch.device("meta"):
         return BertForPreTraining(config)
-
-
-def parameters(config: BertConfig) -> int:
-    return skeleton(config).num_parameters()
 
 
 def hidden_matrices(config: BertConfig) -> list[torch.Size]:

@@ -148,7 +148,7 @@ def draw(sentences: int, max_characters: int, seed: int) -> blanks.Drawn:
         source
         for shard in shards
         for batch in files.batches(shard, columns=["source"])
-        for source in batch["source"].to_pylist()
+        for source in batch["source"].unique().to_pylist()
     }
     if len(found) > sentences or not found:
         raise UserError(

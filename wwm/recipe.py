@@ -17,9 +17,12 @@ def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
     is wrong in it.
     """
     source = presets.file(name) if name else Path("params.yaml")
-    params.read(source)  # what is wrong in the file itself
-    text = overrides.applied(source.read_text(encoding="utf-8"), changes)
-    return text, params.parsed(text, source)
+    values = params.read(source)  # what is wrong in the file itself
+    text = source.read_text(encoding="utf-8")
+    if changes:
+        text = overrides.applied(text, changes)
+        values = params.parsed(text, source)
+    return text, values
 
 
 def write(name: str, output: Path, changes: Mapping[str, Any]) -> Params:
