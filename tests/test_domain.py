@@ -138,3 +138,14 @@ def test_a_training_that_takes_days_names_what_fits(project):
     size = domain.sizes(found.characters["txt"], config)
     said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.1.steps=" in said
+
+
+@pytest.mark.parametrize("name", ["ragged.csv", "ragged.jsonl"])
+def test_a_row_that_lacks_a_text_stops_nothing_here(project, name):
+    rows = [("好书", "1"), ("坏书", "0")] * 20
+    if name.endswith(".csv"):
+        Path(name).write_text("label,text\n" + "".join(f"{label},{text}\n" for text, label in rows) + "1\n", "utf-8")
+    else:
+        lines = [{"text": text, "label": label} for text, label in rows] + [{"label": "1"}]
+        Path(name).write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    assert (tables.look(Path(name)).columns, tables.look(Path(name)).rows) == ({"text": "text", "label": "label"}, 41)

@@ -48,7 +48,7 @@ def look(path: Path) -> Table:
     texts = texts_of(path, [name for name in names if name != label], rows)
     kind = "pair" if len(texts) == 2 else "single"
     columns = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
-    lengths = sorted(sum(len(row[name]) for name in texts) for row in rows)
+    lengths = sorted(sum(len(row.get(name, "")) for name in texts) for row in rows)
     return Table(kind, columns, sorted(counts), len(rows), lengths[int(0.95 * (len(lengths) - 1))])
 
 
