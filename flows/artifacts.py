@@ -8,8 +8,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from wwm.track import lineage
 
-SCORES, CURVES, REPORT, CHAMPIONS = (
-    Path("results/report", name) for name in ("scores.md", "curves.csv", "index.html", "champions.txt")
+SCORES, CURVES, REPORT, CHAMPIONS, ANSWER = (
+    Path("results/report", name) for name in ("scores.md", "curves.csv", "index.html", "champions.txt", "answer.txt")
 )
 BARS, WIDTH = "▁▂▃▄▅▆▇█", 30
 

@@ -259,8 +259,9 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
             f"\n{artifacts.SCORES.read_text(encoding='utf-8')}\nReport: {artifacts.REPORT}    Runs, curves and flows:"
             " make ui"
         )
-        if artifacts.CHAMPIONS.is_file():
-            print(f"\n{artifacts.CHAMPIONS.read_text(encoding='utf-8')}", end="")
+        for last in (artifacts.CHAMPIONS, artifacts.ANSWER):
+            if last.is_file() and (text := last.read_text(encoding="utf-8")):
+                print(f"\n{text}", end="")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,17 @@ UNIGRAM = 6.5  # nats per character
 NOTHING = dict.fromkeys(cloze.figures([])) | {"questions": 0, "pieces": 0, "characters": 0}
 
 
-def save(model: str, training: dict, words: float, characters: float, noise: float = 0.1, **changes) -> None:
+def save(
+    model: str,
+    training: dict,
+    words: float,
+    characters: float,
+    noise: float = 0.1,
+    general: float | None = None,
+    **changes,
+) -> None:
     """words, characters: nats per character in each way of asking. noise: deviation between documents, whose mean is
-    exact.
+    exact. general: how many nats more general text has, of which there are as many documents.
     """
     means = {"words": words, "characters": characters}
     rows = []
@@ -24,6 +32,9 @@ def save(model: str, training: dict, words: float, characters: float, noise: flo
         for i, nats in enumerate(2 * mean + errors - errors.mean()):
             said = "使用【语言】模型", "语言", "语 言", "yes"
             rows.append(["news", kind, f"{i:032x}", i, 2, 2, nats, 1, 2, 2 * UNIGRAM, *said])
+            if general is not None:
+                numbers = i, 2, 2, nats + 2 * general, 1, 2, 2 * UNIGRAM
+                rows.append(["general-txt", kind, f"general {i:032x}", *numbers, *said])
     Path("results/cloze").mkdir(parents=True, exist_ok=True)
     Path(f"results/cloze/{model}.csv").write_text(csv_text(cloze.COLUMNS, rows), encoding="utf-8")
     part = {kind: figures(mean) for kind, mean in means.items()}

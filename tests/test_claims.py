@@ -29,7 +29,7 @@ def change_masks(model: str, unit: str, all_else: str) -> None:
 
 
 def made(models=MODELS, tasks=("reviews",), experiments=()) -> list[claims.Comparison]:
-    return claims.comparisons(found(models, tasks), list(experiments))
+    return claims.comparisons(found(models, tasks), list(experiments), [])
 
 
 def contests(*arguments) -> set[tuple[str, str, str]]:
@@ -168,7 +168,7 @@ def test_of_pairs_the_difference_covers_pre_training_and_examples(folder):  # no
     # The error over pairs is 1.29 / 2; examples, of deviation 20 in each seed, add to it.
     assert task.margin.high - task.margin.low > 2 * 1.96 * 1.29 / 2
     assert [words.margin.mean, characters.margin.mean] == pytest.approx([0.2, 0.2])
-    [claim] = claims.claims(claims.comparisons(measured, [experiment]))
+    [claim] = claims.claims(claims.comparisons(measured, [experiment], []))
     assert claim.text.startswith("Whole word masks against WordPiece masks, the first is better: holds")
     table = pairs.pair_table(measured, experiment)
     assert table.rows[0][:6] == ["mine test", "4", "73.50", "70.00", "+3.50", "1.29"]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import toy
-from transformers import BertConfig
+from transformers import BertConfig, BertForPreTraining
 from typer.testing import CliRunner
 
 from wwm import cli, domain, params
@@ -61,8 +62,10 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert values.vocab.source == values.init.models["released"].source == "released"
     # 60,000 characters: the most that may be held out is, and of the rest all is seen several times.
     assert values.corpus.heldout_share == 0.1 and "held out: 10.00%" in said and "That is little text" in said
-    head, rest = values.pretrain.models["domain"].phases
-    assert (head.train, rest.train, rest.max_seq_length) == ("mlm_head", None, 40)
+    head, domain_ = values.pretrain.models["released-head"], values.pretrain.models["domain"]
+    assert [phase.train for phase in (*head.phases, *domain_.phases)] == ["mlm_head", None]
+    assert (head.init, domain_.init, domain_.phases[0].max_seq_length) == ("released", "released-head", 40)
+    assert values.cloze.models == ["released-head", "domain"]
     assert values.segmenter.source == "train" and "LTP/legacy is not to be had here" in said
     task = values.finetune.tasks["opinions"]
     assert task.define and (task.define.kind, task.define.labels) == ("single", ["好评", "差评"])
@@ -70,6 +73,25 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert Path("data/tasks/opinions/opinions.csv").read_bytes() == Path("opinions.csv").read_bytes()
     assert values.finetune.seeds == 3 and values.scores.tasks == ["opinions"]
     assert "It will take about" in said and "dvc repro" in said
+
+
+def test_a_model_whose_head_is_trained_needs_no_phase_for_it(project):
+    bert = BertForPreTraining.from_pretrained("released")
+    with torch.no_grad():
+        for parameter in bert.cls.parameters():
+            parameter += 0.01
+    bert.save_pretrained("released")
+    said = run()
+    values = params.read()
+    assert list(values.pretrain.models) == ["domain"] and values.cloze.models == ["released", "domain"]
+    assert values.scores.models == ["released", "domain"] and "MLM head" not in said
+
+
+def test_weights_that_are_of_another_model_are_refused_before_anything_is_written(project):
+    Path("released/model.safetensors").write_bytes(b"<html>")
+    with pytest.raises(UserError, match="--model released: model.safetensors is a web page"):
+        run()
+    assert not Path("params.yaml").exists()
 
 
 def test_general_text_is_a_tenth_of_what_is_trained_on(project):
@@ -133,11 +155,11 @@ def test_pairs_are_told_from_single_texts(project):
 
 def test_a_training_that_takes_days_names_what_fits(project):
     config = BertConfig.from_pretrained("released")
-    run("--set", "pretrain.models.domain.phases.1.steps=100000000")
+    run("--set", "pretrain.models.domain.phases.0.steps=100000000")
     found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
-    size = domain.sizes(found.characters["txt"], config)
+    size = domain.sizes(found.characters["txt"], config, False)
     said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
-    assert "What fits in 12 hours: --set pretrain.models.domain.phases.1.steps=" in said
+    assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
 
 
 @pytest.mark.parametrize("name", ["ragged.csv", "ragged.jsonl"])

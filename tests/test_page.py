@@ -132,7 +132,7 @@ def test_a_name_of_params_yaml_is_text_and_no_markup(folder):
 def test_a_name_in_a_plot_ends_no_script():
     from wwm.report import plot
 
-    assert NAME not in page.page("", page.Report("", [], [], []), [plot.overview({NAME: {"a": [1.0, 2.0]}})], {})
+    assert NAME not in page.page("", page.Report([], "", [], [], []), [plot.overview({NAME: {"a": [1.0, 2.0]}})], {})
 
 
 def test_the_report_is_in_the_language_of_scores_language(folder):
@@ -173,6 +173,6 @@ def test_no_english_is_left_in_the_chinese_plots_but_names(folder):
 def test_names_make_no_mark_up_in_markdown_either():
     evil = "<img src=x onerror=alert(1)>|[a](javascript:b)`c`&lt;\n# d"
     table = Table(evil, evil, [evil, "p"], [[evil, "< 0.001"]], [evil])
-    text = page.markdown(page.Report(evil, [], [], [table]))
-    assert "<img" not in text and "\n# d" not in text and text.count("\\[a](") == 6
+    text = page.markdown(page.Report([evil], evil, [], [], [table]))
+    assert "<img" not in text and "\n# d" not in text and text.count("\\[a](") == 7
     assert "&lt;img src=x onerror=alert(1)>\\|\\[a](javascript:b)\\`c\\`&amp;lt; # d | < 0.001 |" in text

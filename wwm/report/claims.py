@@ -61,9 +61,16 @@ class Claim(NamedTuple):
     details: list[str]
 
 
-def comparisons(results: Results, experiments: list[Pairs]) -> list[Comparison]:
-    """All that is claimed, with p corrected for their number (Holm)."""
-    made = [found for contest in contests(results, experiments) for found in compare(results, *contest)]
+def comparisons(results: Results, experiments: list[Pairs], more: list[Comparison]) -> list[Comparison]:
+    """All that is claimed, `more` too, with p corrected for their number (Holm)."""
+    told = {(one.model, one.against) for one in more}
+    made = [
+        found
+        for contest in contests(results, experiments)
+        if contest[1:] not in told
+        for found in compare(results, *contest)
+    ]
+    made += more
     made += [found for experiment in experiments for found in compare_pairs(results, experiment)]
     return [one._replace(p=p) for one, p in zip(made, margins.holm([one.margin for one in made]))]
 

@@ -2,6 +2,7 @@
 is repeated (seeds of fine-tuning, pairs of models) and in what is asked (examples, documents).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ LEVEL = 0.95
 # Of fewer runs the deviation is hardly known. With fewer examples or documents intervals are too narrow: two equal
 # models differ by the bootstrap in 9 % of cases with 20 documents, and in 7 % with 40.
 FEWEST_RUNS, FEWEST_ASKED = 3, 50
+POWER = 0.8  # of a test that is planned
+MOST_RUNS, MOST_ASKED = 1_000, 1_000_000
 RESAMPLES, AT_ONCE = 9_999, 500  # of the bootstrap, and in memory
 
 
@@ -52,6 +55,15 @@ class Unknown(NamedTuple):
         return "–"
 
 
+class Needed(NamedTuple):
+    """What would tell a difference of the size seen in four of five experiments: so many runs of the same examples, or
+    so many examples with as many runs. None where no number up to MOST_RUNS or MOST_ASKED would.
+    """
+
+    runs: int | None
+    examples: int | None
+
+
 def of_runs(ours: np.ndarray, theirs: np.ndarray) -> Margin | Unknown:
     """ours, theirs: (runs, n) figures of the same n examples, in any unit, or (n,) where another run would be the same.
 
@@ -80,6 +92,31 @@ def of_runs(ours: np.ndarray, theirs: np.ndarray) -> Margin | Unknown:
     error, freedom = variance**0.5, variance**2 / squares
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Margin(mean, mean - reach, mean + reach, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
+
+
+def needed(ours: np.ndarray, theirs: np.ndarray) -> Needed:
+    """Of figures that `of_runs` makes a margin of, by its parts of variance, for a test of that LEVEL."""
+    n = ours.shape[-1]
+    examples = np.atleast_2d(ours).mean(0) - np.atleast_2d(theirs).mean(0)
+    of_examples, of_runs, of_both, noise = float(examples.var(ddof=1)), 0.0, 0.0, 0.0
+    for figures in (ours, theirs):
+        if figures.ndim == 2:
+            runs, of_run = len(figures), figures.mean(1)
+            left = figures - figures.mean(0) - of_run[:, None] + of_run.mean()
+            both = float((left**2).sum()) / ((runs - 1) * (n - 1))
+            noise += both / runs
+            of_both += both
+            of_runs += max(0.0, float(of_run.var(ddof=1)) - both / n)
+    runs = max(len(np.atleast_2d(figures)) for figures in (ours, theirs))
+    alike = max(0.0, of_examples - noise)  # of examples that a run is the same on
+    allowed = (float(examples.mean()) / (stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER))) ** 2
+    left_for_runs, left_for_examples = allowed - alike / n, allowed - of_runs / runs
+    by_runs = (of_runs + of_both / n) / left_for_runs if left_for_runs > 0 else np.inf
+    by_examples = (alike + of_both / runs) / left_for_examples if left_for_examples > 0 else np.inf
+    return Needed(
+        max(FEWEST_RUNS, math.ceil(by_runs)) if by_runs <= MOST_RUNS else None,
+        max(FEWEST_ASKED, math.ceil(by_examples)) if by_examples <= MOST_ASKED else None,
+    )
 
 
 def of_pairs(differences: np.ndarray) -> Margin | Unknown:

@@ -45,6 +45,15 @@ def sums(path: Path) -> dict[str, Answers]:
     return found
 
 
+def sources(path: Path) -> list[str]:
+    """Which source each document is of, in the order of `read`, out of results/cloze/MODEL.csv."""
+    with (
+        reading(path, KeyError, csv.Error, remedy="run `dvc repro cloze`"),
+        open(path, encoding="utf-8", newline="") as file,
+    ):
+        return list({row["document"]: row["source"] for row in csv.DictReader(file)}.values())
+
+
 def together(kinds: Mapping[str, Answers]) -> Answers:
     """Over all ways of asking."""
     return Answers(*(np.sum(columns, 0) for columns in zip(*kinds.values())))

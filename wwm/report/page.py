@@ -25,6 +25,7 @@ FACT = Markup("<div><dt>{}</dt> <dd>{}</dd></div>")
 
 
 class Report(NamedTuple):
+    answers: list[str]
     scale: str
     claims: list[Claim]
     champions: list[Champion]
@@ -76,7 +77,7 @@ def markdown(report: Report) -> str:
         for claim in report.claims
         for line in (f"- {claim.mark} {escaped(claim.text)}", *(f"  - {escaped(d)}" for d in claim.details))
     )
-    parts = [f"# {say('Scores')}", escaped(report.scale), verdicts]
+    parts = [f"# {say('Scores')}", *map(escaped, report.answers), escaped(report.scale), verdicts]
     for best in report.champions:
         parts += [escaped(best.told), f"```sh\n{best.command}\n```"]
     for table in report.tables:

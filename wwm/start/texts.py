@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wwm.common.errors import UserError
+from wwm.common.result_files import GENERAL
 from wwm.params.text import Source
 from wwm.text import sources
 
 PACKED = {".gz", ".bz2", ".xz", ".zst"}
 # Fields that hold text, by the names that the corpora of brightmart/nlp_chinese_corpus and others have for them.
 FIELDS = ("title", "desc", "question", "content", "text", "answer", "body", "abstract", "review")
-GENERAL = "general"  # a folder of this name holds text that is not of the domain
 SAMPLE = 3_000_000  # characters that are read of a file, many times what is read ahead
 
 

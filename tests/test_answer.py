@@ -1,0 +1,115 @@
+"""What the report says first: whether training a released model on helped, on the task, on text of the domain and on
+general text; or that the data cannot tell.
+"""
+
+from pathlib import Path
+
+import clozed
+import finetuned
+import numpy as np
+import pretrained
+import pytest
+from test_scores import compare, folder, found  # noqa: F401
+
+from wwm import scores
+from wwm.report import answer, claims, margins, page
+
+HEAD = {"phases": [pretrained.PHASE | {"train": "mlm_head"}]}
+LOADED = {"steps": None, "tokens": None}
+MODELS = ["released", "released-head", "domain"]
+
+
+def measured(
+    before: list[float], after: list[float], general: tuple = (0.0, 0.5), examples: int = 400, **changes
+) -> None:
+    """A released model without a head, one whose head was trained, and one trained on: scores by seed; cloze in nats
+    per character 5.0 before and 4.5 after, on general text so many more.
+    """
+    compare(MODELS, ["reviews"], "released")
+    pretrained.save("released-head", "released", LOADED, 100, **HEAD)
+    pretrained.save("domain", "released-head", LOADED, 1000)
+    for model, values in (("released", before), ("domain", after)):
+        each = {"examples": {"train": 500, "dev": examples, "test": examples}, "training": LOADED}
+        finetuned.save(finetuned.result(model, "reviews", {"dev": values, "test": values}, **each | changes))
+    for model, nats, more in zip(MODELS[1:], (5.0, 4.5), general):
+        clozed.save(model, LOADED, nats, nats, general=more, unknown_share=0.01)
+
+
+def answers() -> list[str]:
+    results = found(MODELS)
+    return list(answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values())
+
+
+def test_what_helped_and_what_was_forgotten_is_said_with_intervals(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(0.0, 0.7))
+    [told] = answers()
+    assert told.startswith("Training released on as domain helped on reviews: +10.00 points (+")
+    assert "3 seeds)" in told
+    assert "On held-out text of the domain it gained 0.500 nats per character (95 %: 0." in told
+    assert "On general text it lost 0.200 nats per character (95 %: 0." in told
+    assert "[UNK]: 1.00% of the characters asked for before, 1.00% after." in told
+
+
+def test_harm_is_said(folder):  # noqa: F811
+    measured([90.0, 90.4, 89.6], [80.0, 80.4, 79.6])
+    assert "did not help on reviews but harmed: -10.00 points" in answers()[0]
+
+
+def test_what_the_data_cannot_tell_says_how_many_seeds_would(folder):  # noqa: F811
+    measured([80.0, 88.0, 84.0], [85.0, 90.0, 83.0], examples=50_000)
+    [told] = answers()
+    assert "Whether training released on as domain helped on reviews, these data cannot tell: +2.00 points" in told
+    ours, theirs = (found(MODELS).tasks[0].figures[model]["test", "accuracy"] for model in ("domain", "released"))
+    seeds = margins.needed(ours, theirs).runs
+    assert seeds and f"A difference of this size takes about {seeds} seeds to tell." in told
+
+
+def test_where_examples_are_too_few_more_of_them_are_asked_for(folder):  # noqa: F811
+    measured([80.0, 80.1, 79.9], [80.5, 80.6, 80.4], examples=100)
+    assert "scored examples to tell, and here are 100; more seeds alone will not do." in answers()[0]
+
+
+def test_a_task_that_is_too_small_says_so(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], examples=20)
+    assert "no answer on reviews (fewer than 50 examples or documents)" in answers()[0]
+
+
+def test_without_general_text_and_without_a_trained_head_it_says_what_was_not_measured(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(None, None))
+    assert "No general text is held out, so what it forgot was not measured." in answers()[0]
+    for file in Path("results/cloze").glob("*.json"):
+        file.unlink()
+    assert "Held-out text was not asked of released-head" in answers()[0]
+
+
+def test_models_that_began_at_random_weights_have_no_such_answer(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], training={"steps": 0, "tokens": 0})
+    assert answers() == []
+
+
+def test_the_answer_stands_first_in_the_report_and_last_in_the_terminal(folder, capsys):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6])
+    compare(MODELS, ["reviews"], "released")
+    scores.main()
+    told = Path("results/report/answer.txt").read_text(encoding="utf-8")
+    assert told.startswith("Training released on as domain helped on reviews")
+    assert capsys.readouterr().out.endswith(told)
+    assert (
+        Path("results/report/scores.md")
+        .read_text(encoding="utf-8")
+        .startswith(f"# Scores\n\n{page.escaped(told.strip())}\n")
+    )
+    html = Path("results/report/index.html").read_text(encoding="utf-8")
+    assert html.index(told.strip()) < html.index("Scale: ")
+
+
+@pytest.mark.parametrize("seeds", [4, 16])
+def test_the_seeds_that_are_said_to_be_enough_are_enough_in_four_of_five_experiments(seeds):
+    rng, size = np.random.default_rng(1), 2000
+    difference = 2.802 * (2 / seeds) ** 0.5  # of deviation 1 between seeds, for a power of 0.8
+
+    def drawn(mean: float, runs: int) -> np.ndarray:
+        return mean + rng.normal(0, 1, (runs, 1)) + np.zeros((1, size))
+
+    asked = [margins.needed(drawn(difference, 200), drawn(0.0, 200)).runs for _ in range(20)]
+    assert np.median(asked) == pytest.approx(seeds, abs=seeds / 4)

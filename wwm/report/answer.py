@@ -1,0 +1,176 @@
+"""Whether it helped to train a released model on: before and after on the tasks, on held-out text of the domain, on
+general text.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from wwm.common.result_files import GENERAL
+from wwm.report import claims, margins, nats
+from wwm.report.claims import Comparison
+from wwm.report.margins import Margin, Unknown
+from wwm.report.results import Results, Task, of, training
+from wwm.report.words import say, sentences
+
+TEXTS = "held-out text of the domain", "general text"
+HEAD_ONLY = "mlm_head"  # what a phase trains that leaves the encoder as it is
+
+
+class Continued(NamedTuple):
+    """A model that was trained on from a released one."""
+
+    model: str
+    start: str  # what was released, as its encoder was before
+    head: str  # that model, or what was made of it by training its MLM head alone
+
+
+def continued(results: Results) -> Iterator[Continued]:
+    """Of the models that were trained here, those whose start is from elsewhere, and whole."""
+    for model, row in results.pretrain.items():
+        if head_only(row):
+            continue
+        head = start = row["init"]
+        while head_only(results.pretrain.get(start)) and is_start(results, start, row):
+            row = results.pretrain[start]
+            start = row["init"]
+        history = training(results, start)
+        loaded = of(results, start) and history.get("steps") is None and "cut_from" not in history
+        if loaded and is_start(results, start, row):
+            yield Continued(model, start, head)
+
+
+def is_start(results: Results, start: str, row: dict) -> bool:
+    """Another model may have the start's name now."""
+    trained = results.pretrain.get(start, {}).get("weights")
+    return results.weights.get(start, trained) == row["init_weights"]
+
+
+def head_only(row: dict | None) -> bool:
+    phases = row["recipe"].get("phases", []) if row else []
+    return bool(phases) and all(phase["train"] == HEAD_ONLY for phase in phases)
+
+
+def comparisons(results: Results) -> list[Comparison]:
+    """Each continued model against what it was: on the tasks against what was released, in cloze against a model whose
+    head is trained, apart on text of the domain and on general text.
+    """
+    statement = say("A model that is trained on beats the one that it began as")
+    made = []
+    for one in continued(results):
+        for task in results.tasks:
+            if one.model in task.rows and one.start in task.rows:
+                margin = claims.difference(task, one.model, one.start, task.last, task.main)
+                made.append(Comparison(statement, one.model, one.start, task.title, False, margin))
+        for on, margin in cloze(results, one):
+            made.append(Comparison(statement, one.model, one.head, on, True, margin))
+    return made
+
+
+def cloze(results: Results, one: Continued) -> Iterator[tuple[str, Margin | Unknown]]:
+    """In nats per character fewer, over both ways of asking; nothing where one of the two was not asked the same, or
+    has a head that was never trained.
+    """
+    ours, theirs = results.guessed.get(one.model), (results.starts | results.guessed).get(one.head)
+    if not ours or not theirs or not theirs["head_trained"] or ours["rows"] != theirs["rows"]:
+        return
+    after, before = (nats.together(results.answers[name]) for name in (one.model, one.head))
+    sources = nats.sources(results.folder / f"cloze/{one.model}.csv")
+    general = np.array([source.startswith(GENERAL) for source in sources])
+    for on, part in zip(TEXTS, (~general, general)):
+        if part.any():
+            yield say(on), margins.of_documents((before.nats - after.nats)[part], after.characters[part])
+
+
+def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
+    """A few sentences of each continued model, by its name. compared: all that is claimed, `comparisons` too."""
+    told = {}
+    for one in continued(results):
+        own = {(each.against, each.on): each for each in compared if each.model == one.model}
+        tasks = [task for task in results.tasks if (one.start, task.title) in own]
+        parts = [on_task(results, one, task, own[one.start, task.title]) for task in tasks]
+        texts = [
+            own[one.head, on]
+            for on in (say("held-out text of the domain"), say("general text"))
+            if (one.head, on) in own
+        ]
+        parts += map(on_text, texts)
+        if texts and len(texts) == 1:
+            parts.append(say("No general text is held out, so what it forgot was not measured."))
+        if not texts:
+            parts.append(say("Held-out text was not asked of {start} with a trained MLM head.", start=one.head))
+        told[one.model] = sentences(*parts, unknown(results, one))
+    return told
+
+
+def on_task(results: Results, one: Continued, task: Task, found: Comparison) -> str:
+    names: dict[str, object] = {"model": one.model, "start": one.start, "task": task.title}
+    if isinstance(found.margin, Unknown):
+        return say("Training {start} on as {model}: no answer on {task} ({why}).", **names, why=found.margin.why)
+    seeds = min(len(task.values(name, task.last, task.main)) for name in (one.model, one.start))
+    names |= {
+        "difference": found.margin.difference(),
+        "interval": found.margin.interval(),
+        "seeds": seeds,
+    }
+    match found.outcome:
+        case "holds":
+            return say(
+                "Training {start} on as {model} helped on {task}: {difference} points ({interval}, {seeds} seeds).",
+                **names,
+            )
+        case "reverse":
+            return say(
+                "Training {start} on as {model} did not help on {task} but harmed: {difference} points ({interval},"
+                " {seeds} seeds).",
+                **names,
+            )
+    ours, theirs = (task.figures[name][task.last, task.main] for name in (one.model, one.start))
+    return sentences(
+        say(
+            "Whether training {start} on as {model} helped on {task}, these data cannot tell: {difference} points"
+            " ({interval}, {seeds} seeds).",
+            **names,
+        ),
+        enough(margins.needed(ours, theirs), seeds, ours.shape[-1]),
+    )
+
+
+def enough(needed: margins.Needed, seeds: int, examples: int) -> str:
+    if needed.runs is not None and needed.runs > seeds:
+        return say("A difference of this size takes about {count} seeds to tell.", count=needed.runs)
+    if needed.examples is not None and needed.examples > examples:
+        return say(
+            "A difference of this size takes about {count:,} scored examples to tell, and here are {have:,}; more seeds"
+            " alone will not do.",
+            count=needed.examples,
+            have=examples,
+        )
+    return say("A difference of this size takes more seeds and examples than anybody has.")
+
+
+def on_text(found: Comparison) -> str:
+    if isinstance(found.margin, Unknown):
+        return say("On {where}: no answer ({why}).", where=found.on, why=found.margin.why)
+    texts = {
+        "holds": "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
+        "reverse": "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
+        "open": (
+            "On {where} gain and loss cannot be told apart: {nats:+.3f} nats per character (95 %: {low:.3f} to"
+            " {high:.3f})."
+        ),
+    }
+    lost = found.outcome == "reverse"
+    low, high = (-found.margin.high, -found.margin.low) if lost else (found.margin.low, found.margin.high)
+    number = -found.margin.mean if lost else found.margin.mean
+    return say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+
+
+def unknown(results: Results, one: Continued) -> str:
+    """What of the words asked for the vocabularies lack, where that is anything."""
+    every = results.starts | results.cloze
+    before, after = (every.get(name, {}).get("unknown_share", 0.0) for name in (one.head, one.model))
+    if not before and not after:
+        return ""
+    return say("[UNK]: {before:.2%} of the characters asked for before, {after:.2%} after.", before=before, after=after)
