@@ -186,15 +186,25 @@ def test_a_missing_cell_gives_its_reason(project):
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
 
 
-def test_a_report_without_any_result_is_all_reasons(project):
-    for folder in ("finetune/reviews", "cloze", "pretrain"):
-        for file in Path("results", folder).iterdir():
-            file.unlink()
+def empty(*kept: str) -> None:
+    for file in [file for file in Path("results").rglob("*.*") if file.is_file() and str(file) not in kept]:
+        file.unlink()
+
+
+def test_a_report_of_one_result_is_all_reasons(project):
+    empty("results/cloze/rbt3.json", "results/cloze/rbt3.csv")
     scores.main()
     text = Path("results/report/scores.md").read_text(encoding="utf-8")
     assert "Nothing was fine-tuned." in text
     assert "| bert | n/a (not fine-tuned) | n/a (not measured) |" in text
     assert "comparisons" not in text and "The gate" not in text
+
+
+def test_of_no_result_there_is_no_report(project):
+    empty()
+    with pytest.raises(UserError, match="results has no result of random, bert, .*; run `dvc repro`"):
+        scores.main()
+    assert not Path("results/report").exists()
 
 
 def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):

@@ -117,7 +117,7 @@ class Results(NamedTuple):
 
 
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
-    """The results of `models` under `folder`, of the tasks `names`."""
+    """The results of `models` under `folder`, of the tasks `names`. Raises UserError where there are none."""
 
     def found(stage: str, models: Iterable[str] = models) -> dict[str, Any]:
         rows = {model: path for model in models if (path := folder / stage / f"{model}.json").exists()}
@@ -149,6 +149,8 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     answers = {model: nats.read(folder / f"cloze/{model}.csv", row) for model, row in (cloze | starts).items()}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
     renamed = [model for model in measured if model not in cloze]
+    if not (tasks or measured or pretrain):
+        raise UserError(f"{folder} has no result of {', '.join(models)}; run `dvc repro`")
     counts = folder / "corpus.json"
     corpus = forms.result(counts, "corpus") if counts.exists() else {}
     return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
