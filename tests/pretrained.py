@@ -19,7 +19,7 @@ PHASE = {"max_seq_length": 32, "steps": 1000, "batch_size": 16, "optimizer": "ad
 def save(model: str, init: str, seen: dict, own_steps: int, **changes) -> None:
     """seen: steps and tokens of the model, its starting points included. `changes` replace keys of its recipe."""
     recipe = {"architecture": ARCHITECTURE, "vocab_size": 6000, "examples": EXAMPLES, "phases": [PHASE]} | changes
-    given = {"init": init, "init_weights": init, "weights": model, "recipe": recipe, "mlm_loss": 5.5}
+    given = {"init": init, "init_weights": init, "weights": model, "recipe": recipe, "mlm_loss": 7.25}
     given |= {"all_else": model}
     cost = {"flops": 5 * 10**12, "own_flops": 2 * 10**12, "own_steps": own_steps}
     finetuned.write(f"results/pretrain/{model}.json", given | cost | seen)

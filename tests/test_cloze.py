@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from wwm import cloze
-from wwm.common import model_folder
+from wwm.common import files, model_folder
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
 from wwm.report import nats
@@ -239,7 +239,7 @@ def test_the_report_reads_what_the_stage_writes(folder, project):
     documents = [document("news", *NEWS, id="a"), document("reviews", *REVIEW, id="b")]
     pq.write_table(pa.Table.from_pylist(documents), "data/segment/heldout/00000.parquet")
     cloze.main("bert")
-    answers = nats.read(Path("results/cloze/bert.csv"))
+    answers = nats.read(Path("results/cloze/bert.csv"), files.read_json("results/cloze/bert.json"))
     result = json.loads(Path("results/cloze/bert.json").read_text(encoding="utf-8"))
     for kind in cloze.KINDS:
         assert answers[kind].mean == pytest.approx(result[kind]["nats_per_character"], abs=1e-3)

@@ -74,6 +74,7 @@ TRAINING_HOST = {
     "tqdm",
     "safetensors",
     "tokenizers",
+    "typing_extensions",  # torch's
 }
 TRAINING = {"pretrain", "finetune", "cloze"}
 

@@ -204,7 +204,7 @@ BAD = {
     "a huge number in a list": (("a.json", '[{"text": "热", "n": %s}]' % ("1" * 30)), "a.json is not JSON"),
     "a number without end": (
         ("a.jsonl", '{"text": "热", "n": %s}' % ("1" * 5000)),
-        "a.jsonl has a number of more than",
+        "a.jsonl:1 has a number of more than",
     ),
     "a quote without end": (("a.csv", 'text,n\n"很热,1\n冬天,2\n'), "a.csv:2 is not CSV"),
     "a table of Excel": (("a.xlsx", "?"), "a.xlsx is a table of an office program; save it there as CSV in UTF-8"),

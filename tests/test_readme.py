@@ -28,7 +28,7 @@ from wwm.text import vocabulary
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README_ZH.md"]
-GENERATED = {"docs/params.md"}
+GENERATED = {"docs/licences.md", "docs/params.md"}
 IN_ENGLISH_ONLY = {"docs/performance.md", "docs/results.md"}
 ENGLISH = [
     "README.md",

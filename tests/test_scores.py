@@ -8,6 +8,7 @@ import clozed
 import finetuned
 import pretrained
 import pytest
+from damage import changed, half, put, with_keys
 from ruamel.yaml import YAML
 
 from wwm import scores
@@ -185,15 +186,25 @@ def test_a_missing_cell_gives_its_reason(project):
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
 
 
-def test_a_report_without_any_result_is_all_reasons(project):
-    for folder in ("finetune/reviews", "cloze", "pretrain"):
-        for file in Path("results", folder).iterdir():
-            file.unlink()
+def empty(*kept: str) -> None:
+    for file in [file for file in Path("results").rglob("*.*") if file.is_file() and str(file) not in kept]:
+        file.unlink()
+
+
+def test_a_report_of_one_result_is_all_reasons(project):
+    empty("results/cloze/rbt3.json", "results/cloze/rbt3.csv")
     scores.main()
     text = Path("results/report/scores.md").read_text(encoding="utf-8")
     assert "Nothing was fine-tuned." in text
     assert "| bert | n/a (not fine-tuned) | n/a (not measured) |" in text
     assert "comparisons" not in text and "The gate" not in text
+
+
+def test_of_no_result_there_is_no_report(project):
+    empty()
+    with pytest.raises(UserError, match="results has no result of random, bert, .*; run `dvc repro`"):
+        scores.main()
+    assert not Path("results/report").exists()
 
 
 def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
@@ -534,3 +545,52 @@ def test_the_best_kept_model_by_dev_is_named_with_a_command_that_uses_it(folder)
         "Best on LCQMC, accuracy 82.5 % on dev (mean over seeds): rbt3. To use it:",
         "  wwm predict models/finetuned/lcqmc/rbt3 data/tasks/lcqmc/test.tsv --output said.csv",
     ]
+
+
+RESULT = "results/finetune/reviews/bert.json"
+SEED = {"seed": 1, "loss": 0.5, "epoch": 1}
+BROKEN = {
+    "a seed without scores": (RESULT, with_keys(RESULT, seeds=[SEED]), "seeds.0.scores"),
+    "a seed without a measure": (
+        RESULT,
+        with_keys(RESULT, seeds=[SEED | {"scores": {"dev": {}}}]),
+        "no accuracy on dev",
+    ),
+    "a text for a score": (
+        RESULT,
+        with_keys(RESULT, seeds=[SEED | {"scores": {"dev": {"accuracy": "high"}}}]),
+        "seeds.0.scores.dev.accuracy",
+    ),
+    "no counts of text": ("results/corpus.json", put("results/corpus.json", "{}"), "train_characters"),
+    "no overlap": ("results/overlap/reviews.json", put("results/overlap/reviews.json", "[]"), "dictionary"),
+    "a curve cut off": (
+        "results/pretrain/bert.csv",
+        changed("results/pretrain/bert.csv", lambda content: content[:-3]),
+        "cut off",
+    ),
+    "a curve without its last points": (
+        "results/pretrain/bert.csv",
+        put("results/pretrain/bert.csv", "step,phase,mlm_loss\n20,1,8.5\n"),
+        "does not end at the mlm_loss of bert.json",
+    ),
+    "a curve of another file": (
+        "results/pretrain/bert.csv",
+        put("results/pretrain/bert.csv", "a,b\n1,2\n"),
+        "column step",
+    ),
+    "a curve of zeros": ("results/pretrain/bert.csv", put("results/pretrain/bert.csv", bytes(100)), "column step"),
+    "answers cut off": ("results/cloze/bert.csv", half("results/cloze/bert.csv"), "cut off"),
+    "answers without the last rows": (
+        "results/cloze/bert.csv",
+        changed("results/cloze/bert.csv", lambda content: b"\n".join(content.split(b"\n")[:50]) + b"\n"),
+        "120 characters that bert.json says",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_result_that_is_not_whole_is_named_with_what_makes_it_anew(project, name):
+    file, damage, says = BROKEN[name]
+    damage()
+    with pytest.raises(UserError, match=f"^{file}.*{says}.*run `dvc repro {file.split('/')[1].split('.')[0]}`$"):
+        found()

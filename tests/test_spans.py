@@ -133,6 +133,8 @@ def test_choices_are_no_spans_even_where_the_context_holds_them():
     [
         ('{"data": [\n  {"paragraphs": ]}', r"dev.json:2:18 is not JSON \(Expecting value\)"),
         (" \n", "dev.json is empty"),
+        ('{"data": ' + "[" * 200_000, "dev.json has lists in lists without end; mend it"),
+        ('{"data": %s}' % ("9" * 5000), "dev.json has a number of more than 4,300 digits; put it in quotes"),
         ("\ufeff", "dev.json is empty"),
         ('{"data": []}', "dev.json has no questions"),
         ('["data"]', "dev.json: data is missing or no list"),

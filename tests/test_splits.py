@@ -360,6 +360,17 @@ def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tm
         ),
         ("train.json", '["甲"]', "train.json, object 0: .*is no object with text_a, text_b, label"),
         ("train.jsonl", '{"text_a": "甲", "label": "yes"}\n', "train.jsonl:1: text_b is missing or empty"),
+        (
+            "train.jsonl",
+            '{"id": %s}\n' % ("9" * 5000),
+            "train.jsonl:1 has a number of more than 4,300 digits; put it in quotes",
+        ),
+        (
+            "train.json",
+            '[{"id": %s}]' % ("9" * 5000),
+            "train.json:1 has a number of more than 4,300 digits; put it in quotes",
+        ),
+        ("train.jsonl", '{"id": ' + "[" * 200_000, "train.jsonl:1 has lists in lists without end; mend it"),
         ("train.tsv", "\n\n", "train.tsv has no examples; task own needs some in each of its files"),
         ("train.parquet", "no", "train.parquet cannot be read .ArrowInvalid"),
         ("train.csv", "甲;乙;yes\n", "train.csv:1 has no comma but a semicolon: separate the columns by commas$"),
@@ -370,6 +381,14 @@ def test_a_bad_row_is_named_with_file_line_and_remedy(tmp_path, name, text, mess
     (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "dev.tsv").write_text("甲\t乙\tyes\n", encoding="utf-8")
     with pytest.raises(UserError, match=message):
+        load(tmp_path, OWN)
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl", "parquet"])
+def test_a_link_to_nothing_is_named(tmp_path, ending):
+    (tmp_path / f"train.{ending}").symlink_to("nowhere")
+    (tmp_path / "dev.tsv").write_text("甲\t乙\tyes\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"train.{ending} cannot be read .FileNotFoundError"):
         load(tmp_path, OWN)
 
 

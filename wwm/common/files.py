@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,9 +89,16 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+@contextmanager
+def opened(path: str | Path) -> Iterator[BufferedReader]:
+    """A file that a user named or laid down, to be read. Raises UserError where that cannot be."""
+    with reading(path, OSError, remedy="see that it is there and that you may read it"), open(path, "rb") as stream:
+        yield stream
+
+
 def lines(path: str | Path) -> Iterator[str]:
     """Lines of a UTF-8 file without their ends. Raises UserError that names the line that is not UTF-8."""
-    with reading(path, OSError, remedy="see that it is there and that you may read it"), open(path, "rb") as stream:
+    with opened(path) as stream:
         yield from decoded(stream, path)
 
 

@@ -1,6 +1,8 @@
 """What stands in the JSON files that one stage writes and another reads."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 # What stands among the models as naive Bayes over n-grams of characters.
 CHARACTERS = "characters"
@@ -21,6 +23,71 @@ class Training(TypedDict, total=False):
     own_flops: int
     cut_from: str  # of a truncated model: the bigger one
     untrained: list[str]  # of wwm/common/model_folder.py's HEADS, those whose weights are as they were drawn
+
+
+class Corpus(TypedDict):
+    """results/corpus.json: counts of all documents, and by `SOURCE.` those of each source's."""
+
+    train_characters: int
+
+
+class Recipe(TypedDict):
+    """What a comparison of pre-trained models needs of how they were made."""
+
+    architecture: dict[str, Any]  # of config.json
+    vocab_size: int
+    examples: dict[str, Any]  # how they were made
+    phases: list[dict[str, Any]]
+
+
+class Pretrained(TypedDict):
+    """results/pretrain/MODEL.json: the last values of the curve, what the model has seen (as in Training), and what it
+    was made with.
+    """
+
+    init: str  # the model that it began as
+    init_weights: str  # hash
+    weights: str
+    all_else: str  # hash of all that makes a model but its unit of masking
+    recipe: Recipe
+    mlm_loss: float
+    steps: int | None
+    flops: int | None
+    own_steps: int
+    own_flops: int
+
+
+class Guessed(TypedDict):
+    """What came of one way of asking: counts, means in nats, percent; None of nothing."""
+
+    questions: int
+    pieces: int
+    characters: int
+    nats_per_piece: float | None
+    nats_per_character: float | None
+    piece_accuracy: float | None
+    piece_top5: float | None
+    word_accuracy: float | None
+
+
+class Ways(TypedDict):
+    """Words masked whole, and each of their characters alone."""
+
+    words: Guessed
+    characters: Guessed
+
+
+class Cloze(Ways):
+    """results/cloze/MODEL.json"""
+
+    questions: int
+    by_length: dict[str, Ways]
+    by_source: dict[str, Ways]
+    unigram_nats_per_character: float
+    head_trained: bool
+    rows: str  # hash of the questions: figures on the same ones can be compared
+    weights: str
+    training: Training
 
 
 class Seed(TypedDict):

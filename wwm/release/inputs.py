@@ -93,10 +93,6 @@ def readable(found: Iterator[Given], path: Path) -> Iterator[Given]:
     except (OSError, pa.ArrowException) as error:
         said = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise UserError(f"{path} cannot be read ({said}); see that it is whole and that you may read it") from None
-    except ValueError as error:
-        if "set_int_max_str_digits" not in str(error):
-            raise
-        raise UserError(f"{path} has a number of more than 4,300 digits; put it in quotes") from None
 
 
 def form_of(path: Path, kind: str) -> str:
@@ -187,7 +183,7 @@ def given(where: str, values: dict, task: Task) -> Given:
 
 
 def squad(path: Path) -> Iterator[Given]:
-    with open(path, "rb") as stream:
+    with files.opened(path) as stream:
         for _, _, question in walk(streamed(stream, "data.item", path), path):
             yield asked({"id": question.id}, question.question, question.context)
 
@@ -277,5 +273,5 @@ def count(path: Path, form: str) -> int | None:
         return None
     if form == "parquet":
         return pq.ParquetFile(path).metadata.num_rows
-    with open(path, "rb") as stream:
+    with files.opened(path) as stream:
         return sum(1 for _ in stream)

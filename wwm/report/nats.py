@@ -1,6 +1,5 @@
 """Cloze in nats: what models make of the same questions."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wwm.common.errors import UserError, reading
+from wwm.common.result_files import Cloze
+from wwm.report import forms
 
 
 class Answers(NamedTuple):
@@ -25,17 +26,24 @@ class Answers(NamedTuple):
         return float(self.nats.sum() / self.characters.sum())
 
 
-def read(path: Path) -> dict[str, Answers]:
-    """By way of asking (`words`, `characters`), out of results/cloze/MODEL.csv."""
-    with reading(path, KeyError, ValueError, TypeError, csv.Error, remedy="run `dvc repro cloze`"):
-        return sums(path)
+def read(path: Path, row: Cloze) -> dict[str, Answers]:
+    """By way of asking (`words`, `characters`), out of results/cloze/MODEL.csv beside the result `row`. Raises
+    UserError where it has not all of the characters that were asked for.
+    """
+    remedy = forms.again("cloze")
+    rows = forms.table(path, ("document", "kind", *Answers._fields), remedy)
+    with reading(path, ValueError, remedy=remedy):
+        found = sums(rows)
+    for kind, asked in (("words", row["words"]), ("characters", row["characters"])):
+        if kind not in found or found[kind].characters.sum() != asked["characters"]:
+            raise UserError(
+                f"{path} has not the {asked['characters']:,} characters that {path.with_suffix('.json').name} says;"
+                f" {remedy}"
+            )
+    return found
 
 
-def sums(path: Path) -> dict[str, Answers]:
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise UserError(f"{path} has no rows; run `dvc repro cloze`")
+def sums(rows: list[dict[str, str]]) -> dict[str, Answers]:
     numbers = {document: i for i, document in enumerate(dict.fromkeys(row["document"] for row in rows))}
     found: dict[str, Answers] = {}
     for row in rows:

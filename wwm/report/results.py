@@ -1,19 +1,13 @@
 """What the stages measured, as `scores` compares it. All that it says of a task comes from the task's result files."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from wwm.common import files
-from wwm.common.errors import UserError, reading
+from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS, Finetuned, Overlap
-from wwm.report import authors, nats
+from wwm.report import authors, forms, nats
+from wwm.report.forms import Figures
 from wwm.report.nats import Answers
 from wwm.report.tables import Note
 from wwm.report.words import known, listed, say
@@ -27,18 +21,7 @@ CLOZE = {
     "characters_accuracy": ("single characters, %", "characters", "piece_accuracy"),
 }
 NATS = [name for name in CLOZE if name.endswith("_nats")]
-# What a file of each stage has at least.
-NEEDED = {
-    "finetune": {key for key in Finetuned.__required_keys__ if key not in ("duplicates", "unreachable")},
-    "overlap": Overlap.__required_keys__,
-    "pretrain": {"init", "init_weights", "weights", "recipe"},
-    "cloze": {"weights", "training", "head_trained", "words", "characters"},
-}
 WAYS = {"words": "cloze, whole words", "characters": "cloze, single characters"}  # of asking, as claims call them
-
-
-# By split and measure, in percent of each example: (runs, examples), or (examples,) where nothing is drawn.
-Figures = dict[tuple[str, str], np.ndarray]
 
 
 class Task(NamedTuple):
@@ -134,22 +117,15 @@ class Results(NamedTuple):
 
 
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
-    """The results of `models` under `folder`, of the tasks `names`."""
+    """The results of `models` under `folder`, of the tasks `names`. Raises UserError where there are none."""
 
     def found(stage: str, models: Iterable[str] = models) -> dict[str, Any]:
         rows = {model: path for model in models if (path := folder / stage / f"{model}.json").exists()}
-        return {model: whole(path, stage.partition("/")[0]) for model, path in rows.items()}
+        return {model: forms.result(path, stage.partition("/")[0]) for model, path in rows.items()}
 
-    curves = {}
-    for model in models:
-        if (path := folder / f"pretrain/{model}.csv").exists():
-            with open(path, encoding="utf-8", newline="") as rows:
-                curves[model] = [
-                    (int(row["step"]), float(row["mlm_loss"])) for row in csv.DictReader(rows) if row["mlm_loss"]
-                ]
     finetuned, overlaps = {name: found(f"finetune/{name}") for name in names}, found("overlap", names)
     each = {
-        name: {model: figures(folder / f"finetune/{name}/{model}.parquet") for model in rows}
+        name: {model: forms.figures(folder / f"finetune/{name}/{model}.parquet") for model in rows}
         for name, rows in finetuned.items()
     }
     tasks = [task(name, rows, each[name], overlaps.get(name)) for name, rows in finetuned.items() if rows]
@@ -162,27 +138,22 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
 
     measured = found("cloze")
     pretrain, cloze = current(found("pretrain")), current(measured)
-    curves = {model: points for model, points in curves.items() if model in pretrain}
+    curves = {
+        model: forms.curve(path, row)
+        for model, row in pretrain.items()
+        if (path := folder / f"pretrain/{model}.csv").exists()
+    }
     inits = {row["init"]: row["init_weights"] for row in pretrain.values()}
     starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
-    answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
+    answers = {model: nats.read(folder / f"cloze/{model}.csv", row) for model, row in (cloze | starts).items()}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
     renamed = [model for model in measured if model not in cloze]
+    if not (tasks or measured or pretrain):
+        raise UserError(f"{folder} has no result of {', '.join(models)}; run `dvc repro`")
     counts = folder / "corpus.json"
-    corpus = files.read_json(counts) if counts.exists() else {}
+    corpus = forms.result(counts, "corpus") if counts.exists() else {}
     return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
-
-
-def whole(path: Path, stage: str) -> dict[str, Any]:
-    """What a stage wrote of a model. Raises UserError where it is not all there."""
-    again = f"run `dvc repro {stage}`"
-    row = files.read_json(path)
-    if lacking := sorted(NEEDED[stage] - row.keys()) if isinstance(row, dict) else ["object"]:
-        raise UserError(f"{path} has no {', '.join(lacking[:3])}, so it is no result, or of another version; {again}")
-    if stage == "finetune" and not row["seeds"]:
-        raise UserError(f"{path} has no seeds; {again}")
-    return row
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:
@@ -197,24 +168,6 @@ def weights_of(tasks: list[Task]) -> dict[str, str]:
                     f" whose weights differ; run `dvc repro finetune@{model}-{first} finetune@{model}-{each.name}`"
                 )
     return {model: weights for model, (weights, _) in found.items()}
-
-
-def figures(path: Path) -> Figures:
-    """What wwm/tasks/figures.py wrote. Raises UserError where it is not there."""
-    if not path.is_file():
-        raise UserError(f"{path} is not beside its .json; run `dvc repro finetune`")
-    with reading(path, pa.ArrowException, OSError, remedy="run `dvc repro finetune`"):
-        table = pq.read_table(path)
-    if lacking := {"split", "seed", "example"} - {*table.column_names}:
-        raise UserError(f"{path} has no {', '.join(sorted(lacking))}; run `dvc repro finetune`")
-    found = {}
-    for split in table["split"].unique().to_pylist():
-        part = table.filter(pc.equal(table["split"], split))
-        examples = pc.max(part["example"]).as_py() + 1
-        for measure in part.column_names[3:]:
-            runs = part[measure].to_numpy().reshape(-1, examples)
-            found[split, measure] = runs if part["seed"].null_count == 0 else runs[0]
-    return found
 
 
 def task(name: str, rows: dict[str, Finetuned], figures: dict[str, Figures], overlap: Overlap | None = None) -> Task:

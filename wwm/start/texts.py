@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wwm.common.errors import UserError
+from wwm.common import files
+from wwm.common.errors import UserError, reading
 from wwm.common.result_files import GENERAL
 from wwm.params.text import Source
 from wwm.text import sources
@@ -75,10 +76,8 @@ def layout(path: Path) -> dict[str, Any]:
     """Of a file, and of those with the same ending: format and fields, by what it begins with."""
     name = path.name.lower()
     if ".parquet" in name:
-        try:
+        with reading(path, pa.ArrowException, OSError, remedy="fetch it again"):
             schema = pq.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path} is no whole Parquet file ({error}); fetch it again") from None
         names = [
             field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
         ]
@@ -86,7 +85,7 @@ def layout(path: Path) -> dict[str, Any]:
     if ".xml" in name:
         return {"format": "mediawiki"}
     if ".json" in name:
-        with open(path, "rb") as raw:
+        with files.opened(path) as raw:
             first = sources.plain(raw, str(path), False).readline()
         row = None
         with suppress(ValueError, RecursionError):

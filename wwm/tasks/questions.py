@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from wwm.common.errors import UserError
 
@@ -47,7 +47,7 @@ def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[
     if not text.strip("\ufeff \t\r\n"):
         raise UserError(f"{path} is empty; expected one SQuAD-style object")
     try:
-        file = json.loads(text.removeprefix("\ufeff"))
+        file = json_of(text.removeprefix("\ufeff"), path)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected one SQuAD-style object"
@@ -91,6 +91,20 @@ def parse(text: str, path: object, choices: tuple[str, ...] = ()) -> tuple[list[
             f" first is {unusable[0]}; is it another file's?"
         )
     return [question for question in questions.values() if question.answers], counts
+
+
+def json_of(text: str, path: object) -> Any:
+    """Raises JSONDecodeError; and UserError for JSON that Python does not read: lists in lists without end, a number of
+    thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise UserError(f"{path} has lists in lists without end; mend it: no task has such a row") from None
+    except ValueError:
+        raise UserError(f"{path} has a number of more than 4,300 digits; put it in quotes") from None
 
 
 def walk(entries: Iterable[object], path: object) -> Iterator[tuple[str, dict, Question]]:

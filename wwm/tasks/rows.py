@@ -21,7 +21,7 @@ from wwm.common import files
 from wwm.common.errors import UserError, reading
 from wwm.tasks import columns
 from wwm.tasks.columns import Fields
-from wwm.tasks.questions import Question, Unlabelled, parse, walk
+from wwm.tasks.questions import Question, Unlabelled, json_of, parse, walk
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
@@ -140,7 +140,7 @@ def read_questions(paths: list[Path], task: Task, answered: bool = True) -> Spli
     else:
         text = "\n".join(files.lines(paths[0]))
     if not answered:
-        bare = [question for _, _, question in walk(json.loads(text)["data"], paths[0])]
+        bare = [question for _, _, question in walk(json_of(text, paths[0])["data"], paths[0])]
         return Split(bare, ", ".join(path.name for path in paths), {})
     questions, counts = parse(text, paths[0], task.labels)
     if counts["misaligned"]:
@@ -234,7 +234,7 @@ def parquet(path: Path) -> Iterator[dict]:
 
 def json_objects(path: Path, counts: Counter) -> Iterator[tuple[str, object]]:
     """The objects of a file that has one a line, or of one list."""
-    with open(path, "rb") as stream:
+    with files.opened(path) as stream:
         head = stream.peek().removeprefix(codecs.BOM_UTF8)
         if re.match(rb"\s*(\[\s*){50}", head):  # which ijson follows for a minute
             raise UserError(f"{path} has lists in lists, 50 deep and more; it needs one list of objects")
@@ -259,7 +259,7 @@ def streamed(stream: BufferedReader, prefix: str, path: Path) -> Iterator[Any]:
         stream.read(len(codecs.BOM_UTF8))
     try:
         yield from ijson.items(stream, prefix, use_float=True)
-    except (ijson.JSONError, UnicodeDecodeError) as error:
+    except (ijson.JSONError, ValueError) as error:
         if path.is_file():
             parsed("\n".join(files.lines(path)), path, 1)
         raise UserError(f"{path} is not JSON ({error}); one object a line, or one list") from None
@@ -267,8 +267,7 @@ def streamed(stream: BufferedReader, prefix: str, path: Path) -> Iterator[Any]:
 
 def parsed(text: str, path: Path, line: int) -> Any:
     try:
-        with reading(f"{path}:{line}", RecursionError, remedy="mend it: no task has lists in lists like this"):
-            return json.loads(text)
+        return json_of(text, f"{path}:{line}")
     except json.JSONDecodeError as error:
         if text.strip() == "{":
             raise UserError(
