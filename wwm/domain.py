@@ -4,8 +4,6 @@ own: presets/domain.yaml fitted to what is there; for `wwm domain`.
 
 import math
 import os
-import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from transformers import BertConfig
 
-from wwm import budget, recipe
-from wwm.common import files, hub
-from wwm.common.errors import UserError, reading
-from wwm.common.model_folder import FILL_MASK
+from wwm import recipe
+from wwm.common import hub
+from wwm.common.errors import UserError
 from wwm.params import overrides
-from wwm.start import pace, tables, texts
-from wwm.tasks.splits import split_of
-from wwm.tasks.table import TASKS
+from wwm.start import pace, shapes, tables, texts
 
 PASSES = 5  # over the text; more, up to FEWEST_STEPS, where there is little
 FEWEST_STEPS, MOST_STEPS = 500, 100_000
@@ -48,63 +43,20 @@ class Sizes(NamedTuple):
 
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
     found = texts.look(text)
-    table, name, place = task_of(task)
-    config, note = shape(model)
+    table, name, place = tables.task_of(task)
+    config, note = shapes.shape(model)
     own = sum(count for group, count in found.characters.items() if not group.startswith(texts.GENERAL))
     if not own:
         raise UserError(f"--text {text}: nothing but {texts.GENERAL}/ in it; put the text of your domain beside that")
     size = sizes(own, config)
-    given = keys(text, found, own, model, name, table, task, size) | overrides.given(changes)
+    positions = config.max_position_embeddings
+    given = keys(text, found, own, model, name, table, task, size, positions) | overrides.given(changes)
     values = recipe.write("domain", output, given)
     if place is not None:
-        copy(task, place)
+        tables.copy(task, place)
     if note:
         print(note)
     print("\n".join(report(found, own, table, name, size, values, config)))
-
-
-def task_of(task: Path) -> tuple[tables.Table, str, Path | None]:
-    """What the file, or the training file of the folder, holds; the task's name; and where it is copied to, None where
-    it lies there already.
-    """
-    if task.is_dir():
-        inside = sorted(path for path in task.iterdir() if split_of(path.name) == "train" and path.is_file())
-        if not inside:
-            raise UserError(
-                f"--task {task}: no train file in it; name one file, which is divided, or put train, dev and test there"
-            )
-        table = tables.look(inside[0])
-    elif task.is_file():
-        table = tables.look(task)
-    else:
-        raise UserError(f"--task {task}: no such file or folder")
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", task.resolve().stem if task.is_file() else task.resolve().name).strip("-_")
-    name = name or "task"
-    if name in TASKS or name in ("cloze", FILL_MASK, "reviews", "continuation"):
-        name = f"own-{name}"
-    home = Path("data/tasks", name)
-    return table, name, None if task.resolve() == home.resolve() else home
-
-
-def copy(task: Path, home: Path) -> None:
-    """To data/tasks, whole or not at all."""
-    with files.new_folder(home) as folder:
-        for path in [task] if task.is_file() else sorted(path for path in task.iterdir() if path.is_file()):
-            shutil.copyfile(path, folder / path.name)
-
-
-def shape(model: str) -> tuple[BertConfig, str]:
-    """The model's config; and what is to be said of it, if anything."""
-    from transformers import AutoConfig
-
-    try:
-        folder = hub.folder(model, "--model", ["config.json"], hub.CHOICES["init"])
-    except UserError:
-        if Path(model).exists():
-            raise
-        return budget.guessed(model)
-    with reading(folder / "config.json", OSError, ValueError):
-        return AutoConfig.from_pretrained(folder), ""
 
 
 def sizes(characters: float, config: BertConfig) -> Sizes:
@@ -119,9 +71,17 @@ def sizes(characters: float, config: BertConfig) -> Sizes:
 
 
 def keys(
-    text: Path, found: texts.Found, own: float, model: str, name: str, table: tables.Table, task: Path, size: Sizes
+    text: Path,
+    found: texts.Found,
+    own: float,
+    model: str,
+    name: str,
+    table: tables.Table,
+    task: Path,
+    size: Sizes,
+    positions: int,
 ) -> dict[str, Any]:
-    """What differs from the preset."""
+    """What differs from the preset. positions: of the model."""
     sources = dict(found.sources)
     general = sum(count for group, count in found.characters.items() if group.startswith(texts.GENERAL))
     for group in sources:
@@ -137,15 +97,7 @@ def keys(
     }
     head = phase | {"steps": size.head_steps, "learning_rate": 1e-3, "warmup_steps": size.head_steps // 10}
     rest = phase | {"steps": size.steps, "learning_rate": 1e-5, "warmup_steps": size.steps // 20}
-    length = min(512, max(32, 16 * math.ceil((table.longest + 3) / 16)))
-    run = {
-        "define": table.define,
-        "learning_rate": 2e-5,
-        "epochs": 3,
-        "batch_size": 32,
-        "max_seq_length": length,
-        **({"split_file": task.name} if task.is_file() else {}),
-    }
+    run = tables.run(table, task, positions) | {"learning_rate": 2e-5}
     every = max(1, size.steps // 20)
     return {
         "base.threads": len(os.sched_getaffinity(0)),
