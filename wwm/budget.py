@@ -125,11 +125,12 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
         for name, model in values.init.models.items()
         if model.architecture
     }
+    released = {("init", name): model.source for name, model in values.init.models.items() if name not in found}
+    released |= {("load", name): model.source for name, model in values.load.models.items()}
     notes = []
-    for name, model in values.init.models.items():
-        if name not in found:
-            found[name], note = shape(model.source, f"init.models.{name}.source")
-            notes += [note] if note else []
+    for (stage, name), source in released.items():
+        found[name], note = shape(source, f"{stage}.models.{name}.source")
+        notes += [note] if note else []
     waiting = {name: (model.init, None) for name, model in values.pretrain.models.items()}
     waiting |= {name: (model.source, len(model.layers)) for name, model in values.truncate.models.items()}
     while waiting:

@@ -1,7 +1,7 @@
 """Tables, plots and one page that compare the models.
 
-Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/corpus.json;
-        params.yaml and presets/, whose bytes the head of the page tells of
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/overlap/*.json,
+        results/mask/*.json; params.yaml and presets/, whose bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
         champions.txt (the best models, and how to use them); results/scores.json
 By hand python -m wwm.scores
@@ -28,6 +28,7 @@ from wwm.report import (
     pairs,
     plot,
     task_tables,
+    verdicts,
     words,
 )
 from wwm.report.champions import Champion, champions
@@ -48,10 +49,10 @@ def main() -> None:
         words.spoken(scores.language or "en"),
     ):
         results = read(Path("results"), scores.models, scores.tasks)
-        compared = claims.comparisons(results, scores.pairs)
+        compared, told = claims.comparisons(results, scores.pairs), verdicts.verdicts(results, scores.baseline)
         report = page.Report(
             scale(results),
-            [*claims.claims(compared), *gate.claims(results)],
+            [*told, *claims.claims(compared), *gate.claims(results)],
             champions(results),
             all_tables(results, compared, scores.baseline, scores.pairs),
         )
@@ -79,6 +80,9 @@ def main() -> None:
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
         print((out / "scores.md").read_text(encoding="utf-8"))
+        # What was asked, where a terminal ends.
+        for one in told:
+            print(one.text)
 
 
 def release(run: Run, results: Results, best: list[Champion], flat: dict) -> None:

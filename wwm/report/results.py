@@ -108,7 +108,6 @@ class Results(NamedTuple):
 
     folder: Path
     models: list[str]
-    corpus: dict[str, Any]  # counts of the text that is here; {} where there is none
     pretrain: dict[str, dict]
     curves: dict[str, list[tuple[int, float]]]  # (step, training MLM loss in nats)
     cloze: dict[str, dict]
@@ -169,9 +168,7 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     answers = {model: nats.read(folder / f"cloze/{model}.csv") for model in cloze | starts}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
     renamed = [model for model in measured if model not in cloze]
-    counts = folder / "corpus.json"
-    corpus = files.read_json(counts) if counts.exists() else {}
-    return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
+    return Results(folder, models, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
 
 
 def whole(path: Path, stage: str) -> dict[str, Any]:
