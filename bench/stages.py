@@ -45,7 +45,7 @@ def measure(texts: list[str], processes: int, segmenter: Path, vocabulary: Path,
     YAML().dump(params(processes, "train"), folder / "params.yaml")
     runs.append(Run(TRAINED, megabytes, processes, *watched([sys.executable, "-m", "wwm.vocab"], folder), 0))
     report = json.loads((folder / f"results/mask/{SET}.json").read_text())
-    pieces = sum(value["pieces"] for value in report.values() if isinstance(value, dict))
+    pieces = sum(value["pieces"] for value in report.values() if isinstance(value, dict) and "pieces" in value)
     return [run._replace(tokens=pieces if run.stage == "mask" else 0) for run in runs]
 
 

@@ -13,10 +13,12 @@ from wwm.common.errors import UserError
 from wwm.tasks import table as tasks
 
 PARAMS = Path("params.yaml")
+# Stages that any params.yaml has, and that nothing reads where no model is trained on text.
+TEXT = {"demo", "corpus", "segmenter", "segment", "vocab"}
 
 
 def plan(targets: list[str] | None = None, allow_missing: bool = False) -> networkx.DiGraph:
-    """The stages that `dvc repro targets` looks at; an edge leads to what a stage needs.
+    """The stages that `dvc repro targets` looks at, without targets those of use; an edge leads to what a stage needs.
 
     Each has `todo`, whether it changed or follows from one that did, and `outs`, path -> hash as in dvc.lock. With
     `allow_missing` a stage whose files are not here, but in DVC's cache or remote, has not changed by that. Raises
@@ -29,7 +31,9 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
         stages = {stage.addressing: stage for stage in repo.index.graph}
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
         chosen = (
-            {stage.addressing for target in targets for stage in repo.stage.collect(target)} if targets else set(graph)
+            {stage.addressing for target in targets for stage in repo.stage.collect(target)}
+            if targets
+            else of_use(graph)
         )
         wanted = chosen.union(*(networkx.descendants(graph, name) for name in chosen))
         changed = {
@@ -51,6 +55,11 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
         raise UserError("\n".join([f"{len(problems)} things are missing:", *problems] if problems[1:] else problems))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
     return graph.subgraph(wanted).copy()
+
+
+def of_use(graph: networkx.DiGraph) -> set[str]:
+    """All stages but those of TEXT that no other reads."""
+    return {name for name in graph if name not in TEXT or networkx.ancestors(graph, name) - TEXT}
 
 
 def lost(repo: Repo, stages: Iterable[Stage]) -> set[str]:

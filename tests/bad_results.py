@@ -190,7 +190,6 @@ def cases() -> list[Bad]:
             "results/cloze/rbt3.json",
             "results/pretrain/rbt3.json",
             "results/overlap/reviews.json",
-            "results/corpus.json",
             "results/cloze/rbt3.csv",
             "results/pretrain/rbt3.csv",
         )

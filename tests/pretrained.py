@@ -12,7 +12,7 @@ ARCHITECTURE = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-EXAMPLES = {"unit": "whole_word", "masking": "static", "next_sentence_prediction": True}
+EXAMPLES = {"set": "words", "unit": "whole_word", "masking": "static", "next_sentence_prediction": True}
 PHASE = {"max_seq_length": 32, "steps": 1000, "batch_size": 16, "optimizer": "adamw", "train": None}
 
 

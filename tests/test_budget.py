@@ -8,6 +8,7 @@ import toy
 from typer.testing import CliRunner
 
 from wwm import budget, cli, params
+from wwm.common import hub
 from wwm.common.errors import UserError
 from wwm.params.masks import ExampleSet, Length
 from wwm.training import loader
@@ -25,7 +26,7 @@ def nothing(source: str, *_) -> None:
 
 @pytest.fixture(autouse=True)
 def no_hub(monkeypatch):
-    monkeypatch.setattr(budget.hub, "folder", nothing)
+    monkeypatch.setattr(hub, "folder", nothing)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +71,6 @@ def test_every_model_of_every_preset_has_a_shape():
     for path in Path("presets").glob("*.yaml"):
         values = params.read(path)
         found, _ = budget.shapes(values)
-        assert {*values.init.models, *values.pretrain.models, *values.truncate.models} == {*found}
+        stages = (values.init, values.load, values.pretrain, values.truncate)
+        assert {name for stage in stages for name in stage.models} == {*found}
     assert budget.shapes(params.read("presets/rbt3.yaml"))[0]["rbt3"].num_hidden_layers == 3

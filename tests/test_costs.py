@@ -32,8 +32,8 @@ def test_each_model_that_was_trained_here_has_a_row_and_theirs_stand_below(proje
 
 
 def test_what_is_known_beside_the_results_is_told(project):  # noqa: F811
-    counts = {"news.train_characters": 1_800_000, "reviews.train_characters": 1_000_000, "train_characters": 2_800_000}
-    pretrained.finetuned.write("results/corpus.json", counts)
+    counts = {"news": 1_800_000, "reviews": 1_000_000}
+    pretrained.finetuned.write("results/mask/words.json", {"train_characters": counts})
     times.write("pretrain/bert", {"device": "CPU", "seconds": 60.0})
     told = row("bert")
     assert [told[head] for head in ("data", "training tokens", "device", "initial checkpoint")] == [

@@ -171,3 +171,11 @@ def test_a_row_that_lacks_a_text_stops_nothing_here(project, name):
         lines = [{"text": text, "label": label} for text, label in rows] + [{"label": "1"}]
         Path(name).write_text("\n".join(map(json.dumps, lines)), "utf-8")
     assert (tables.look(Path(name)).columns, tables.look(Path(name)).rows) == ({"text": "text", "label": "label"}, 41)
+
+
+def test_a_folder_of_a_task_that_holds_other_files_is_left_alone(project):
+    Path("data/tasks/opinions").mkdir(parents=True)
+    mine = write("data/tasks/opinions/train.csv", ["text", "label"], LABELLED).read_bytes()
+    with pytest.raises(UserError, match="data/tasks/opinions is there already, and has train.csv; rename"):
+        run()
+    assert Path("data/tasks/opinions/train.csv").read_bytes() == mine

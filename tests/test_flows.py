@@ -151,6 +151,19 @@ def test_a_mistake_in_params_is_named_in_our_words_before_dvc_reads_them(toy):
         pipeline.main([])
 
 
+def test_text_that_nothing_reads_is_not_prepared_unless_asked_for(toy):
+    Path("a.txt").write_text("a")
+    Path("dvc.yaml").write_text(
+        "stages:\n  corpus: {cmd: cp a.txt corpus, deps: [a.txt], outs: [corpus]}\n"
+        "  vocab: {cmd: cp corpus vocab, deps: [corpus], outs: [vocab]}\n"
+        "  scores: {cmd: cp a.txt d, deps: [a.txt], outs: [d]}\n"
+    )
+    assert set(plan.plan()) == {"scores"} and set(plan.plan(["vocab"])) == {"corpus", "vocab"}
+    text = Path("dvc.yaml").read_text()
+    Path("dvc.yaml").write_text(text + "  init: {cmd: cp vocab e, deps: [vocab], outs: [e]}\n")
+    assert set(plan.plan()) == {"scores", "corpus", "vocab", "init"}
+
+
 def test_a_folder_of_text_that_is_missing_is_named_with_its_key_before_anything_runs(toy):
     Path("dvc.yaml").write_text(
         "stages:\n  corpus: {cmd: cp -r mytxt out, deps: [mytxt], outs: [out]}\n  scores: {cmd: cp -r out d, deps:"

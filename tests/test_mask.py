@@ -267,3 +267,10 @@ def test_pieces_of_a_shard_are_those_of_each_document_by_itself(project, texts, 
     copies = [len(list(group)) for _, group in groupby(text for text, own in zip(texts, alone) if len(own))]
     assert np.diff([0, *pieces.text_ends]).tolist() == copies
     assert pieces.characters == sum(map(len, texts))
+
+
+def test_the_report_says_how_much_text_of_each_source_is_trained_on(project):
+    write_segments(ENGLISH, "none")
+    mask.main("whole-word")
+    found = json.loads(Path("results/mask/whole-word.json").read_text())
+    assert found["train_characters"] == {"news": sum(map(len, ENGLISH))}

@@ -180,8 +180,8 @@ def test_folders_that_presets_ask_for_are_never_committed():
 def test_compare_fine_tunes_the_released_models_as_the_table_of_tasks_says():
     values = preset("compare")
     released = {"bert-wwm", "bert-wwm-ext", "roberta-wwm-ext", "roberta-wwm-ext-large"}
-    assert {values.init.models[name].source for name in released} == {f"hfl/chinese-{name}" for name in released}
-    assert values.init.models["rbt3"].source == "hfl/rbt3" and values.init.models["rbtl3"].source == "hfl/rbtl3"
+    assert {values.load.models[name].source for name in released} == {f"hfl/chinese-{name}" for name in released}
+    assert values.load.models["rbt3"].source == "hfl/rbt3" and values.load.models["rbtl3"].source == "hfl/rbtl3"
     assert (
         set(values.finetune.tasks) == set(values.scores.tasks) == {name for name, task in TASKS.items() if task.recipe}
     )

@@ -285,7 +285,7 @@ WRONG = {
     "config no json": (holding("config.json", b"{'a': 1}"), "config.json cannot be read as JSON"),
     "config a list": (holding("config.json", b"[]"), r"config.json cannot be read as JSON \(no object\)"),
     "config of none": (holding("config.json", b"{}"), "config.json has no whole number as vocab_size, hidden_size"),
-    "another model": (bin_of(lambda t: t, model_type="albert"), "is of a 'albert', .* `own_vocabulary: true`"),
+    "another model": (bin_of(lambda t: t, model_type="albert"), "is of a 'albert', .* `load.models`"),
     "a decoder": (bin_of(lambda t: t, is_decoder=True), "is of a 'bert' that is a decoder"),
     "text as a size": (bin_of(lambda t: t, num_hidden_layers="2"), "no whole number as num_hidden_layers"),
     "heads that divide nothing": (bin_of(lambda t: t, num_attention_heads=3), "config.json describes no BERT"),

@@ -8,20 +8,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from transformers import AutoConfig, BertConfig, BertForPreTraining
+from transformers import BertConfig, BertForPreTraining
 
-from wwm.common import hub
-from wwm.common.errors import UserError
 from wwm.params import Params
 from wwm.params.masks import ExampleSet
 from wwm.params.training import Phase
 from wwm.report.tables import amount, flops
+from wwm.start.shapes import shape
 from wwm.training import device, optim
 from wwm.training.model import training_flops
 
 # bfloat16, floating point operations a second; four chips of 123e12 (cloud.google.com/tpu/docs/v3).
 PEAKS = {"h100": device.PEAK_FLOPS["H100"], "a100": device.PEAK_FLOPS["A100"], "v3-8": 492e12}
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 FLOAT = 4  # bytes
 COPIES = 4  # of the weights in a checkpoint: themselves, two moments, and the one before while it is replaced
 GB = 1e9
@@ -122,17 +120,17 @@ def bytes_per_piece(examples: ExampleSet, max_seq_length: int, masked_lm_prob: f
 
 def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
     """Every model's config by name; and a line for each that could only be guessed."""
-    found, notes = {}, []
-    for name, model in values.init.models.items():
-        if model.architecture:
-            found[name] = BertConfig(vocab_size=values.vocab.vocab_size, **model.architecture.model_dump())
-            continue
-        try:
-            folder = hub.folder(model.source, f"init.models.{name}.source", ["config.json"], hub.CHOICES["init"])
-            found[name] = AutoConfig.from_pretrained(folder)
-        except UserError:
-            found[name], note = guessed(model.source)
-            notes.append(note)
+    found = {
+        name: BertConfig(vocab_size=values.vocab.vocab_size, **model.architecture.model_dump())
+        for name, model in values.init.models.items()
+        if model.architecture
+    }
+    released = {("init", name): model.source for name, model in values.init.models.items() if name not in found}
+    released |= {("load", name): model.source for name, model in values.load.models.items()}
+    notes = []
+    for (stage, name), source in released.items():
+        found[name], note = shape(source, f"{stage}.models.{name}.source")
+        notes += [note] if note else []
     waiting = {name: (model.init, None) for name, model in values.pretrain.models.items()}
     waiting |= {name: (model.source, len(model.layers)) for name, model in values.truncate.models.items()}
     while waiting:
@@ -142,13 +140,6 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
         found[name] = type(found[start]).from_dict(found[start].to_dict())
         found[name].num_hidden_layers = layers or found[start].num_hidden_layers
     return found, notes
-
-
-def guessed(source: str) -> tuple[BertConfig, str]:
-    """The config of a model of the hub by its name, and a line that says so."""
-    size = "large" if "large" in source else "base"
-    config = BertConfig(vocab_size=21128, **(LARGE if size == "large" else {}))
-    return config, f"{source} is neither here nor does the hub answer: taken for a {size} model"
 
 
 def skeleton(config: BertConfig) -> BertForPreTraining:

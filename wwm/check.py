@@ -48,6 +48,9 @@ def asked(values: Params, stages: Collection[str], made: Collection[Path]) -> It
     for name, model in values.init.models.items():
         if f"init@{name}" in stages and model.source != "random":
             yield partial(hub.check, model.source, f"init.models.{name}.source", hub.CHOICES["init"])
+    for name, released in values.load.models.items():
+        if f"load@{name}" in stages:
+            yield partial(hub.check, released.source, f"load.models.{name}.source", hub.CHOICES["load"])
     for name, given in values.fetch.tasks.items():
         if f"fetch@{name}" in stages and (known := named_task(name).hub):
             data = known.name if given == "hub" else given

@@ -4,8 +4,6 @@ own: presets/domain.yaml fitted to what is there; for `wwm domain`.
 
 import math
 import os
-import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from wwm import budget, recipe
-from wwm.common import files, hub
-from wwm.common.errors import UserError, reading
-from wwm.common.model_folder import FILL_MASK, MLM_HEAD
+from wwm import recipe
+from wwm.common import hub
+from wwm.common.errors import UserError
+from wwm.common.model_folder import MLM_HEAD
 from wwm.common.result_files import GENERAL
 from wwm.params import Params, overrides
-from wwm.start import pace, tables, texts
-from wwm.tasks.splits import split_of
-from wwm.tasks.table import TASKS
+from wwm.start import pace, shapes, tables, texts
 from wwm.training import weights
 from wwm.training.head import untrained_heads
 
@@ -59,63 +55,20 @@ class Sizes(NamedTuple):
 
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
     found = texts.look(text)
-    table, name, place = task_of(task)
-    config, note = shape(model)
+    table, name, place = tables.task_of(task)
+    config, note = shapes.shape(model)
     own = sum(count for group, count in found.characters.items() if not group.startswith(GENERAL))
     if not own:
         raise UserError(f"--text {text}: nothing but {GENERAL}/ in it; put the text of your domain beside that")
     size = sizes(own, config, head_trained(model))
-    given = keys(text, found, own, model, name, table, task, size) | overrides.given(changes)
+    positions = config.max_position_embeddings
+    given = keys(text, found, own, model, name, table, task, size, positions) | overrides.given(changes)
     values = recipe.write("domain", output, given)
     if place is not None:
-        copy(task, place)
+        tables.copy(task, place)
     if note:
         print(note)
     print("\n".join(report(found, own, table, name, size, values, config)))
-
-
-def task_of(task: Path) -> tuple[tables.Table, str, Path | None]:
-    """What the file, or the training file of the folder, holds; the task's name; and where it is copied to, None where
-    it lies there already.
-    """
-    if task.is_dir():
-        inside = sorted(path for path in task.iterdir() if split_of(path.name) == "train" and path.is_file())
-        if not inside:
-            raise UserError(
-                f"--task {task}: no train file in it; name one file, which is divided, or put train, dev and test there"
-            )
-        table = tables.look(inside[0])
-    elif task.is_file():
-        table = tables.look(task)
-    else:
-        raise UserError(f"--task {task}: no such file or folder")
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", task.resolve().stem if task.is_file() else task.resolve().name).strip("-_")
-    name = name or "task"
-    if name in TASKS or name in ("cloze", FILL_MASK, "reviews", "continuation"):
-        name = f"own-{name}"
-    home = Path("data/tasks", name)
-    return table, name, None if task.resolve() == home.resolve() else home
-
-
-def copy(task: Path, home: Path) -> None:
-    """To data/tasks, whole or not at all."""
-    with files.new_folder(home) as folder:
-        for path in [task] if task.is_file() else sorted(path for path in task.iterdir() if path.is_file()):
-            shutil.copyfile(path, folder / path.name)
-
-
-def shape(model: str) -> tuple[BertConfig, str]:
-    """The model's config; and what is to be said of it, if anything."""
-    from transformers import AutoConfig
-
-    try:
-        folder = hub.folder(model, "--model", ["config.json"], hub.CHOICES["init"])
-    except UserError:
-        if Path(model).exists():
-            raise
-        return budget.guessed(model)
-    with reading(folder / "config.json", OSError, ValueError):
-        return AutoConfig.from_pretrained(folder), ""
 
 
 def head_trained(model: str) -> bool:
@@ -143,9 +96,17 @@ def sizes(characters: float, config: BertConfig, head_trained: bool) -> Sizes:
 
 
 def keys(
-    text: Path, found: texts.Found, own: float, model: str, name: str, table: tables.Table, task: Path, size: Sizes
+    text: Path,
+    found: texts.Found,
+    own: float,
+    model: str,
+    name: str,
+    table: tables.Table,
+    task: Path,
+    size: Sizes,
+    positions: int,
 ) -> dict[str, Any]:
-    """What differs from the preset."""
+    """What differs from the preset. positions: of the model."""
     sources = dict(found.sources)
     general = sum(count for group, count in found.characters.items() if group.startswith(GENERAL))
     for group in sources:
@@ -165,15 +126,7 @@ def keys(
         warm_up = {"steps": size.head_steps, "learning_rate": HEAD_RATE, "warmup_steps": size.head_steps // 10}
         head = {"init": "released", "examples": "whole-word", "phases": [phase | warm_up | {"train": "mlm_head"}]}
         trained = {HEAD: head, "domain": trained["domain"] | {"init": HEAD}}
-    length = min(512, max(32, 16 * math.ceil((table.longest + 3) / 16)))
-    run = {
-        "define": table.define,
-        "learning_rate": 2e-5,
-        "epochs": 3,
-        "batch_size": 32,
-        "max_seq_length": length,
-        **({"split_file": task.name} if task.is_file() else {}),
-    }
+    run = tables.run(table, task, positions) | {"learning_rate": 2e-5}
     every = max(1, size.steps // MEASURED)
     return {
         "base.threads": len(os.sched_getaffinity(0)),

@@ -161,7 +161,7 @@ def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bo
     what is missing in either.
     """
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
+        raise UserError(f"{folder} is not there or is no model; init, load, pretrain and truncate make the models")
     if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
         raise UserError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
     weight_files.read_config(folder, str(folder))

@@ -33,6 +33,7 @@ from wwm.text import tokenization
 
 SHOWN = 20  # examples, as text in MLflow
 MOST = {"random_next_share": 0.95, "unused_share": 0.7}  # where params.yaml has no limit
+OF_SOURCE = "characters of "
 LIMITS = {"joined_share_limit", "random_next_share_limit", "unused_share_limit"}
 
 
@@ -76,6 +77,7 @@ def main(name: str) -> None:
             for shard in shards
         )
         counts: Counter = Counter()
+        trained_on: Counter = Counter()
         total = sum(pq.read_metadata(shard).num_rows for shard in shards)
         with (
             files.new_folder(outs[0]) as folder,
@@ -86,6 +88,10 @@ def main(name: str) -> None:
                     target = folder / length / shard.parent.name / f"{shard.stem}.arrow"
                     files.link(made / f"{length}.arrow", target)
                 counts += found
+                if shard.parent.name == "train":
+                    trained_on.update(
+                        {k.removeprefix(OF_SOURCE): n for k, n in found.items() if k.startswith(OF_SOURCE)}
+                    )
                 bar.update(found["documents"])
             # Without a segmenter every character is a word, and what pieces join says nothing.
             segmented = chosen.unit != "wordpiece" and pq.read_schema(shards[0]).metadata[b"segmenter"] != b"none"
@@ -100,7 +106,7 @@ def main(name: str) -> None:
             check_use(of_lengths, mask)
             for one, found in zip(lengths, of_lengths.values()):
                 refuse_few_masks(name, found["masked_share"], settings | one)
-        report = shares | of_lengths
+        report = shares | of_lengths | {"train_characters": dict(sorted(trained_on.items()))}
         files.write_json(outs[1], report)
         logged = dict(shares)
         for length in (str(length["max_seq_length"]) for length in lengths):
@@ -161,6 +167,8 @@ def mask_shard(
     tokens, encoder = vocabulary(tokenizer)
     pieces = tokenize(documents, encoder, tokens, settings["unit"])
     counts = Counter(documents=len(documents), joined=pieces.joined_characters, characters=pieces.characters)
+    for source, text in zip(documents["source"].to_pylist(), documents["text"].to_pylist()):
+        counts[f"{OF_SOURCE}{source}"] += len(text)
     # What a shard holds and not where it stands among others decides its random draws.
     key = zlib.crc32("".join(documents["id"].to_pylist()).encode())
     for length in lengths:

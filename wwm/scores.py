@@ -1,7 +1,7 @@
 """Tables, plots and one page that compare the models.
 
-Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/corpus.json;
-        params.yaml and presets/, whose bytes the head of the page tells of
+Reads   results/pretrain/*.{json,csv}, results/cloze/*.{json,csv}, results/finetune/*/*.json, results/overlap/*.json,
+        results/mask/*.json; params.yaml and presets/, whose bytes the head of the page tells of
 Writes  results/report/: scores.md, scores.csv (every single figure), curves.csv, index.html (opens from disk, offline),
         answer.txt (whether training released models on helped), champions.txt (the best models, and how to use them);
         results/scores.json
@@ -30,6 +30,7 @@ from wwm.report import (
     pairs,
     plot,
     task_tables,
+    verdicts,
     words,
 )
 from wwm.report.champions import Champion, champions
@@ -52,8 +53,9 @@ def main() -> None:
         results = read(Path("results"), scores.models, scores.tasks)
         compared = claims.comparisons(results, scores.pairs, answer.comparisons(results))
         answers = answer.answers(results, compared)
+        compared_only = verdicts.verdicts(results, scores.baseline)
         report = page.Report(
-            list(answers.values()),
+            [*answers.values(), *(one.text for one in compared_only)],
             scale(results),
             [*claims.claims(compared), *gate.claims(results)],
             champions(results),

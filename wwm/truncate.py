@@ -16,6 +16,8 @@ from wwm.common import files, model_folder
 from wwm.common.errors import UserError, reading
 from wwm.text import tokenization
 
+# Whose layers are called as BERT's.
+LIKE_BERT = ("bert", "electra", "ernie")
 LAYER = re.compile(r"(.*encoder\.layer\.)(\d+)(\..*)")
 
 
@@ -27,8 +29,12 @@ def main(name: str) -> None:
     source, out = Path("models", model.source), Path("models", name)
     with track.run("truncate", name=name, params=model.model_dump(), outs=[out]):
         config = files.read_json(source / "config.json")
-        if not isinstance(config, dict) or config.get("model_type") != "bert" or "num_hidden_layers" not in config:
-            raise UserError(f"{source}/config.json is not of a BERT; run the stage that makes {model.source} again")
+        known = isinstance(config, dict) and config.get("model_type") in LIKE_BERT
+        if not known or "num_hidden_layers" not in config:
+            raise UserError(
+                f"{source}/config.json is not of a BERT, an ELECTRA or an ERNIE, whose layers can be taken; name"
+                f" another model, or run the stage that makes {model.source} again"
+            )
         tokenization.load(source)
         for layer in model.layers:
             if layer >= config["num_hidden_layers"]:

@@ -12,6 +12,7 @@ CHOICES = {
     "segmenter": "`train`, an LTP folder, or a hub name such as LTP/small",
     "vocab": "`train`, a vocab.txt, a folder, or a hub name such as google-bert/bert-base-chinese",
     "init": "`random`, a model folder or a hub name",
+    "load": "a model folder or a hub name",
     "fetch": "`hub`, a data set on the hub, or a folder in its layout",
 }
 SECONDS = 10  # that the hub has to answer

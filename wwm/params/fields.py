@@ -111,5 +111,6 @@ def is_map(annotation: object) -> bool:
 def one_of(key: str, value: T, allowed: Collection[T]) -> T:
     """`value`, if it is one of `allowed`; else a UserError that names them."""
     if value not in allowed:
-        raise UserError(f"{key}: {value!r} is none of {', '.join(str(name) for name in sorted(allowed))}")
+        names = ", ".join(str(name) for name in sorted(allowed))
+        raise UserError(f"{key}: {value!r} is {f'none of {names}' if names else 'not there, nor is anything else'}")
     return value

@@ -134,7 +134,7 @@ class Mask(Section):
             " for 0.7."
         ),
     )
-    sets: dict[Name, ExampleSet] = Field(min_length=1, description="Named example sets; a model trains on one.")
+    sets: dict[Name, ExampleSet] = Field(description="Named example sets; a model trains on one.")
 
     @model_validator(mode="after")
     def as_many_as_asked_for(self) -> Self:

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that make and measure models: init, pretrain, truncate, cloze."""
+"""The sections of params.yaml that make and measure models: init, load, pretrain, truncate, cloze."""
 
 from typing import Annotated, Literal, Self
 
@@ -71,8 +71,8 @@ class InitialModel(Section):
     own_vocabulary: bool = Field(
         default=False,
         description=(
-            "A loaded model keeps its own vocabulary and architecture, whatever it is (AutoModel), to be fine-tuned and"
-            " compared only. Default false."
+            "As in `load`, which needs no vocabulary here: the model keeps its own, to be fine-tuned and compared only."
+            " Default false."
         ),
     )
 
@@ -88,7 +88,31 @@ class InitialModel(Section):
 class Init(Section):
     """Where models begin."""
 
-    models: dict[Name, InitialModel] = Field(min_length=1, description="Starting points, by name.")
+    models: dict[Name, InitialModel] = Field(description="Starting points, by name.")
+
+
+class LoadedModel(Section):
+    source: Text = Field(
+        description=(
+            "A model folder, or a hub name such as `hfl/rbt3`, with `@` and a commit if it is to stay the same. A"
+            " folder is copied when the stage runs."
+        )
+    )
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None,
+        description=(
+            "Of the files of weights in that folder, which `wwm compare` writes: other weights are then seen, and not"
+            " taken for these. Default null."
+        ),
+    )
+
+
+class Load(Section):
+    """Models that keep their own vocabulary and architecture, whatever it is (AutoModel): to be cut, fine-tuned and
+    compared, without any text.
+    """
+
+    models: dict[Name, LoadedModel] = Field(default={}, description="Models, by name. Default none.")
 
 
 class Phase(Section):
@@ -157,7 +181,9 @@ class Phase(Section):
 
 
 class PretrainedModel(Section):
-    init: Name = Field(description="The model it starts from: one of init, pretrain or truncate.")
+    init: Name = Field(
+        description="The model it starts from: one of init, pretrain or truncate, with the vocabulary of `vocab`."
+    )
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
     phases: list[Phase] = Field(
         min_length=1, description="One after the other, each with an optimizer and warm-up of its own."
@@ -266,6 +292,7 @@ class Cloze(Section):
 class ModelStages(Section):
     mask: Mask
     init: Init
+    load: Load = Load()
     pretrain: Pretrain
     truncate: Truncate = Truncate()
     cloze: Cloze

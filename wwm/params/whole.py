@@ -66,7 +66,7 @@ class Params(TaskStages, ModelStages, TextStages, Common):
 def check_names(values: Params) -> None:
     """Every model is made once, and what a key refers to is there."""
     seen: dict[str, str] = {}
-    for stage in ("init", "pretrain", "truncate"):
+    for stage in ("init", "load", "pretrain", "truncate"):
         for name in getattr(values, stage).models:
             if name in TAKEN:
                 raise UserError(f"{stage}.models.{name}: {TAKEN[name]}; rename it")
@@ -75,8 +75,7 @@ def check_names(values: Params) -> None:
                     f"{stage}.models.{name} is also made by {seen[name]}; both would write models/{name}: rename one"
                 )
             seen[name] = stage
-    compared_only = {name for name, model in values.init.models.items() if model.own_vocabulary}
-    trainable = set(seen) - compared_only
+    trainable = set(seen) - of_other_vocabularies(values)
     for name, model in values.pretrain.models.items():
         key = f"pretrain.models.{name}"
         one_of(f"{key}.init", model.init, trainable - {name})
@@ -98,7 +97,7 @@ def check_names(values: Params) -> None:
             except UserError as error:
                 raise UserError(f"{key}.phases.{i}: mask.sets.{model.examples}: {error}") from None
     for name, cut in values.truncate.models.items():
-        one_of(f"truncate.models.{name}.source", cut.source, trainable - {name})
+        one_of(f"truncate.models.{name}.source", cut.source, set(seen) - {name})
     finetune = values.finetune
     for name, task in finetune.tasks.items():
         if task.define is None and name not in TASKS:
@@ -128,6 +127,14 @@ def check_names(values: Params) -> None:
     for i, pairs in enumerate(values.scores.pairs):
         for name in (*pairs.models, *pairs.against):
             one_of(f"scores.pairs.{i}", name, values.scores.models)
+
+
+def of_other_vocabularies(values: Params) -> set[str]:
+    """Names of models that were loaded with a vocabulary of their own, and of what is cut of them."""
+    found = {*values.load.models, *(name for name, model in values.init.models.items() if model.own_vocabulary)}
+    while more := {name for name, cut in values.truncate.models.items() if cut.source in found} - found:
+        found |= more
+    return found
 
 
 def cells(values: Params) -> dict[str, tuple[str, str]]:
@@ -189,6 +196,8 @@ def size(values: Params, name: str, key: str) -> int | None:
     """
     passed: list[str] = []
     while name not in values.init.models:
+        if name in values.load.models:
+            return None
         if name in passed:
             raise UserError(
                 f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models"

@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from wwm.common import times
+from wwm.common import files, times
+from wwm.common.errors import UserError
 from wwm.report.claims import UNITS
 from wwm.report.results import Results
 from wwm.report.tables import Table, amount, flops
@@ -37,21 +38,21 @@ def cost_table(results: Results) -> Table:
 
 
 def ours_row(results: Results, model: str) -> list[str]:
-    row, corpus = results.pretrain[model], results.corpus
+    row = results.pretrain[model]
     recipe = row["recipe"]
     made, phases, built = recipe["examples"], recipe["phases"], recipe["architecture"]
     unit = UNITS[made["unit"]]
     masking = say("{masking}, dynamic", masking=say(unit)) if made["masking"] == "dynamic" else say(unit)
     name, layers = SIZES.get((built["hidden_size"], built["num_attention_heads"]), ("", 0))
     own = built["num_hidden_layers"]
-    sources = [key.removesuffix(".train_characters") for key in corpus if key.endswith(".train_characters")]
+    text = text_of(results.folder, made)
     return [
         model,
         masking,
         size(None if own == layers else own, name or say("{hidden} hidden", hidden=built["hidden_size"])),
         say("yes") if made["next_sentence_prediction"] else say("no"),
-        " + ".join(sources) or UNKNOWN,
-        say("{amount} characters", amount=amount(corpus["train_characters"])) if corpus else UNKNOWN,
+        " + ".join(text) or UNKNOWN,
+        say("{amount} characters", amount=amount(sum(text.values()))) if text else UNKNOWN,
         " + ".join(map(steps_of, phases)),
         " / ".join(dict.fromkeys(f"{phase['batch_size']:,}" for phase in phases)),
         " / ".join(dict.fromkeys(OPTIMIZERS[phase["optimizer"]] for phase in phases)),
@@ -61,6 +62,17 @@ def ours_row(results: Results, model: str) -> list[str]:
         flops(row["own_flops"]),
         UNKNOWN if row["flops"] is None else flops(row["flops"]),
     ]
+
+
+def text_of(folder: Path, examples: dict[str, Any]) -> dict[str, int]:
+    """What `mask` wrote of the text of an example set. Raises UserError where it did not."""
+    path = folder / f"mask/{examples.get('set')}.json"
+    if not path.is_file():
+        return {}
+    row = files.read_json(path)
+    if not isinstance(row, dict) or not isinstance(row.get("train_characters"), dict):
+        raise UserError(f"{path} has no train_characters; run `dvc repro mask@{path.stem}`")
+    return row["train_characters"]
 
 
 def theirs_row(row: dict[str, str]) -> list[str]:

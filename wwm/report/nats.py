@@ -55,11 +55,8 @@ def sums(rows: list[dict[str, str]]) -> dict[str, Answers]:
 
 def sources(path: Path) -> list[str]:
     """Which source each document is of, in the order of `read`, out of results/cloze/MODEL.csv."""
-    with (
-        reading(path, KeyError, csv.Error, remedy="run `dvc repro cloze`"),
-        open(path, encoding="utf-8", newline="") as file,
-    ):
-        return list({row["document"]: row["source"] for row in csv.DictReader(file)}.values())
+    rows = forms.table(path, ("document", "source"), forms.again("cloze"))
+    return list({row["document"]: row["source"] for row in rows}.values())
 
 
 def together(kinds: Mapping[str, Answers]) -> Answers:

@@ -91,7 +91,6 @@ class Results(NamedTuple):
 
     folder: Path
     models: list[str]
-    corpus: dict[str, Any]  # counts of the text that is here; {} where there is none
     pretrain: dict[str, dict]
     curves: dict[str, list[tuple[int, float]]]  # (step, training MLM loss in nats)
     cloze: dict[str, dict]
@@ -151,9 +150,7 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     renamed = [model for model in measured if model not in cloze]
     if not (tasks or measured or pretrain):
         raise UserError(f"{folder} has no result of {', '.join(models)}; run `dvc repro`")
-    counts = folder / "corpus.json"
-    corpus = forms.result(counts, "corpus") if counts.exists() else {}
-    return Results(folder, models, corpus, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
+    return Results(folder, models, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:

@@ -1,19 +1,28 @@
 """A file of labelled texts -> the definition of a task that reads it."""
 
+import math
+import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wwm.common import files
 from wwm.common.errors import UserError
+from wwm.common.model_folder import FILL_MASK
 from wwm.tasks.columns import cell_rows
 from wwm.tasks.rows import json_objects, parquet
+from wwm.tasks.splits import split_of
+from wwm.tasks.table import TASKS
 from wwm.tasks.task import COLUMNS
 
 LABELS = (*COLUMNS["label"], "标签", "类别", "category", "class", "target", "y")
 MOST_LABELS = 200
 LOOKED_AT = 5000  # rows whose texts are measured
+# What tasks, folders of the demo and measures are called.
+TAKEN = {*TASKS, "cloze", FILL_MASK, "reviews", "continuation"}
 
 
 class Table(NamedTuple):
@@ -22,12 +31,72 @@ class Table(NamedTuple):
     kind: str  # single or pair
     columns: dict[str, str]  # `text`, or `text_a` and `text_b`, and `label` -> the file's name for it
     labels: list[str]
-    rows: int
-    longest: int  # characters of all but one in twenty rows, both texts of a pair together
+    lengths: list[int]  # characters of each row, both texts of a pair together, from short to long
+
+    @property
+    def rows(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Characters of all but one in twenty rows."""
+        return self.lengths[int(0.95 * (len(self.lengths) - 1))]
 
     @property
     def define(self) -> dict[str, Any]:
         return {"kind": self.kind, "labels": self.labels, "columns": self.columns}
+
+
+def task_of(task: Path) -> tuple[Table, str, Path | None]:
+    """What the file, or the training file of the folder, holds; the task's name; and where it is copied to, None where
+    it lies there already. Raises UserError where other files lie there.
+    """
+    if task.is_dir():
+        inside = sorted(path for path in task.iterdir() if split_of(path.name) == "train" and path.is_file())
+        if not inside:
+            raise UserError(
+                f"--task {task}: no train file in it; name one file, which is divided, or put train, dev and test there"
+            )
+        table = look(inside[0])
+    elif task.is_file():
+        table = look(task)
+    else:
+        raise UserError(f"--task {task}: no such file or folder")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", task.resolve().stem if task.is_file() else task.resolve().name).strip("-_")
+    name = name or "task"
+    if name in TAKEN:
+        name = f"own-{name}"
+    home = Path("data/tasks", name)
+    if task.resolve() in (home.resolve(), *(path.resolve() for path in home.glob("*"))):
+        return table, name, None
+    if other := sorted({path.name for path in home.glob("*")} - {path.name for path in taken_of(task)}):
+        raise UserError(f"--task {task}: {home} is there already, and has {other[0]}; rename the one or the other")
+    return table, name, home
+
+
+def taken_of(task: Path) -> list[Path]:
+    return [task] if task.is_file() else sorted(path for path in task.iterdir() if path.is_file())
+
+
+def copy(task: Path, home: Path) -> None:
+    """To data/tasks, whole or not at all."""
+    with files.new_folder(home) as folder:
+        for path in taken_of(task):
+            shutil.copyfile(path, folder / path.name)
+
+
+def run(table: Table, task: Path, positions: int) -> dict[str, Any]:
+    """An entry of finetune.tasks but for its learning rate, for models of so many positions; a single file is divided
+    by hash.
+    """
+    length = 16 * math.ceil((table.longest + 3) / 16)
+    return {
+        "define": table.define,
+        "epochs": 3,
+        "batch_size": 32,
+        "max_seq_length": min(512, positions, max(32, length)),
+        **({"split_file": task.name} if task.is_file() else {}),
+    }
 
 
 def look(path: Path) -> Table:
@@ -49,7 +118,7 @@ def look(path: Path) -> Table:
     kind = "pair" if len(texts) == 2 else "single"
     columns = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
     lengths = sorted(sum(len(row.get(name, "")) for name in texts) for row in rows)
-    return Table(kind, columns, sorted(counts), len(rows), lengths[int(0.95 * (len(lengths) - 1))])
+    return Table(kind, columns, sorted(counts), lengths)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:

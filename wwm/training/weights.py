@@ -178,7 +178,7 @@ def architecture(described: dict[str, Any], named: str) -> tuple[BertConfig, dic
     if kind != "bert" or described.get("is_decoder"):
         raise UserError(
             f"{named} is of a {kind!r}{' that is a decoder' if kind == 'bert' else ''}, and what is trained on here is"
-            " a BERT encoder; to compare another model give it `own_vocabulary: true`"
+            " a BERT encoder; to compare another model name it in `load.models`"
         )
     if (positions := described.get("position_embedding_type", "absolute")) != "absolute":
         raise UserError(

@@ -1,0 +1,48 @@
+"""Which of models that were only compared is better on each task, in a sentence, or that the data cannot tell."""
+
+from wwm.report import margins
+from wwm.report.claims import Claim, difference
+from wwm.report.margins import Margin, Unknown
+from wwm.report.results import Results, Task
+from wwm.report.words import known, say
+
+
+def verdicts(results: Results, baseline: str) -> list[Claim]:
+    """Each model against the baseline on each task, where nothing was pre-trained here; p is corrected for all of them
+    (Holm).
+    """
+    if results.pretrain:
+        return []
+    made = [
+        (task, model, difference(task, model, baseline, task.last, task.main))
+        for task in results.tasks
+        for model in results.models
+        if model != baseline and model in task.rows and baseline in task.rows
+    ]
+    corrected = margins.holm([margin for _, _, margin in made])
+    return [verdict(task, model, baseline, margin, p) for (task, model, margin), p in zip(made, corrected)]
+
+
+def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: float) -> Claim:
+    on = f"{task.title}{task.suffix(task.main)}"
+    if isinstance(margin, Unknown):
+        text = "On {task} the data cannot tell {model} from {other}: {why}."
+        return Claim("–", say(text, task=on, model=model, other=baseline, why=margin.why), [])
+    apart, better = p < 1 - margins.LEVEL, margin.mean > 0
+    names = (model, baseline) if better else (baseline, model)
+    low, high = sorted((margin.low, margin.high) if better else (-margin.low, -margin.high))
+    text = (
+        "On {task} {model} is better than {other} by {points:.1f} points ({low:+.1f} to {high:+.1f}; {runs})."
+        if apart
+        else "On {task} the data cannot tell {model} from {other}: {points:+.1f} points ({low:+.1f} to {high:+.1f};"
+        " {runs})."
+    )
+    seeds = min(len(task.rows[name]["seeds"]) for name in names)
+    runs = say(
+        "{seeds} seeds, {examples:,} examples of {split}",
+        seeds=seeds,
+        examples=task.rows[model]["examples"][task.last],
+        split=known(task.last),
+    )
+    told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
+    return Claim("✔" if apart else "–", told, [])

@@ -1,0 +1,34 @@
+"""How large a released model is, by its config.json or, where the hub does not answer, by its name."""
+
+from pathlib import Path
+
+from transformers import AutoConfig, BertConfig, PretrainedConfig
+
+from wwm.common import hub
+from wwm.common.errors import UserError, reading
+from wwm.training import weight_files
+
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+
+
+def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
+    """The model's config; and what is to be said of it, if anything. Raises UserError that names `key` for a folder
+    without one.
+    """
+    try:
+        folder = hub.folder(model, key, [*weight_files.CONFIGS], hub.CHOICES["init"])
+    except UserError:
+        if Path(model).exists():
+            raise
+        return guessed(model)
+    name, described = weight_files.read_config(folder, f"{key} {model}")
+    # Google's and the authors' zip files have no model_type.
+    with reading(folder / name, OSError, ValueError):
+        return AutoConfig.for_model(**{"model_type": "bert"} | described), ""
+
+
+def guessed(source: str) -> tuple[BertConfig, str]:
+    """The config of a model of the hub by its name, and a line that says so."""
+    size = "large" if "large" in source else "base"
+    config = BertConfig(vocab_size=21128, **(LARGE if size == "large" else {}))
+    return config, f"{source} is neither here nor does the hub answer: taken for a {size} model"
