@@ -1,4 +1,6 @@
-"""How classification is scored; tests/test_span_scores.py has reading."""
+"""How tasks are scored; tests/test_span_scores.py has reading, tests/test_tags.py entities."""
+
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from wwm.tasks import metrics
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.questions import Answer, Question
 from wwm.tasks.table import TASKS
+from wwm.tasks.tags import Sentence
+from wwm.tasks.task import Kind
 
 
 def test_macro_f1_of_three_labels_is_the_mean_of_their_f1():
@@ -32,9 +36,11 @@ def test_classification_is_scored_as_scikit_learn_does(labels):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_returns_what_its_tables_show_and_that_first(name):
-    assert METRICS[name].measures and set(METRICS[name].kinds) <= {"single", "pair", "reading"}
+    assert METRICS[name].measures and set(METRICS[name].kinds) <= {*get_args(Kind)}
     if set(METRICS[name].kinds) & set(metrics.CLASSIFICATION):
         scores = METRICS[name].score(np.array([0, 1]), np.array([0, 0]))
+    elif "tagging" in METRICS[name].kinds:
+        scores = METRICS[name].score([Sentence(("京",), ("B-LOC",))], [["B-LOC"]])
     else:
         scores = METRICS[name].score([Question("a", "谁？", "张三", (Answer("张三", 0),), None)], {"a": "张三"})
     assert list(scores)[: len(METRICS[name].measures)] == list(METRICS[name].measures)

@@ -90,7 +90,7 @@ def predict(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="text, csv, tsv, json, jsonl, parquet or squad; by default the ending's."),
+        typer.Option("--format", help="text, csv, tsv, json, jsonl, parquet, squad or conll; by default the ending's."),
     ] = None,
     column: Annotated[
         list[str] | None,

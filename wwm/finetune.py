@@ -13,6 +13,7 @@ Seeds that are finished survive a kill. Where there are several GPUs each takes 
 """
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from transformers import AutoConfig
 from wwm.common import code, files, model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import Finetuned
-from wwm.tasks import classifier, figures, kept, mistakes, predictions, reader, seeds, spans, tuning
+from wwm.tasks import classifier, figures, kept, mistakes, predictions, reader, seeds, spans, tagger, tuning
 from wwm.tasks.conditions import conditions
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Split, converted
@@ -122,11 +123,17 @@ def summary(result: Finetuned) -> str:
 def show_mistakes(run: Run, cell: Cell, predicted: dict[str, Any]) -> None:
     """What is wrong on dev: who looks at the errors of test tunes on them."""
     examples, said, labels = cell.data.splits["dev"].examples, predicted["dev.json"], list(cell.data.labels)
-    if cell.table.kind == "reading":
-        run.text("errors_dev.csv", mistakes.of_reader(examples, figures.by_id(said)))
-        return
-    run.text("errors_dev.csv", mistakes.of_classifier(examples, predicted["dev_probabilities.json"], labels))
-    run.matrix("confusion_dev", labels, mistakes.confusion(examples, said, labels))
+    match cell.table.kind:
+        case "reading":
+            run.text("errors_dev.csv", mistakes.of_reader(examples, figures.by_id(said)))
+        case "tagging":
+            run.text("errors_dev.csv", mistakes.of_tagger(examples, said))
+            gold = [labels.index(tag) for sentence in examples for tag in sentence.tags]
+            run.matrix("confusion_dev", labels, mistakes.confusion(gold, list(chain(*said)), labels))
+        case _:
+            run.text("errors_dev.csv", mistakes.of_classifier(examples, predicted["dev_probabilities.json"], labels))
+            gold = [example.label for example in examples]
+            run.matrix("confusion_dev", labels, mistakes.confusion(gold, said, labels))
 
 
 def by_split(scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -189,6 +196,8 @@ def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bo
     match table.kind:
         case "reading":
             job = reader.Answering(folder, tokenizer, examples, data.labels, table.metric, how)
+        case "tagging":
+            job = tagger.Tagging(folder, tokenizer, examples, data.labels, table.metric, how)
         case "single" | "pair":
             job = classifier.Classification(folder, tokenizer, examples, data.labels, how.max_seq_length, table.metric)
         case _:

@@ -117,7 +117,7 @@ class Finetuned(TypedDict):
     model: str
     task: str
     title: str
-    kind: str  # single, pair or reading
+    kind: str  # single, pair, reading or tagging
     remark: str
     footnote: str  # of the authors' figures
     measures: dict[str, str]  # name -> label in tables, in order; the first one compares models

@@ -20,8 +20,9 @@ from wwm.params.fields import (
     one_of,
     quoted,
 )
-from wwm.tasks.metrics import METRICS
-from wwm.tasks.task import Keep
+from wwm.tasks.metrics import CLASSIFICATION, METRICS
+from wwm.tasks.tags import SCHEMES, TAG
+from wwm.tasks.task import Keep, Kind
 
 
 class Fetch(Section):
@@ -40,21 +41,33 @@ class Fetch(Section):
 class OwnTask(Section):
     """What files of one's own hold: train, dev and, if there is one, test, in data/tasks/NAME."""
 
-    kind: Literal["single", "pair", "reading"] = Field(
-        description="One text with a label, two texts with a label, or questions on texts (SQuAD JSON)."
+    kind: Kind = Field(
+        description=(
+            "One text with a label (`single`), two texts with a label (`pair`), questions on texts (`reading`, SQuAD"
+            " JSON), or a tag for each token (`tagging`)."
+        )
     )
     labels: Annotated[list[str], BeforeValidator(quoted), AfterValidator(distinct)] = Field(
         default=[],
         description=(
             "The labels, as the files spell them. Of a reading task: answers that are no part of the text, such as YES"
-            ' and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018.'
+            ' and NO; `""` for none, with which EM and F1 are those of CJRC, else those of CMRC 2018. Of a tagging'
+            " task: the tags, as B-PER or B, or with `scheme` the types, as PER; files may give tags by their numbers,"
+            " from 0."
+        ),
+    )
+    scheme: Literal["BIO", "BIOES", "BMES"] | None = Field(
+        default=None,
+        description=(
+            "Of a tagging task whose `labels` are types: the tags are O, and these letters with each type in turn. null"
+            " where `labels` are the tags."
         ),
     )
     columns: dict[Literal["text", "text_a", "text_b", "label"], Text] = Field(
         default={},
         description=(
-            "What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names."
-            " Default none."
+            "What the files call `text`, or `text_a` and `text_b`, and `label`, where it is none of the usual names; of"
+            " tagging `text` is the tokens and `label` the tags. Default none."
         ),
     )
     ignored_labels: list[str] = Field(default=[], description="Rows with these labels are left out. Default none.")
@@ -62,15 +75,35 @@ class OwnTask(Section):
         default=None,
         description="How it is scored: "
         + ", ".join(f"`{name}` ({metric.title}; {', '.join(metric.kinds)})" for name, metric in METRICS.items())
-        + ". null for accuracy, and in reading for what `labels` says.",
+        + ". null for accuracy, in reading for what `labels` says, and in tagging for entity_f1.",
     )
 
     @model_validator(mode="after")
     def labels_fit_the_kind(self) -> Self:
-        if self.kind != "reading" and len(self.labels) < 2:
+        if self.kind in CLASSIFICATION and len(self.labels) < 2:
             raise UserError(f"labels {self.labels} are fewer than two; name what the files call them")
-        if self.kind != "reading" and "" in self.labels:
+        if self.kind in CLASSIFICATION and "" in self.labels:
             raise UserError(f"labels {self.labels}: an empty cell is no label; name what the files call it")
+        return self
+
+    @model_validator(mode="after")
+    def tags_are_tags(self) -> Self:
+        if self.kind != "tagging":
+            if self.scheme:
+                raise UserError(f"scheme {self.scheme}: a task of kind {self.kind} has no tags; remove it")
+            return self
+        if self.ignored_labels:
+            raise UserError(f"ignored_labels {self.ignored_labels}: a sentence has many tags; remove it")
+        if not self.labels:
+            raise UserError("labels is empty; list the tags (O, B-PER, I-PER), or the types and their scheme")
+        for label in self.labels:
+            if self.scheme and (TAG.fullmatch(label) or not label or " " in label):
+                raise UserError(f"labels: {label!r} is a tag, and with scheme {self.scheme} types stand there (PER)")
+            if not self.scheme and not TAG.fullmatch(label):
+                raise UserError(
+                    f"labels: {label!r} is no tag; those are O, and B, I, M, E or S alone or with a type, as B-PER; of"
+                    f" types say the scheme, {', '.join(SCHEMES)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -101,19 +134,19 @@ class TaskRun(Section):
     )
     epochs: Repeats | None = Field(default=None, description="Passes over the training set. Default the table's.")
     batch_size: Rows | None = Field(
-        default=None, description="Sequences of one step; windows in reading. Default the table's."
+        default=None, description="Sequences of one step; windows in reading and tagging. Default the table's."
     )
     max_seq_length: Pieces | None = Field(
         default=None,
         description=(
-            "Longer inputs are cut; in reading, the length of a window. Default the table's, or the model's positions"
-            " where they are fewer."
+            "Longer inputs are cut; in reading and tagging, the length of a window. Default the table's, or the model's"
+            " positions where they are fewer."
         ),
     )
     stride: Positive | None = Field(
         default=None,
         description=(
-            "Pieces from the beginning of one window of a reading task to the next. Default a quarter of"
+            "Pieces from the beginning of one window of a reading or tagging task to the next. Default a quarter of"
             " max_seq_length: run_squad.py's 128 at 512."
         ),
     )
@@ -207,8 +240,8 @@ class Characters(Section):
     tasks: dict[Name, OfFinetune] = Field(
         default={},
         description=(
-            "Tasks of finetune.tasks, but for reading, -> `{}`. `characters` in scores.models makes a row of it."
-            " Default none."
+            "Tasks of finetune.tasks, but for reading and tagging, -> `{}`. `characters` in scores.models makes a row"
+            " of it. Default none."
         ),
     )
 

@@ -12,6 +12,7 @@ from wwm.params.fields import Processors, Section, Seed, one_of
 from wwm.params.tasks import TaskStages
 from wwm.params.text import TextStages
 from wwm.params.training import ModelStages
+from wwm.tasks.metrics import CLASSIFICATION
 from wwm.tasks.table import TASKS
 
 # Names that no model can have.
@@ -112,8 +113,9 @@ def check_names(values: Params) -> None:
     cells(values)
     for name in values.characters.tasks:
         one_of("characters.tasks", name, finetune.tasks)
-        if (finetune.tasks[name].define or TASKS[name]).kind == "reading":
-            raise UserError(f"characters.tasks.{name}: counting gives labels, and a reading task has none; remove it")
+        kind = (finetune.tasks[name].define or TASKS[name]).kind
+        if kind not in CLASSIFICATION:
+            raise UserError(f"characters.tasks.{name}: counting gives labels, and a {kind} task has none; remove it")
     for name in values.overlap.tasks:
         one_of("overlap.tasks", name, finetune.tasks)
     lists = {"fetch.tasks": TASKS, "cloze.models": trainable, "finetune.models": seen}

@@ -12,7 +12,7 @@ from wwm.release.served import Labels
 from wwm.tasks import kept
 from wwm.training import device
 
-Kind = Literal["mlm", "single", "pair", "reading"]
+Kind = Literal["mlm", "single", "pair", "reading", "tagging"]
 
 
 def found() -> list[Path]:

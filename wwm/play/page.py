@@ -21,6 +21,7 @@ READS = {
     "single": {"text": "text"},
     "pair": {"text_a": "text", "text_b": "text_b"},
     "reading": {"question": "question", "context": "text"},
+    "tagging": {"text": "text"},
 }
 TEMPLATE = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -42,7 +43,7 @@ class Asked(NamedTuple):
 
 def empty(models: Models, language: str) -> str:
     """The page before anything was typed; of the models that need no other box the first ones are chosen."""
-    first = {kind: name for name, kind in reversed(models.kinds.items()) if kind in ("mlm", "single")}
+    first = {kind: name for name, kind in reversed(models.kinds.items()) if kind in ("mlm", "single", "tagging")}
     return render(models, language, START, [*first.values()])
 
 

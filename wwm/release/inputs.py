@@ -18,17 +18,16 @@ import pyarrow.parquet as pq
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params import one_of
+from wwm.release import forms
+from wwm.release.forms import STDIN
+from wwm.tasks import splits, tagged
 from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
 from wwm.tasks.rows import Example, id_of, json_objects, labelled, named, streamed, texts_of
+from wwm.tasks.tags import Sentence
 from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 
-STDIN = Path("/dev/stdin")
-FORMS = ("text", "csv", "tsv", "json", "jsonl", "parquet", "squad")
-PACKED = ("gz", "bz2", "xz", "zst", "zip")
-# Without --format, of standard input.
-USUAL = {"single": "text", "pair": "tsv", "reading": "jsonl"}
 # What files call their columns, besides those of the task.
 QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text"), "id": ("id",)}
 OPTIONAL = {"label", "language", "id"}
@@ -38,14 +37,13 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 class Given(NamedTuple):
     """One row of a file."""
 
-    content: Any  # an Example or a Question; None where a text is empty
+    content: Any  # an Example, a Question or a Sentence; None where a text is empty
     shown: dict[str, Any]  # what stands beside a prediction: id, texts
-    label: str | None  # that the file gives
+    label: str | tuple[str, ...] | None  # that the file gives, or tags
 
     @property
     def characters(self) -> int:
-        texts = self.content.texts if isinstance(self.content, Example) else (self.content or ())[1:3]
-        return sum(map(len, texts))
+        return sum(map(len, splits.texts(self.content))) if self.content else 0
 
 
 def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tuple[Iterator[Given], int | None]:
@@ -60,17 +58,21 @@ def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tu
         raise UserError("standard input is closed; name a file, or pipe one into the command")
     if not path.exists() or path.is_dir():
         raise UserError(f"{path} does not exist or is a folder; name a file, or - for standard input")
-    form = one_of("--format", form, FORMS) if form else form_of(path, kept["kind"])
-    if (form == "squad" and kept["kind"] != "reading") or (form == "text" and kept["kind"] != "single"):
-        takes = {"single": "texts", "pair": "pairs of texts", "reading": "questions on texts"}[kept["kind"]]
-        raise UserError(f"{path} as {form}: this model takes {takes}; see docs/use.md for what their files look like")
-    if columns and form in ("text", "squad"):
+    form = one_of("--format", form, forms.FORMS) if form else forms.of(path, kept["kind"])
+    if kept["kind"] not in forms.KINDS.get(form, (kept["kind"],)):
+        raise UserError(
+            f"{path} as {form}: this model takes {forms.TAKES[kept['kind']]}; see docs/use.md for what their files look"
+            " like"
+        )
+    if columns and form in forms.KINDS:
         raise UserError(f"--column: {path} as {form} has no columns that could be named; leave it out")
     match form:
         case "text":
             found = texts(path, kept)
         case "squad":
             found = squad(path)
+        case _ if kept["kind"] == "tagging" and form != "csv":
+            found = sentences(path, form, kept, columns)
         case _:
             found = (questions if kept["kind"] == "reading" else examples)(path, form, kept, columns)
     found = readable(found, path)
@@ -78,7 +80,7 @@ def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tu
     if first is None:
         lacks = "a question or more under `data`, or name its form by --format" if form == "squad" else "a row or more"
         raise UserError(f"{path} has nothing to predict; give it {lacks}")
-    return chain([first], found), count(path, form)
+    return chain([first], found), forms.count(path, form)
 
 
 def readable(found: Iterator[Given], path: Path) -> Iterator[Given]:
@@ -93,24 +95,6 @@ def readable(found: Iterator[Given], path: Path) -> Iterator[Given]:
     except (OSError, pa.ArrowException) as error:
         said = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise UserError(f"{path} cannot be read ({said}); see that it is whole and that you may read it") from None
-
-
-def form_of(path: Path, kind: str) -> str:
-    """By its ending."""
-    if path == STDIN:
-        return USUAL[kind]
-    ending = path.suffix.lower().removeprefix(".")
-    if ending == "json" and kind == "reading":
-        return "squad"
-    if ending == "txt":
-        return "text" if kind == "single" else "tsv"
-    if ending in PACKED:
-        raise UserError(f"{path} is packed; unpack it, or pipe what is in it into `wwm predict MODEL - --format ...`")
-    if ending in ("xlsx", "xls", "ods"):
-        raise UserError(f"{path} is a table of an office program; save it there as CSV in UTF-8")
-    if ending not in FORMS:
-        raise UserError(f"{path}: its ending says nothing; tell its form by --format {'|'.join(FORMS)}")
-    return ending
 
 
 def looked_for(names: dict[str, tuple[str, ...]], columns: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -132,16 +116,24 @@ def texts(path: Path, kept: Kept) -> Iterator[Given]:
     labels, names = {*kept["labels"], *kept["spellings"]}, {*COLUMNS["text"], *COLUMNS["label"]}
     for number, line in enumerate(files.lines(path), 1):
         if text := line.strip():
+            shown = {"id": number, "text": text}
+            if kept["kind"] == "tagging":
+                if number == 1 and len(cells := line.split()) == 2 and len(cells[0]) == 1 and cells[1] in labels:
+                    raise UserError(f"{path}:1 has a tag beside its token; read it by --format conll")
+                yield Given(Sentence(tuple(text), ()), shown, None)
+                continue
             cells = [cell.strip() for cell in line.split("\t")]
             outer = {cells[0], cells[-1]}
             if len(cells) > 1 and (outer & labels or number == 1 and {*map(str.lower, outer)} & names):
                 raise UserError(f"{path}:{number} has a label beside its text; read it by --format tsv")
-            yield Given(Example((text,), -1), {"id": number, "text": text}, None)
+            yield Given(Example((text,), -1), shown, None)
 
 
 def examples(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
     task = task_of(kept)
     spelling = {label: label for label in kept["labels"]} | kept["spellings"]
+    if task.kind == "tagging":
+        columns = columns | {"label": ""}  # tags of CSV are not read
     for where, label, values in table(path, form, task, named(task), spelling, columns):
         # -1 stands for a label that is kept in data sets of the hub.
         if label in task.ignored_labels or (label == "-1" and label not in spelling):
@@ -162,6 +154,13 @@ def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Ite
         yield given(where, values, task)
 
 
+def sentences(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
+    """Rows of tokens, or of a text whose characters they are, with tags or without."""
+    names = looked_for(tagged.named(task_of(kept)), columns)
+    for _, one in tagged.sentences(path, f".{form}", names, kept["labels"], Counter()):
+        yield Given(one._replace(tags=()) if one.tokens else None, {"id": one.id} | one.shown, one.tags or None)
+
+
 def fields(kind: str) -> Sequence[str]:
     """What a row must have."""
     return ["question", "context"] if kind == "reading" else TEXTS[kind]
@@ -175,8 +174,10 @@ def given(where: str, values: dict, task: Task) -> Given:
         question, context = (text_of(where, field, values.get(field)) for field in fields(task.kind))
         return asked(identity(where, values), question, context)
     shown = {field: text_of(where, field, values.get(field)) for field in fields(task.kind)}
-    content = None
-    if all(shown.values()):
+    content: Any = None
+    if task.kind == "tagging":
+        content = Sentence(tuple(shown["text"]), ()) if shown["text"] else None
+    elif all(shown.values()):
         content = Example(texts_of(where, shown, task), -1)
         shown = dict(zip(shown, content.texts))
     return Given(content, identity(where, values) | shown, None)
@@ -265,13 +266,3 @@ def text_of(where: str, field: str, value: object) -> str:
 def identity(where: str, values: dict) -> dict[str, Any]:
     given = values.get("id")
     return {"id": id_of(where, given if isinstance(given, int) else text_of(where, "id", given))}
-
-
-def count(path: Path, form: str) -> int | None:
-    """About how many rows: lines of a file that can be read twice."""
-    if not path.is_file() or form in ("squad", "json"):
-        return None
-    if form == "parquet":
-        return pq.ParquetFile(path).metadata.num_rows
-    with files.opened(path) as stream:
-        return sum(1 for _ in stream)

@@ -37,6 +37,17 @@ class Lines:
         return self.stream.write(row.removesuffix("\r\n") + "\n")
 
 
+def flattened(row: dict) -> dict:
+    """What a row of CSV shows: of lists those of words, such as tags, with spaces between."""
+    lists = {key: value for key, value in row.items() if isinstance(value, list)}
+    words = {
+        key: " ".join(value) for key, value in lists.items() if value and all(isinstance(one, str) for one in value)
+    }
+    return {
+        key: words.get(key, value) for key, value in row.items() if key in words or not isinstance(value, dict | list)
+    }
+
+
 @contextmanager
 def writer(output: Path | None) -> Iterator[Callable[[dict], object]]:
     """Writes a row; a file appears whole or not at all."""
@@ -51,7 +62,7 @@ def writer(output: Path | None) -> Iterator[Callable[[dict], object]]:
         header: list[str] = []
 
         def write(row: dict) -> None:
-            flat = {key: value for key, value in row.items() if not isinstance(value, dict | list)}
+            flat = flattened(row)
             if not header:
                 header.extend(flat)
                 table.writerow(header)

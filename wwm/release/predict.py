@@ -9,22 +9,24 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from tqdm import tqdm
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
 from transformers.utils import logging
 
 from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.release import inputs, masked_lm, outputs, passes
 from wwm.release.inputs import Given
-from wwm.tasks import classifier, kept, reader, spans, tuning
+from wwm.tasks import classifier, kept, reader, spans, tagger, tags, tuning
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, converted
+from wwm.tasks.tags import Sentence
 from wwm.text import tokenization
 from wwm.text.simplify import simplified
 from wwm.training import device, weight_files
 
 # In memory at once, sorted by length: rows, and characters, of which each takes some 200 bytes on its way.
-CHUNK = {"single": 4096, "pair": 4096, "reading": 256}
+CHUNK = {"single": 4096, "pair": 4096, "reading": 256, "tagging": 4096}
+NOUNS = {"single": "texts", "pair": "pairs", "reading": "questions", "tagging": "sentences"}
 CHARACTERS = 2**19
 # So many characters have more pieces than any model takes; of those behind them tokenizers would keep each piece.
 LONGEST = 2**16
@@ -37,7 +39,7 @@ class Model(Protocol):
     cut: int  # texts or questions so far that had more
 
     def __call__(self, contents: list, done: Callable[[float], object]) -> list[dict]:
-        """What is said of each row: a label or an answer, and probabilities. `done` gets the share that is through."""
+        """What is said of each row: a label, an answer or tags, with probabilities. `done` gets the share done."""
 
 
 class Classifier:
@@ -49,7 +51,7 @@ class Classifier:
         )
         self.tokenizer, self.place, self.cut = tokenization.load(folder), device.pick(), 0
         self.nothing: dict[str, Any] = {"label": None, "probability": None, "probabilities": {}}
-        self.model = classifier_of(folder, self.labels)
+        self.model = labelling(AutoModelForSequenceClassification, folder, self.labels)
         self.model.to(self.place)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
         self.model.forward = passes.halving(self.model.forward)
 
@@ -102,6 +104,28 @@ class Reader:
         return said
 
 
+class Tagger:
+    def __init__(self, folder: Path, described: kept.Kept):
+        self.described, self.labels = described, tuple(described["labels"])
+        self.tokenizer, self.place = tokenization.load(folder), device.pick()
+        self.most, self.cut = described["max_seq_length"], 0  # for it reads what is longer in windows
+        self.nothing: dict[str, Any] = {"tags": None, "entities": []}
+        self.model = labelling(AutoModelForTokenClassification, folder, self.labels)
+        self.model.to(self.place)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
+        self.model.forward = passes.halving(self.model.forward)
+
+    def __call__(self, contents: list[Sentence], done: Callable[[float], object]) -> list[dict]:
+        sentences = simple(contents, self.described["simplify"])
+        windows = tagger.windows(self.tokenizer, sentences, self.most, self.described["stride"])
+        positions = 2 * tuning.POSITIONS[self.place.type]
+        with passes.told(self.model, len(windows), done):
+            found = tagger.tagged(self.model, windows, len(sentences), self.place, positions)
+        return [
+            tags.answer(one.tokens, [self.labels[number] for number in numbers], shares.tolist())
+            for one, (numbers, shares) in zip(contents, found)
+        ]
+
+
 def simple(contents: list, simplify: bool) -> list:
     """In simplified characters for a model that was trained on them."""
     return [converted(one, simplified) for one in contents] if simplify else contents
@@ -112,7 +136,8 @@ def load(folder: Path) -> tuple[kept.Kept, Model]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     described = read(folder)
-    return described, (Reader if described["kind"] == "reading" else Classifier)(folder, described)
+    kinds: dict[str, Any] = {"reading": Reader, "tagging": Tagger}
+    return described, kinds.get(described["kind"], Classifier)(folder, described)
 
 
 def read(folder: Path) -> kept.Kept:
@@ -140,9 +165,11 @@ def read(folder: Path) -> kept.Kept:
     return cast(kept.Kept, config[kept.KEY])
 
 
-def classifier_of(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
-    """Raises UserError that names what its weights lack, or labels that are not its own."""
-    model, info = weight_files.from_pretrained(AutoModelForSequenceClassification, folder, dtype=torch.float32)
+def labelling(kind: Any, folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
+    """A kept model of the class `kind` of transformers. Raises UserError that names what its weights lack, or labels
+    that are not its own.
+    """
+    model, info = weight_files.from_pretrained(kind, folder, dtype=torch.float32)
     classifier.check_loaded(folder, list(info["missing_keys"]))
     if (own := tuple(model.config.id2label[number] for number in range(model.config.num_labels))) != labels:
         raise UserError(f"{folder}/config.json has the labels {own} in id2label and {labels} in wwm; copy it anew")
@@ -166,8 +193,8 @@ def main(folder: Path, file: str, output: Path | None, form: str | None, columns
         outputs.check(output, file)
     described, model = load(folder)
     given, total = inputs.read(file, form, described, columns)
-    labelled = right = empty = 0
-    noun = {"single": "texts", "pair": "pairs", "reading": "questions"}[described["kind"]]
+    labelled = empty = 0
+    right, whole, noun, tagging = 0, 0, NOUNS[described["kind"]], described["kind"] == "tagging"
     with outputs.writer(output) as write, tqdm(total=total, desc="predict", unit=f" {noun}", mininterval=1) as bar:
         for chunk in chunks(given, CHUNK[described["kind"]], CHARACTERS):
             for row, one in zip(chunk, predicted(model, chunk, bar)):
@@ -175,14 +202,22 @@ def main(folder: Path, file: str, output: Path | None, form: str | None, columns
                 empty += row.content is None
                 if row.content is not None and row.label is not None:
                     labelled += 1
-                    right += row.label == one["label"]
+                    if tagging:
+                        both, wanted, told = tags.counts(row.label, one["tags"])
+                        right, whole = right + 2 * both, whole + wanted + told
+                    else:
+                        right, whole = right + (row.label == one["label"]), whole + 1
     if empty:
-        missing = ("answer", "question or context") if noun == "questions" else ("label", "text")
+        missing = {"questions": ("answer", "question or context"), "sentences": ("tags", "text")}.get(
+            noun, ("label", "text")
+        )
         print(f"no {missing[0]} for {empty:,} with an empty {missing[1]}", file=sys.stderr)
     if model.cut:
         print(f"{model.cut:,} of the {noun} had more than {model.most} pieces and lost the rest", file=sys.stderr)
     if labelled:
-        print(f"accuracy {100 * right / labelled:.2f} % of {labelled:,} rows that have a label", file=sys.stderr)
+        measure, given_by = ("entity F1", "tags") if tagging else ("accuracy", "a label")
+        score = 100 * right / max(1, whole)
+        print(f"{measure} {score:.2f} % of {labelled:,} rows that have {given_by}", file=sys.stderr)
 
 
 def chunks(given: Iterable[Given], rows: int, characters: int) -> Iterator[list[Given]]:

@@ -114,7 +114,7 @@ def keys(task: Task) -> list[str]:
 
 
 def classification(tasks: list[Task]) -> list[str]:
-    return [key for task in tasks if task.kind != "reading" for key in keys(task)]
+    return [key for task in tasks if task.kind in ("single", "pair") for key in keys(task)]
 
 
 def two_tables(figures: Figures, baseline: str, titles: tuple[str, str], caption: str) -> list[Table]:

@@ -10,9 +10,11 @@ from wwm.report.gate import Contest
 from wwm.report.results import Results, Task, mean
 from wwm.report.words import known, say
 
+CONLL = ("", ".txt", ".train", ".dev", ".test", ".data")
 # Endings of task files that `wwm predict` reads as they are, or by a --format.
 FORMS = {
     "reading": {".json": ""},
+    "tagging": {".json": "", ".jsonl": "", ".parquet": "", **dict.fromkeys(CONLL, " --format conll")},
     "other": {".csv": "", ".tsv": "", ".json": "", ".jsonl": "", ".parquet": "", ".txt": " --format tsv"},
 }
 GROUPS = 400  # whose figures a contest holds: MLflow keeps 100,000 characters of it
@@ -50,7 +52,7 @@ class Champion(NamedTuple):
         if self.task is None:
             return f"wwm fill {self.folder} '{SENTENCE}'"
         file = self.task.rows[self.model]["files"].get(self.task.last, "")
-        form = FORMS["reading" if self.task.kind == "reading" else "other"].get(Path(file).suffix)
+        form = FORMS.get(self.task.kind, FORMS["other"]).get(Path(file).suffix)
         if form is None or "/" in file:
             return f"wwm predict {self.folder} FILE"
         return f"wwm predict {self.folder} data/tasks/{self.task.name}/{file}{form} --output said.csv"

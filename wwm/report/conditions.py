@@ -103,17 +103,17 @@ def recipe_table(results: Results) -> Table:
                 known(how["select"]),
                 str(how["max_seq_length"]),
             ]
-            windows = (
-                " / ".join(str(how[key]) for key in ("stride", "max_query_length", "max_answer_length"))
-                if task.kind == "reading"
-                else "–"
-            )
+            of_windows = {
+                "reading": ("stride", "max_query_length", "max_answer_length"),
+                "tagging": ("stride",),
+            }.get(task.kind, ())
+            windows = " / ".join(str(how[key]) for key in of_windows) or "–"
             simplified = say("yes") if how["simplify"] else say("no")
             kept = [how["precision"], simplified, str(len(row["seeds"])), tried or say("none")]
             rows.append([task.title, models, *numbers, windows, *kept])
     caption = say(
         "Scored epoch: the last one, or the best one by dev. Windows, in reading: stride / longest question / longest"
-        " answer. Tried: learning rates, by the first seed's dev score."
+        " answer; in tagging: stride. Tried: learning rates, by the first seed's dev score."
     )
     header = [
         "task",

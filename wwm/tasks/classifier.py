@@ -1,8 +1,9 @@
 """Single texts and pairs with a label: BERT, dropout, one linear layer on the pooled output, as the authors had it."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,18 +50,7 @@ class Classification:
             print(f"{folder} has a pooler that was never trained: classification begins with a random one", flush=True)
 
     def model(self) -> PreTrainedModel:
-        config = AutoConfig.from_pretrained(
-            self.folder,
-            id2label=dict(enumerate(self.labels)),
-            label2id={label: number for number, label in enumerate(self.labels)},
-        )
-        model, info = weight_files.from_pretrained(
-            AutoModelForSequenceClassification, self.folder, config=config, dtype=torch.float32
-        )
-        check_loaded(
-            self.folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")]
-        )
-        return model
+        return with_head(AutoModelForSequenceClassification, self.folder, self.labels)
 
     def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
         inputs, labels = collate(self.encoded["train"], rows, place)
@@ -84,6 +74,18 @@ class Classification:
 
     def parameters(self) -> int:
         return count_parameters(self.folder, len(self.labels))
+
+
+def with_head(kind: Any, folder: Path, labels: Sequence[str]) -> PreTrainedModel:
+    """What the class `kind` of transformers makes of a pre-trained model: a head for these labels, drawn at random."""
+    config = AutoConfig.from_pretrained(
+        folder,
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+    )
+    model, info = weight_files.from_pretrained(kind, folder, config=config, dtype=torch.float32)
+    check_loaded(folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")])
+    return model
 
 
 def logits(model: torch.nn.Module, data: Encoded, place: torch.device, positions: int) -> np.ndarray:

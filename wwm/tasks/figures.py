@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from wwm.common import files
 from wwm.tasks.metrics import Metric
 from wwm.tasks.rows import Example
+from wwm.tasks.tags import Sentence
 
 Said = list[Any] | dict[str, str]  # of a split
 
@@ -53,6 +54,8 @@ def compared(examples: list, labels: Sequence[str], said: Said) -> tuple[Any, An
     """What a metric takes: gold and predicted."""
     if isinstance(examples[0], Example):
         return np.array([example.label for example in examples]), np.array([labels.index(name) for name in said])
+    if isinstance(examples[0], Sentence):
+        return examples, said
     return examples, by_id(said)
 
 

@@ -24,7 +24,7 @@ class Kept(TypedDict):
     model: str  # what was fine-tuned, and on which task
     task: str
     kind: Kind
-    labels: list[str]  # in order; of a reading task the answers that are no span of the text, "" for none
+    labels: list[str]  # in order; of a reading task the answers that are no span of the text, "" for none; or tags
     spellings: dict[str, str]  # in files -> label
     columns: dict[str, str]  # `text`, `text_a`, `text_b`, `label` -> a name in the files besides the usual ones
     ignored_labels: list[str]  # of rows that have none
@@ -32,9 +32,9 @@ class Kept(TypedDict):
     segmented: bool  # whether spaces between words are taken out
     simplify: bool  # whether texts are converted to simplified characters
     max_seq_length: int
-    stride: int  # of windows over the text of a reading task,
-    max_query_length: int  # pieces of its question,
-    max_answer_length: int  # and of its answer
+    stride: int  # of windows over the text of a reading or tagging task,
+    max_query_length: int  # pieces of a question,
+    max_answer_length: int  # and of an answer
 
 
 def save(folder: Path, config: PreTrainedConfig, architecture: str, tensors: dict[str, Tensor]) -> None:
@@ -82,7 +82,8 @@ def write(home: Path, keep: Keep, runs: list[Finished], seeds: list[int], best: 
 
 def card(kept: Kept, seed: int, scores: dict[str, dict[str, float]]) -> str:
     """README.md of a kept model, with what the hub reads at its head."""
-    tag = "question-answering" if kept["kind"] == "reading" else "text-classification"
+    tag = {"reading": "question-answering", "tagging": "token-classification"}.get(kept["kind"], "text-classification")
+    too_long = "read in windows of" if kept["kind"] == "tagging" else "cut at"
     rows = [
         f"| {split} | {measure} | {value:.2f} |" for split, found in scores.items() for measure, value in found.items()
     ]
@@ -94,7 +95,7 @@ def card(kept: Kept, seed: int, scores: dict[str, dict[str, float]]) -> str:
         "",
         *("| split | measure | score |", "|---|---|---|", *rows),
         "",
-        f"`wwm predict models/finetuned/{kept['task']}/{kept['model']} FILE`, or transformers; texts are cut at"
+        f"`wwm predict models/finetuned/{kept['task']}/{kept['model']} FILE`, or transformers; texts are {too_long}"
         f" {kept['max_seq_length']} pieces.",
     ]
     return "\n".join(lines) + "\n"

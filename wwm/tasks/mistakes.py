@@ -1,6 +1,7 @@
 """What a fine-tuned model gets wrong on dev, as tables to read: they are shown in MLflow, and change nothing."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,19 @@ from wwm.common.csv_text import csv_text
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example
 from wwm.tasks.span_scores import cmrc
+from wwm.tasks.tags import Sentence, entities
 
 MOST = 50
+BEGIN = attrgetter("begin")
 
 
-def confusion(examples: Sequence[Example], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """(labels, labels) how often a row with one label was given another, by label and by what was said."""
+def confusion(gold: Sequence[int], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """(labels, labels) how often a row with one label was given another, by label and by what was said. gold: numbers
+    of labels.
+    """
     counts = np.zeros((len(labels), len(labels)), int)
-    for example, name in zip(examples, said, strict=True):
-        counts[example.label, labels.index(name)] += 1
+    for label, name in zip(gold, said, strict=True):
+        counts[label, labels.index(name)] += 1
     return counts.tolist()
 
 
@@ -43,3 +48,19 @@ def of_reader(questions: Sequence[Question], answers: dict[str, str]) -> str:
             found.append([question.id, question.question, " / ".join(texts), said, round(f1, 4), question.context])
     found.sort(key=lambda row: row[4])
     return csv_text(["id", "question", "answers", "predicted", "F1", "context"], found[:MOST])
+
+
+def of_tagger(sentences: Sequence[Sentence], said: Sequence[Sequence[str]]) -> str:
+    """A CSV of the sentences with most entities that are missed or wrong. said: the tags of each."""
+    found: list[list[Any]] = []
+    for number, (sentence, own) in enumerate(zip(sentences, said, strict=True), 1):
+        wanted, told = set(entities(sentence.tags)), set(entities(own))
+        missed, wrong = sorted(wanted - told, key=BEGIN), sorted(told - wanted, key=BEGIN)
+        if missed or wrong:
+            shown = [
+                " / ".join(f"{''.join(sentence.tokens[one.begin : one.end])} {one.type}".strip() for one in part)
+                for part in (missed, wrong)
+            ]
+            found.append([number, len(missed) + len(wrong), *shown, sentence.text])
+    found.sort(key=lambda row: -row[1])
+    return csv_text(["row", "mistakes", "missed", "wrong", "text"], found[:MOST])

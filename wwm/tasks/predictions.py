@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from wwm.common import files
+from wwm.tasks import tags
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, Split
+from wwm.tasks.tags import Sentence
 from wwm.tasks.task import TEXTS, Kind
 
 
@@ -17,11 +19,14 @@ def write(folder: Path, kind: Kind, splits: dict[str, Split], said: dict[str, An
     for split, found in splits.items():
         if f"{split}.json" not in said:
             continue
-        if kind == "reading":
-            rows = of_reader(found.examples, said[f"{split}_nbest.json"])
-            files.write_json(folder / f"{split}.json", said[f"{split}.json"])
-        else:
-            rows = of_classifier(kind, found.examples, said[f"{split}_probabilities.json"], labels)
+        match kind:
+            case "reading":
+                rows = of_reader(found.examples, said[f"{split}_nbest.json"])
+                files.write_json(folder / f"{split}.json", said[f"{split}.json"])
+            case "tagging":
+                rows = of_tagger(found.examples, said[f"{split}.json"], said[f"{split}_probabilities.json"])
+            case _:
+                rows = of_classifier(kind, found.examples, said[f"{split}_probabilities.json"], labels)
         files.write_json_lines(folder / f"{split}.jsonl", rows)
 
 
@@ -56,4 +61,19 @@ def of_reader(questions: Sequence[Question], n_best: dict[str, list]) -> Iterato
             "gold": [answer.text for answer in question.answers],
             "answer": found[0][0],
             "n_best": [{"answer": text, "score": score} for text, score in found],
+        }
+
+
+def of_tagger(
+    sentences: Sequence[Sentence], said: Sequence[Sequence[str]], probabilities: Sequence[Sequence[float]]
+) -> Iterator[dict]:
+    """`id`, `text` or `tokens`, `gold` (the tags, null where the file has none), and the rest as `wwm predict` has it.
+    said, probabilities: of each token of each sentence the tag, and how likely it is.
+    """
+    for sentence, own, shares in zip(sentences, said, probabilities, strict=True):
+        yield {
+            "id": sentence.id,
+            **sentence.shown,
+            "gold": [*sentence.tags] or None,
+            **tags.answer(sentence.tokens, own, shares),
         }

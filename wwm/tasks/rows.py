@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from wwm.common.errors import UserError, reading
 from wwm.tasks import columns
 from wwm.tasks.columns import Fields
 from wwm.tasks.questions import Question, Unlabelled, json_of, parse, walk
+from wwm.tasks.tags import Sentence
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
@@ -119,10 +121,13 @@ def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
     return tuple(BETWEEN_HAN.sub("", text) for text in texts) if task.segmented else texts
 
 
-def converted(example: Example | Question, convert: Callable[[str], str]) -> Example | Question:
-    """With texts converted by a function that leaves each character where it was, and so do answers stay."""
+def converted(example: Example | Question | Sentence, convert: Callable[[str], str]) -> Example | Question | Sentence:
+    """With texts converted by a function that leaves each character where it was, and so do answers and tokens stay."""
     if isinstance(example, Example):
         return example._replace(texts=tuple(map(convert, example.texts)))
+    if isinstance(example, Sentence):
+        characters = iter(convert(example.text))  # of a token alone other ones may be right
+        return example._replace(tokens=tuple("".join(islice(characters, len(token))) for token in example.tokens))
     answers = tuple(answer._replace(text=convert(answer.text)) for answer in example.answers)
     context = convert(example.context)
     answers = tuple(a._replace(text=context[a.start : a.start + len(a.text)]) if a.start >= 0 else a for a in answers)

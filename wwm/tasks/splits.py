@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from wwm.common import files
 from wwm.common.errors import UserError
-from wwm.tasks.metrics import usual
+from wwm.tasks import tagged
+from wwm.tasks.metrics import CLASSIFICATION, usual
 from wwm.tasks.questions import Question
 from wwm.tasks.rows import Example, Split, Unlabelled, read, read_questions, read_unlabelled, spellings
 from wwm.tasks.table import named_task
+from wwm.tasks.tags import Sentence, of_types
 from wwm.tasks.task import Task, own_task
 
 WORDS = {
@@ -25,6 +27,8 @@ WORDS = {
     "challenge": "challenge",
 }
 ENDINGS = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".data")
+# Of a tagging task besides: as in msra_train_bio, example.train and train.char.bmes.
+TAGGED = ("", ".train", ".dev", ".test", ".conll", ".bio", ".bioes", ".bmes", ".char", ".ner")
 CLASSES = "class.txt"  # labels that a file gives by their number, one a line
 BY_LABEL = {"train": 5000, "dev": 500, "test": 1000}  # of each label, where a folder per label is not split
 
@@ -48,7 +52,7 @@ def task_of(name: str, define: Any) -> Task:
     """The task `name` of the table, or as `define` in params.yaml has it."""
     if define is None:
         return named_task(name)
-    labels = tuple(define.labels)
+    labels = of_types(define.labels, define.scheme) if define.scheme else tuple(define.labels)
     metric = define.metric or usual(define.kind, labels)
     return own_task(name, define.kind, labels, define.columns, tuple(define.ignored_labels), metric)
 
@@ -84,20 +88,12 @@ def load_task(
         splits = {}
         for split in (split for split in WORDS if split in paths and split in ("train", *task.splits)):
             try:
-                splits[split] = (
-                    read_questions(paths[split], task)
-                    if task.kind == "reading"
-                    else read(paths[split], task, names, own_labels)
-                )
+                splits[split] = read_split(paths[split], task, names, own_labels)
             except Unlabelled as error:
                 if split in ("train", "dev"):
                     raise
                 missing[split] = f"its file has no labels ({error})"
-                bare = (
-                    read_questions(paths[split], task, answered=False)
-                    if task.kind == "reading"
-                    else read_unlabelled(paths[split], task, names, own_labels)
-                )
+                bare = read_split(paths[split], task, names, own_labels, labelled=False)
                 if bare.examples:
                     unlabelled[split] = bare
                 told = "predicted and not scored" if bare.examples else "not scored"
@@ -144,6 +140,16 @@ def load_task(
     return Data(names, splits, missing, reduced, duplicates, unlabelled, spellings(task, names, own_labels))
 
 
+def read_split(paths: list[Path], task: Task, names: tuple[str, ...], own_labels: bool, labelled: bool = True) -> Split:
+    """The examples, questions or sentences of one split, with labels or without."""
+    match task.kind:
+        case "reading":
+            return read_questions(paths, task, labelled)
+        case "tagging":
+            return tagged.read(paths, task, names, labelled)
+    return (read if labelled else read_unlabelled)(paths, task, names, own_labels)
+
+
 def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[Path]]) -> list[str]:
     """In what files are not those that the table knows, by their bytes or by how many examples they have; nothing of a
     task without known files.
@@ -164,9 +170,14 @@ def unlike_official(task: Task, splits: dict[str, Split], paths: dict[str, list[
     return found
 
 
-def texts(example: Example | Question) -> tuple[str, ...]:
+def texts(example: Example | Question | Sentence) -> tuple[str, ...]:
     """What makes two examples the same, whatever their labels: a question has its context first."""
-    return example.texts if isinstance(example, Example) else (example.context, example.question)
+    match example:
+        case Question():
+            return example.context, example.question
+        case Sentence():
+            return (example.text,)
+    return example.texts
 
 
 def divided(dev: Split, names: tuple[str, ...]) -> dict[str, Split]:
@@ -191,7 +202,7 @@ def chosen(examples: list, count: int, split: str) -> list:
 def own_names(folder: Path, task: Task) -> tuple[bool, tuple[str, ...]]:
     """Whether class.txt names the labels, and the labels."""
     path = folder / CLASSES
-    if task.kind == "reading" or not path.is_file():
+    if task.kind not in CLASSIFICATION or not path.is_file():
         return False, task.labels
     return True, tuple(line.strip() for line in files.lines(path) if line.strip())
 
@@ -201,7 +212,7 @@ def files_of(folder: Path, task: Task, split_file: str | None = None) -> dict[st
     Raises UserError where they are not there.
     """
     if split_file is None:
-        labelled = task.kind != "reading" and any((folder / name).is_dir() for name in own_names(folder, task)[1])
+        labelled = task.kind in CLASSIFICATION and any((folder / name).is_dir() for name in own_names(folder, task)[1])
         return {} if labelled else find(folder, task)
     if not (folder / split_file).is_file():
         key = f"finetune.tasks.{task.name}.split_file"
@@ -217,11 +228,12 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
     if not folder.is_dir():
         remedy = f", or fetch them by fetch.tasks.{task.name}" if task.hub else ""
         raise UserError(f"{folder} does not exist; put train, dev and test files there{remedy}. {where}")
+    endings = (*ENDINGS, *(TAGGED if task.kind == "tagging" else ()))
     found: dict[str, list[Path]] = {}
     for path in sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in ENDINGS and path.name != CLASSES and path.name[0] != "."
+        if path.suffix.lower() in endings and path.is_file() and path.name != CLASSES and path.name[0] != "."
     ):
         if split := split_of(path.name):
             found.setdefault(split, []).append(path)
@@ -233,11 +245,11 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
             )
     if not found:
         names = sorted(path.name for path in folder.iterdir())
-        readable = [name for name in names if Path(name).suffix.lower() in ENDINGS and name != CLASSES]
+        readable = [name for name in names if Path(name).suffix.lower() in endings and name != CLASSES]
         whole = f"; finetune.tasks.{task.name}.split_file: {readable[0]} divides that by hash" if readable else ""
         raise UserError(
-            f"{folder} has no train, dev or test file ({' '.join(ENDINGS)}), but {', '.join(names[:5]) or 'nothing'}"
-            f"{whole}. {where}"
+            f"{folder} has no train, dev or test file ({' '.join(filter(None, endings))}), but"
+            f" {', '.join(names[:5]) or 'nothing'}{whole}. {where}"
         )
     return found
 

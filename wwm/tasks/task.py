@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["single", "pair", "reading"]
+Kind = Literal["single", "pair", "reading", "tagging"]
 Keep = Literal["none", "best", "all"]  # which fine-tuned models stay,
 KEEP: Keep = "best"  # where params.yaml does not say
-TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": ()}
+TEXTS = {"single": ("text",), "pair": ("text_a", "text_b"), "reading": (), "tagging": ("text",)}
 USUAL_RATES = "bert"  # of a model of which params.yaml does not say whose learning rates are its own
 # What others call the columns.
 COLUMNS = {
@@ -44,7 +44,8 @@ class Task:
     name: str
     title: str
     kind: Kind
-    labels: tuple[str, ...]  # of a reading task: the answers that are no span of the text, "" for unanswerable
+    # Of a reading task the answers that are no span of the text, "" for unanswerable; of a tagging task the tags.
+    labels: tuple[str, ...]
     metric: str  # of wwm/tasks/metrics.py
     source: str
     licence: str

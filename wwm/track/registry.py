@@ -183,7 +183,8 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
         "mlflow_model": model,
     }
     kind = kind_of(folder)
-    if kind == "reading":  # transformers 5 has no pipeline for it
+    # For reading transformers 5 has no pipeline, and that for tags cuts texts into other tokens.
+    if kind in ("reading", "tagging"):
         mlflow.pyfunc.save_model(target, loader_module=SERVED, data_path=str(folder), **common)
         (target / "data" / folder.name).rename(target / "model")
         (target / "data").rmdir()
@@ -243,7 +244,7 @@ def description(name: str, message: dict, tags: dict[str, str], made_with: dict[
     seen = model_folder.training_history(Path(message["home"], path))
     spent = [f"{show(seen[key])} {unit}" for key, (show, unit) in SPENT.items() if seen[key]]
     work = f" Pre-training took {', '.join(spent)}." if spent else ""
-    loader = "pyfunc" if kind == "reading" else "transformers"
+    loader = "pyfunc" if kind in ("reading", "tagging") else "transformers"
     command = "predict" if kind else "fill"
     read = [
         key.removeprefix("dvc.dep.")
@@ -255,7 +256,7 @@ def description(name: str, message: dict, tags: dict[str, str], made_with: dict[
     seed = (
         card.read_text(encoding="utf-8").partition("\n\n")[2].rpartition("\n\n")[0] if kind and card.is_file() else ""
     )
-    given = "" if kind is None else " -" if kind == "single" else " FILE"
+    given = "" if kind is None else " -" if kind in ("single", "tagging") else " FILE"
     return f"""{message["title"]}.
 
 Made with {state}, commit `{tags["git_commit"]}`{dirty}, by {tags["user"]}. The same bytes are `{path}` with DVC's hash
