@@ -52,6 +52,15 @@ def test_a_recipe_of_ones_own_is_planned_with_keys_changed_and_text_of_its_size(
     assert re.search(r"bert +\S+ +40,0\d\d ", said) and "base.threads" in said and "in all" in said
 
 
+def test_milestones_take_the_room_of_as_many_models():
+    def room(*changes: str) -> float:
+        return float(re.search(r"^models +(\S+)$", printed("roberta-wwm-ext-large", *changes), re.M)[1])
+
+    every = "pretrain.models.roberta-wwm-ext-large.milestones=200000"
+    one = room() / 2  # of random and of trained weights
+    assert room("--set", every) == pytest.approx(one * (2 + 9), rel=0.03)
+
+
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_examples_take_the_room_that_was_foretold(tmp_path, dynamic):
     toy.shards(tmp_path / "set", dynamic=dynamic, n_documents=4000)

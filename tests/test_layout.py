@@ -62,7 +62,19 @@ ROOMS = {
 }
 HEAVY = {"wwm.track.registry"}  # in the process beside a stage, and late: MLflow takes a model from transformers
 TORCHLESS_ROOMS = set(ROOMS) - {"training", "tasks", "release", "start"}
-TORCHLESS = {"demo", "corpus", "segmenter", "vocab", "mask", "truncate", "fetch", "characters", "overlap", "scores"}
+TORCHLESS = {
+    "demo",
+    "corpus",
+    "segmenter",
+    "vocab",
+    "mask",
+    "milestones",
+    "truncate",
+    "fetch",
+    "characters",
+    "overlap",
+    "scores",
+}
 # What a rented GPU or TPU host has.
 TRAINING_HOST = {
     "torch",

@@ -120,6 +120,27 @@ def test_layer_that_the_model_to_cut_does_not_have_is_named(tmp_path):
     )
 
 
+def milestones(text: str) -> str:
+    return rf"milestones:\n  models:\n    {text}\n\ntruncate:"
+
+
+def test_a_milestone_that_its_source_does_not_keep_is_named_with_those_that_it_keeps(tmp_path):
+    kept = r"(      init: random\n      examples: wordpiece-nsp\n)((?s:.*?))truncate:"
+
+    def said(every: int, of: str) -> str:
+        return problem(tmp_path, kept, rf"\1      milestones: {every}\n\2{milestones(of)}")
+
+    assert (
+        "milestones.models.b-8.step: 8 is none of bert's milestones, which are 5, 10, 15; after its last step it is"
+        " models/bert itself"
+    ) in said(5, "b-8: {source: bert, step: 8}")
+    assert "which are 1, 2, 3, 4, 5, 6, 7, 8, 9, ..., 19; after" in said(1, "b-20: {source: bert, step: 20}")
+    assert "pretrain.models.bert: milestones 20 is no less than the 20 steps of the phases" in said(20, "{}")
+    assert "milestones.models.r-5.source: 'random' is none of bert" in said(5, "r-5: {source: random, step: 5}")
+    bare = problem(tmp_path, "truncate:", milestones("rbt3-5: {source: rbt3, step: 5}"))
+    assert "milestones.models.rbt3-5: rbt3 keeps no milestones; set pretrain.models.rbt3.milestones" in bare
+
+
 def test_models_that_start_from_each_other_are_named(tmp_path):
     said = problem(tmp_path, "bert:\n      init: random", "bert:\n      init: roberta-wwm-ext")
     assert "bert -> roberta-wwm-ext -> bert: these models start from each other" in said

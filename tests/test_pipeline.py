@@ -207,7 +207,7 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
     export = 'class Export(Section):\n    models: dict[str, str] = Field({}, description="")\n\n\n'
     add(tasks, "class TaskStages(", export)
     add(tasks, "    scores: Scores", "    export: Export = Export()\n")
-    add(training, "    init: Name = ", '    milestones: Positive | None = Field(None, description="")\n')
+    add(training, "    init: Name = ", '    waypoints: Positive | None = Field(None, description="")\n')
     add(
         training,
         "    loss_spike: ",
@@ -218,13 +218,13 @@ def test_what_is_added_to_the_project_breaks_no_params_yaml_of_today(project, tm
     run(folder, "docs/generate.py")
 
     graph = (folder / "dvc.yaml").read_text(encoding="utf-8")
-    assert "{export: {models: {}}}" in graph and "patience" not in graph and "milestones" not in graph
+    assert "{export: {models: {}}}" in graph and "patience" not in graph and "waypoints" not in graph
     assert "up to date" in run(folder, "-m", "dvc", "repro")
     assert "Running stage" in run(folder, "-m", "dvc", "repro", "--single-item", "--force", "cloze@random")
 
     # Whoever sets the new keys gets what they ask for: DVC sees that of an item, and the new stage has its items.
     text = (folder / "params.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"^    bert:\n", "    bert:\n      milestones: 3\n", text, flags=re.M)
+    text = re.sub(r"^    bert:\n", "    bert:\n      waypoints: 3\n", text, flags=re.M)
     (folder / "params.yaml").write_text(text + "export:\n  models: {bert: pytorch}\n", encoding="utf-8")
     changed = json.loads(run(folder, "-m", "dvc", "status", "--json"))
     assert {"export@bert", "pretrain@bert"} <= set(changed) and "mask@whole-word" not in changed

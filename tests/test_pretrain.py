@@ -18,11 +18,11 @@ import pytest
 import torch
 import toy
 from safetensors.torch import load_file
-from training import assert_close, lay_out, losses, run, set_params, weights, went_on
+from training import assert_close, lay_out, losses, run, set_milestones, set_params, went_on
 from transformers import BertConfig
 
 from wwm import params, pretrain, truncate
-from wwm.common import model_folder, times
+from wwm.common import files, model_folder, times
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, device, model, trainer
 from wwm.training.step import Stepper
@@ -59,24 +59,40 @@ def two_processes() -> None:
     set_params(accelerate="pair.yaml")
 
 
+def made(model: str) -> dict[str, str]:
+    """File -> its hash, of all that lies in a model's folder."""
+    folder = Path("models", model)
+    return {str(file.relative_to(folder)): files.content_hash(file) for file in folder.rglob("*") if file.is_file()}
+
+
+def written(pattern: str) -> dict[str, int]:
+    """File -> when, in nanoseconds."""
+    return {str(file): file.stat().st_mtime_ns for file in Path().glob(pattern)}
+
+
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, masking, capsys):
     make_shards(masking)
+    set_milestones(4)
     if masking == "dynamic":
         set_params(masking="dynamic", optimizer="muon, masked_lm_prob: [0.15, 0.05]")
     assert run() == 0
-    never_killed, curve, last = weights(), losses(), Path("results/pretrain/bert.json").read_bytes()
+    never_killed, curve, last = made("bert"), losses(), Path("results/pretrain/bert.json").read_bytes()
+    milestones = {str(Path(name).parent) for name in never_killed if name.endswith("/model.safetensors")}
+    assert milestones == {f"milestones/{step}" for step in (4, 8, 12, 16, 20)}
     assert not list(Path("scratch").glob("pretrain-*/*"))
-    Path("models/bert/model.safetensors").unlink()
+    shutil.rmtree("models/bert")
     # Once in each phase; the second run resumes the first's checkpoint.
     assert run(kill_after=5) == -signal.SIGKILL
-    assert not Path("models/bert/model.safetensors").exists()
+    assert not Path("models/bert").exists()
+    kept = written("scratch/pretrain-*/milestones/4/*")
     assert run(kill_after=17) == -signal.SIGKILL
+    assert kept and kept.items() <= written("scratch/pretrain-*/milestones/*/*").items()
     newest = torch.load(max(Path("scratch").glob("pretrain-*/step-*.pt")), weights_only=True)
     before_the_kill = json.loads(newest["state"])["seconds"]
     assert run() == 0
     assert went_on(capsys.readouterr().out)
-    assert weights() == never_killed
+    assert made("bert") == never_killed
     assert losses() == curve and Path("results/pretrain/bert.json").read_bytes() == last
     assert times.read("pretrain/bert")["seconds"] >= before_the_kill > 0
 
@@ -108,6 +124,23 @@ def test_curve_of_a_run_that_was_stopped_between_two_of_its_points_is_that_of_on
     assert run(kill_after=6) == -signal.SIGKILL
     assert run() == 0
     assert losses() == curve and len(curve) > 4
+
+
+def test_a_milestone_is_the_whole_model_of_a_training_that_ended_there_and_changes_nothing_else(project, capsys):
+    assert run() == 0
+    whole, last = made("bert"), json.loads(Path("results/pretrain/bert.json").read_text())
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    phases = [line for line in text.splitlines(keepends=True) if "batch_size: 8, micro_batch: 2" in line]
+    Path("params.yaml").write_text(text.replace("".join(phases), phases[0]), encoding="utf-8")
+    assert run() == 0
+    half = made("bert")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    set_milestones(12)
+    assert run() == 0
+    assert made("bert") == whole | {f"milestones/12/{name}": digest for name, digest in half.items()}
+    told = json.loads(Path("results/pretrain/bert.json").read_text())
+    assert told == last | {"milestones": {"12": model_folder.weights_hash(Path("models/bert/milestones/12"))}}
+    assert "MB for models/bert and 1 milestones, and as much again in DVC's cache" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fsdp", ["false", "true"])
@@ -184,14 +217,16 @@ def test_two_processes_that_are_killed_end_with_the_weights_of_two_that_never_we
     make_shards(masking)
     two_processes()
     set_params(fsdp=fsdp)
+    set_milestones(4)
     assert run() == 0
-    never_killed, curve = weights(), losses()
-    Path("models/bert/model.safetensors").unlink()
+    never_killed, curve = made("bert"), losses()
+    assert "milestones/20/model.safetensors" in never_killed
+    shutil.rmtree("models/bert")
     assert run(kill_after=5) == -signal.SIGKILL
     assert run(kill_after=17) == -signal.SIGKILL
     assert run() == 0
     assert went_on(capsys.readouterr().out)
-    assert weights() == never_killed and losses() == curve
+    assert made("bert") == never_killed and losses() == curve
 
 
 def test_processes_that_train_together_end_with_the_one_that_was_killed(project):
@@ -232,7 +267,10 @@ def test_sigterm_saves_and_asks_to_be_run_again(project, processes, capsys):
 def test_a_head_that_was_drawn_is_remembered_until_a_phase_reaches_it(pairs, head_only, left):
     phases = [SimpleNamespace(train="mlm_head" if one else "all") for one in head_only]
     drawn = ["cls.predictions", "cls.seq_relationship", "bert.pooler"]
-    trained = SimpleNamespace(before={"steps": None, "untrained": drawn}, job=SimpleNamespace(phases=phases))
+    ended = SimpleNamespace(phase=len(phases))
+    trained = SimpleNamespace(
+        before={"steps": None, "untrained": drawn}, job=SimpleNamespace(phases=phases), state=ended
+    )
     assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {"untrained": left}
     trained.before = {"steps": None}
     assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {}
@@ -445,11 +483,14 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
 def test_a_disk_without_room_for_checkpoints_or_the_model_is_named(tmp_path, monkeypatch):
     scratch, model = tmp_path / "scratch", torch.nn.Linear(1000, 1000, bias=False)
     scratch.mkdir()
-    trained = SimpleNamespace(job=SimpleNamespace(scratch=scratch), model=model)
-    for free, told in (
-        (35e6, "36 MB for checkpoints in .*35 MB left.*WWM_SCRATCH"),
-        (1e6, "4 MB for models/bert, and"),
+    for free, milestones, told in (
+        (35e6, [], "36 MB for checkpoints in .*35 MB left.*WWM_SCRATCH"),
+        (1e6, [], "4 MB for models/bert, and"),
+        (7e6, [1, 2], "8 MB for checkpoints and 2 milestones in .*WWM_SCRATCH"),
+        (23e6, [1, 2, 3, 4], "20 MB for models/bert and 4 milestones, and"),
     ):
+        job = SimpleNamespace(name="bert", scratch=scratch, milestones=milestones)
+        trained = SimpleNamespace(job=job, model=model)
         usage = shutil.disk_usage(".")._replace(free=free)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
         with pytest.raises(UserError, match=told):

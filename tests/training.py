@@ -74,6 +74,12 @@ def set_params(**values) -> None:
     Path("params.yaml").write_text(text, encoding="utf-8")
 
 
+def set_milestones(every: int) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = text.replace("      phases:\n", f"      milestones: {every}\n      phases:\n", 1)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+
+
 def went_on(printed: str) -> bool:
     """Whether the last two runs of three each began at a checkpoint; one that began anew would end with the same
     weights, too.

@@ -89,7 +89,8 @@ def disk(values: Params, parameters: dict[str, int], characters: float | None) -
         told = "" if characters else ", for each billion characters"
         total += size if characters else 0.0
         yield f"{f'data/mask/{name}{told}':<52}{size / GB:>10,.1f}"
-    models = sum(parameters.values())
+    milestones = {name: len(model.milestone_steps) for name, model in values.pretrain.models.items()}
+    models = sum(count * (1 + milestones.get(name, 0)) for name, count in parameters.items())
     kept = {None: 1, "best": 1, "all": values.finetune.seeds, "none": 0}
     tuned = sum(
         parameters[name] * kept[options.keep] * len(values.finetune.tasks)
@@ -132,6 +133,7 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
         found[name], note = shape(source, f"{stage}.models.{name}.source")
         notes += [note] if note else []
     waiting = {name: (model.init, None) for name, model in values.pretrain.models.items()}
+    waiting |= {name: (model.source, None) for name, model in values.milestones.models.items()}
     waiting |= {name: (model.source, len(model.layers)) for name, model in values.truncate.models.items()}
     while waiting:
         # check_names lets no ring through.

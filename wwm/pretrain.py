@@ -2,6 +2,7 @@
 
 Reads   data/mask/SET/, models/INIT/
 Writes  models/NAME/: config.json, model.safetensors (MLM and NSP heads included), the tokenizer, training.json;
+        models/NAME/milestones/STEP/: the same of the model as it was after that step, where params.yaml asks for it;
         results/pretrain/NAME.csv (the curve) and NAME.json (its last values); results/times/pretrain/NAME.csv and
         NAME.json: how fast it was, on what
 By hand python -m wwm.pretrain NAME; several processes: accelerate launch -m wwm.pretrain NAME
@@ -18,19 +19,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-
 from wwm.common import code, files, model_folder
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError, reading
 from wwm.text import tokenization
 from wwm.training import checkpoint, curve, device, loader, trainer, weight_files
 from wwm.training.job import Job
-from wwm.training.model import moved
+from wwm.training.model import save
 from wwm.training.state import State
 
 LAUNCHED = "WWM_LAUNCHED"
 MOST_PROCESSES = 2**16
+MILESTONES = "milestones"  # folder of the models as they were, by step
 
 
 def main(name: str) -> None:
@@ -83,11 +83,12 @@ def main(name: str) -> None:
                     scratch=scratch,
                     log=run,
                     processes=processes,
+                    milestones=model.milestone_steps,
                 )
             )
             if processes.rank == 0:
                 check_room(trained, out)
-            trained.train()
+            trained.train(lambda: keep_milestone(trained, made_with["examples"]))
             if processes.rank == 0:
                 checkpoint.prune(scratch, 1)
                 phases = [phase.model_dump(exclude={"micro_batch"}) for phase in model.phases]
@@ -100,15 +101,24 @@ def main(name: str) -> None:
 
 
 def check_room(trained: trainer.Trainer, out: Path) -> None:
-    """Raises UserError where the training would run into a full disk."""
-    scratch, weights = trained.job.scratch, 4 * sum(parameter.numel() for parameter in trained.model.parameters())
-    # Of each weight a checkpoint has two moments besides; one is written before an old one goes.
-    size = 3 * weights * (checkpoint.KEPT + 1) - sum(file.stat().st_size for file in scratch.glob("step-*.pt"))
-    files.check_room(
-        scratch, size, f"{size / 1e6:,.0f} MB for checkpoints in {scratch}", "set WWM_SCRATCH to another disk"
+    """Raises UserError where the training would run into a full disk. Says what its milestones take of it."""
+    scratch, count = trained.job.scratch, len(trained.job.milestones)
+    weights = 4 * sum(parameter.numel() for parameter in trained.model.parameters())
+    checkpoints, kept = (
+        sum(file.stat().st_size for file in scratch.glob(pattern)) for pattern in ("step-*.pt", f"{MILESTONES}/*/*")
     )
-    told = f"{weights / 1e6:,.0f} MB for {out}, and as much again in DVC's cache"
-    files.check_room(Path(), 2 * weights, told, "start where there is more")
+    # Of each weight a checkpoint has two moments besides; one is written before an old one goes.
+    size = 3 * weights * (checkpoint.KEPT + 1) + weights * count - checkpoints - kept
+    milestones = f" and {count} milestones" if count else ""
+    told = f"{size / 1e6:,.0f} MB for checkpoints{milestones} in {scratch}"
+    files.check_room(scratch, size, told, "set WWM_SCRATCH to another disk")
+    made = weights * (1 + count)
+    told = f"{made / 1e6:,.0f} MB for {out}{milestones}, and as much again in DVC's cache"
+    if count:
+        print(f"pretrain {trained.job.name}: {told}", flush=True)
+    # On one disk a milestone in scratch and in `out` is the same file.
+    there = kept if scratch.stat().st_dev == Path().stat().st_dev else 0
+    files.check_room(Path(), 2 * made - there, told, "start where there is more")
 
 
 def launch(name: str, config: str) -> None:
@@ -143,7 +153,7 @@ def launch(name: str, config: str) -> None:
 
 def all_else(settings: dict, init: Path, examples: Path) -> str:
     """Hash of all that makes a model but its unit of masking: two models that share it differ in that alone."""
-    model = {key: value for key, value in settings["model"].items() if key not in ("init", "examples")}
+    model = {key: value for key, value in settings["model"].items() if key not in ("init", "examples", "milestones")}
     headers = [loader.header(shard) for shard in loader.shards(examples).values()]
     made = [{key: value for key, value in header.items() if key not in ("unit", "set", "params")} for header in headers]
     return files.hash_of([settings | {"model": model}, model_folder.weights_hash(init), made])
@@ -171,29 +181,57 @@ def untrained(trained: trainer.Trainer, header: dict) -> dict[str, list[str]]:
     """What training.json says of heads that are still as they were drawn; {} where the start's folder does not say."""
     if "untrained" not in trained.before:
         return {}
-    head_only = all(trainer.HEAD_ONLY[phase.train] for phase in trained.job.phases)
+    head_only = all(trainer.HEAD_ONLY[phase.train] for phase in trained.job.phases[: trained.state.phase + 1])
     without_pairs = head_only or not header["next_sentence_prediction"]
     heads = trained.before["untrained"] if without_pairs else []
     return {"untrained": [head for head in heads if head != model_folder.MLM_HEAD]}
 
 
 def write(trained: trainer.Trainer, out: Path, results: list[Path], told: dict) -> None:
-    """The model folder and the curve. What it cost counts the models it started from, too, but for `own_`."""
-    state, init = trained.state, trained.job.init
-    own = own_cost(state)
-    seen = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
-    seen |= {f"own_{key}": count for key, count in own.items()}
+    """The model folder and the curve."""
+    state, job = trained.state, trained.job
     with files.new_folder(out) as folder:
-        moved(trained.model, torch.device("cpu")).save_pretrained(folder)
-        model_folder.copy_tokenizer(init, folder)
-        files.write_json(folder / "training.json", seen | untrained(trained, told["recipe"]["examples"]))
+        write_model(trained, folder, told["recipe"]["examples"])
+        for step in job.milestones:
+            for file in milestone(job.scratch, step).iterdir():
+                files.link(file, milestone(folder, step) / file.name)
     files.write_text(results[0], columns(state.rows, curve.COLUMNS))
-    made = {
-        "init": init.name,
-        "init_weights": model_folder.weights_hash(init),
+    made: dict = {
+        "init": job.init.name,
+        "init_weights": model_folder.weights_hash(job.init),
         "weights": model_folder.weights_hash(out),
     }
-    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen | made | told)
+    kept = {str(step): model_folder.weights_hash(milestone(out, step)) for step in job.milestones}
+    made |= {"milestones": kept} if kept else {}
+    files.write_json(results[1], last(state.rows, curve.COLUMNS[2:]) | seen(trained) | made | told)
+
+
+def write_model(trained: trainer.Trainer, folder: Path, header: dict) -> None:
+    """Of the model as it is now."""
+    save(trained.model, folder)
+    model_folder.copy_tokenizer(trained.job.init, folder)
+    files.write_json(folder / "training.json", seen(trained) | untrained(trained, header))
+
+
+def milestone(folder: Path, step: int) -> Path:
+    """Where that of a step lies, in scratch as in the folder of the model."""
+    return folder / MILESTONES / str(step)
+
+
+def keep_milestone(trained: trainer.Trainer, header: dict) -> None:
+    """Beside the checkpoints, until the training is over."""
+    path = milestone(trained.job.scratch, trained.state.total_steps)
+    # It is there where a run was killed before its next checkpoint.
+    if not path.exists():
+        with files.new_folder(path) as folder:
+            write_model(trained, folder, header)
+
+
+def seen(trained: trainer.Trainer) -> dict[str, int | None]:
+    """What the model cost by now, the models that it started from included, but for `own_`."""
+    own = own_cost(trained.state)
+    every = {key: None if trained.before[key] is None else trained.before[key] + count for key, count in own.items()}
+    return every | {f"own_{key}": count for key, count in own.items()}
 
 
 def own_cost(state: State) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that make and measure models: init, load, pretrain, truncate, cloze."""
+"""The sections of params.yaml that make and measure models: init, pretrain, cloze."""
 
 from typing import Annotated, Literal, Self
 
@@ -17,102 +17,11 @@ from wwm.params.fields import (
     Rows,
     Section,
     Seed,
-    Share,
     Text,
     distinct,
 )
 from wwm.params.masks import Mask, MaskedShare
-
-Width = Annotated[int, Field(ge=1, le=2**17)]
-
-
-class Architecture(Section):
-    """Keys of transformers' BertConfig, by its names."""
-
-    num_hidden_layers: Annotated[int, Field(ge=1, le=1000)] = Field(description="12 in base, 24 in large.")
-    hidden_size: Width = Field(description="768 in base, 1024 in large.")
-    num_attention_heads: Width = Field(description="They divide `hidden_size`; 12 in base, 16 in large.")
-    intermediate_size: Width = Field(description="4 x `hidden_size` in the released models.")
-    max_position_embeddings: Width = Field(description="Longest input; 512 in the released models.")
-    hidden_dropout_prob: Share = Field(description="0.1 in the reference.")
-    attention_probs_dropout_prob: Share = Field(description="0.1 in the reference.")
-    initializer_range: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="Standard deviation of the first weights; 0.02 in the reference."
-    )
-
-    @model_validator(mode="after")
-    def heads_divide(self) -> Self:
-        if self.hidden_size % self.num_attention_heads:
-            heads = min(
-                (n for n in range(1, self.hidden_size + 1) if self.hidden_size % n == 0),
-                key=lambda n: abs(n - self.num_attention_heads),
-            )
-            raise UserError(
-                f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads};"
-                f" nearest is {heads}"
-            )
-        return self
-
-
-class InitialModel(Section):
-    source: Text = Field(
-        description=(
-            "`random`, a model folder, or a hub name such as `google-bert/bert-base-chinese`, with `@` and a commit if"
-            " it is to stay the same. A folder is copied when the stage runs."
-        )
-    )
-    architecture: Architecture | None = Field(description="Of a `random` model; null for a model that is loaded.")
-    seed: Seed | None = Field(
-        default=None,
-        description=(
-            "Of the weights that are drawn, in place of `base.seed`: for experiments that are repeated. Default null."
-        ),
-    )
-    own_vocabulary: bool = Field(
-        default=False,
-        description=(
-            "As in `load`, which needs no vocabulary here: the model keeps its own, to be fine-tuned and compared only."
-            " Default false."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def architecture_goes_with_random(self) -> Self:
-        if (self.source == "random") != (self.architecture is not None):
-            raise UserError("architecture is given for source `random` and null for any other; set one of the two")
-        if self.source == "random" and self.own_vocabulary:
-            raise UserError("own_vocabulary is for a model that is loaded; remove it")
-        return self
-
-
-class Init(Section):
-    """Where models begin."""
-
-    models: dict[Name, InitialModel] = Field(description="Starting points, by name.")
-
-
-class LoadedModel(Section):
-    source: Text = Field(
-        description=(
-            "A model folder, or a hub name such as `hfl/rbt3`, with `@` and a commit if it is to stay the same. A"
-            " folder is copied when the stage runs."
-        )
-    )
-    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
-        default=None,
-        description=(
-            "Of the files of weights in that folder, which `wwm compare` writes: other weights are then seen, and not"
-            " taken for these. Default null."
-        ),
-    )
-
-
-class Load(Section):
-    """Models that keep their own vocabulary and architecture, whatever it is (AutoModel): to be cut, fine-tuned and
-    compared, without any text.
-    """
-
-    models: dict[Name, LoadedModel] = Field(default={}, description="Models, by name. Default none.")
+from wwm.params.models import Init, Load, Milestones, Truncate
 
 
 class Phase(Section):
@@ -182,7 +91,9 @@ class Phase(Section):
 
 class PretrainedModel(Section):
     init: Name = Field(
-        description="The model it starts from: one of init, pretrain or truncate, with the vocabulary of `vocab`."
+        description=(
+            "The model it starts from: one of init, pretrain, milestones or truncate, with the vocabulary of `vocab`."
+        )
     )
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
     phases: list[Phase] = Field(
@@ -195,6 +106,32 @@ class PretrainedModel(Section):
             " repeated. Default null."
         ),
     )
+    milestones: Counted | None = Field(
+        default=None,
+        description=(
+            "Every how many steps, counted over all phases as in the curve, the model is kept as it then is: a whole"
+            " folder models/NAME/milestones/STEP, for the section `milestones`. null for never."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def milestones_come_before_the_end(self) -> Self:
+        if self.milestones and not self.milestone_steps:
+            raise UserError(
+                f"milestones {self.milestones} is no less than the {self.steps} steps of the phases, so there would be"
+                " none; lower it, or set it to null"
+            )
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def milestone_steps(self) -> range:
+        """Steps at which it is kept: not the last one, after which it is the model itself."""
+        return range(self.milestones, self.steps, self.milestones) if self.milestones else range(0)
 
 
 class Pretrain(Section):
@@ -268,19 +205,6 @@ class Pretrain(Section):
         return self
 
 
-class TruncatedModel(Section):
-    source: Name = Field(description="The model that is cut.")
-    layers: list[Count] = Field(
-        min_length=1, description="Which of its layers are kept, from 0; the authors' RBT3 keeps the first three."
-    )
-
-
-class Truncate(Section):
-    """A few chosen layers of a bigger model."""
-
-    models: dict[Name, TruncatedModel] = Field(default={}, description="Cut models, by name.")
-
-
 class Cloze(Section):
     """Masked words of held-out text, to be filled in."""
 
@@ -294,5 +218,6 @@ class ModelStages(Section):
     init: Init
     load: Load = Load()
     pretrain: Pretrain
+    milestones: Milestones = Milestones()
     truncate: Truncate = Truncate()
     cloze: Cloze

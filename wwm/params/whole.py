@@ -20,6 +20,7 @@ TAKEN = {
     "finetuned": "models/finetuned is for fine-tuned models",
     CHARACTERS: "this row of the tables is what counting makes of a task",
 }
+SHOWN = 10  # of steps that an error lists
 
 
 def with_port(address: str) -> str:
@@ -67,7 +68,7 @@ class Params(TaskStages, ModelStages, TextStages, Common):
 def check_names(values: Params) -> None:
     """Every model is made once, and what a key refers to is there."""
     seen: dict[str, str] = {}
-    for stage in ("init", "load", "pretrain", "truncate"):
+    for stage in ("init", "load", "pretrain", "milestones", "truncate"):
         for name in getattr(values, stage).models:
             if name in TAKEN:
                 raise UserError(f"{stage}.models.{name}: {TAKEN[name]}; rename it")
@@ -97,6 +98,7 @@ def check_names(values: Params) -> None:
                 lengths[phase.max_seq_length].allow(max(phase.masked_lm_prob))
             except UserError as error:
                 raise UserError(f"{key}.phases.{i}: mask.sets.{model.examples}: {error}") from None
+    check_milestones(values)
     for name, cut in values.truncate.models.items():
         one_of(f"truncate.models.{name}.source", cut.source, set(seen) - {name})
     finetune = values.finetune
@@ -137,6 +139,27 @@ def of_other_vocabularies(values: Params) -> set[str]:
     while more := {name for name, cut in values.truncate.models.items() if cut.source in found} - found:
         found |= more
     return found
+
+
+def check_milestones(values: Params) -> None:
+    """Each is one that its source keeps."""
+    for name, milestone in values.milestones.models.items():
+        key, source, step = f"milestones.models.{name}", milestone.source, milestone.step
+        kept = values.pretrain.models[one_of(f"{key}.source", source, values.pretrain.models)].milestone_steps
+        if not kept:
+            raise UserError(f"{key}: {source} keeps no milestones; set pretrain.models.{source}.milestones")
+        if step not in kept:
+            raise UserError(
+                f"{key}.step: {step} is none of {source}'s milestones, which are {told(kept)}; after its last step it"
+                f" is models/{source} itself"
+            )
+
+
+def told(steps: range) -> str:
+    """All, or of more than SHOWN some and the last one."""
+    if len(steps) <= SHOWN:
+        return ", ".join(map(str, steps))
+    return f"{told(steps[: SHOWN - 1])}, ..., {steps[-1]}"
 
 
 def cells(values: Params) -> dict[str, tuple[str, str]]:
@@ -205,7 +228,9 @@ def size(values: Params, name: str, key: str) -> int | None:
                 f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models"
             )
         passed.append(name)
-        if name in values.truncate.models:
+        if name in values.milestones.models:
+            name = values.milestones.models[name].source
+        elif name in values.truncate.models:
             if key == "num_hidden_layers":
                 return len(values.truncate.models[name].layers)
             name = values.truncate.models[name].source

@@ -199,7 +199,8 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
         mlflow.transformers.save_model(pipeline, str(target), model_card=model_card, **common)
         model.signature = None  # that of the pipeline
         # The pipeline has neither the next sentence head nor vocab.txt.
-        shutil.copytree(folder, target / "model", dirs_exist_ok=True)
+        # What it was in training are models of their own.
+        shutil.copytree(folder, target / "model", dirs_exist_ok=True, ignore=shutil.ignore_patterns("milestones"))
         for name in ("LICENSE.txt", "model_card_data.yaml"):
             (target / name).unlink(missing_ok=True)
     model.flavors["python_function"] |= {"loader_module": SERVED, "data": "model"}

@@ -3,7 +3,7 @@
 The keys that training reads of params.yaml, as it needs them; wwm/params/training.py says what each of them means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,7 +48,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One model and its phases. `scratch` holds its checkpoints while it is trained."""
+    """One model and its phases. `scratch` holds its checkpoints and milestones while it is trained."""
 
     name: str
     seed: int
@@ -60,3 +60,4 @@ class Job:
     scratch: Path
     log: Log
     processes: Processes
+    milestones: Collection[int] = ()  # steps after which the model is kept as it then is

@@ -88,6 +88,13 @@ def moved(bert: BertForPreTraining, place: torch.device) -> BertForPreTraining:
     return bert
 
 
+def save(bert: BertForPreTraining, folder: Path) -> None:
+    """Config and weights, in the form of the hub; the model stays where it is."""
+    # Each parameter once: what others share it would be asked of tensors, which XLA tells nothing of.
+    weights = {name: parameter.detach().cpu() for name, parameter in bert.named_parameters()}
+    bert.save_pretrained(folder, state_dict=weights)
+
+
 def compile_layers(bert: BertForPreTraining) -> None:
     """Layer by layer, as they are all alike: the model as a whole takes as many times as long to compile."""
     from torch._dynamo import config

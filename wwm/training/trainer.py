@@ -64,7 +64,9 @@ class Trainer:
             )
         self.before = model_folder.training_history(job.init)
 
-    def train(self) -> None:
+    def train(self, keep: Callable[[], object] = lambda: None) -> None:
+        """`keep` is called by the first process after each of the job's milestones, while `model` is as it is then."""
+        self.keep = keep
         self.state = State.newest(self.job.scratch)
         if self.state.restored:
             self.model.load_state_dict(self.state.restored["model"])
@@ -155,6 +157,9 @@ class Trainer:
                     self.show(row, bar)
                     seconds, counted, state.sums = time.perf_counter(), 0, Sums()
                 self.tell_uncompiled()
+                # Before the checkpoint: a run that goes on from this step does not do it again.
+                if state.total_steps in job.milestones:
+                    self.milestone(plain)
                 if save:
                     state.seconds = time.perf_counter() - self.begun
                     state.save(job.scratch, self.model, plain, optimizer, processes, self.fsdp)
@@ -165,6 +170,13 @@ class Trainer:
                         flush=True,
                     )
                     sys.exit(os.EX_TEMPFAIL)
+
+    def milestone(self, plain: Pretraining) -> None:
+        """All processes take part, since with FSDP each has a part of the weights."""
+        if self.fsdp:
+            self.model.load_state_dict(sharded.gather(plain.bert.state_dict()))
+        if self.job.processes.rank == 0:
+            self.keep()
 
     def heldout(self, heldout: Examples, phase: Phase, rows: int, fixed: bool) -> list[Batch]:
         """This process's part of the held-out examples that are measured on, the same ones every time."""
