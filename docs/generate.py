@@ -1,5 +1,5 @@
-"""Writes what follows from the code: deps and params in dvc.yaml, tables and the graph of README.md and
-README_ZH.md, docs/params.md and docs/tasks/.
+"""Writes what follows from the code: deps and params in dvc.yaml, tables of README.md and README_ZH.md, the graph of
+docs/pipeline.md and its twin, docs/params.md and docs/tasks/.
 
 By hand python docs/generate.py (tests/test_readme.py fails when something is stale)
         python docs/generate.py results/report/scores.md   after a demo that is to be the published one: takes its
@@ -321,9 +321,10 @@ def generated(scores: str | None = None) -> dict[str, str]:
     }
     made |= {f"docs/tasks/{name}.md": task_page(task) for name, task in TASKS.items()}
     graph = stage_graph(made["dvc.yaml"])
+    for name in ("docs/pipeline.md", "docs/zh/pipeline.md"):
+        made[name] = between("graph", Path(name).read_text(encoding="utf-8"), graph)
     for name, chinese in (("README.md", False), ("README_ZH.md", True)):
         made[name] = between("stages", Path(name).read_text(encoding="utf-8"), stage_table(chinese))
-        made[name] = between("graph", made[name], graph)
         made[name] = between("scores", made[name], scores_summary(record, chinese))
     return made
 

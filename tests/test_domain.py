@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import toy
+from project import checkout
+from project import run as run_in
 from transformers import BertConfig, BertForPreTraining
 from typer.testing import CliRunner
 
@@ -179,3 +182,40 @@ def test_a_folder_of_a_task_that_holds_other_files_is_left_alone(project):
     with pytest.raises(UserError, match="data/tasks/opinions is there already, and has train.csv; rename"):
         run()
     assert Path("data/tasks/opinions/train.csv").read_bytes() == mine
+
+
+@pytest.mark.slow
+def test_one_command_writes_and_one_runs_and_the_answer_stands_last(tmp_path):
+    """On real Chinese, at toy size: news as the domain, reviews as general text and as the task."""
+    folder = checkout(tmp_path)
+    run_in(folder, "-m", "dvc", "repro", "-q", "demo")
+    laid = folder / "data/demo/text"
+    text = {name: (laid / f"{name}.txt").read_text(encoding="utf-8") for name in ("news", "reviews")}
+    (folder / "mytext/general").mkdir(parents=True)
+    (folder / "mytext/news.txt").write_text(text["news"], encoding="utf-8")
+    (folder / "mytext/general/reviews.txt").write_text(text["reviews"], encoding="utf-8")
+    toy.model(folder / "released", "".join(text.values()))
+    rows = [
+        json.loads(line)
+        for split in ("train", "dev", "test")
+        for line in (folder / f"data/tasks/reviews/{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    with open(folder / "opinions.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *((row["text"], row["label"]) for row in rows)])
+    changes = ["finetune.seeds=3", "demo.articles=150", "demo.reviews=300", "segmenter.epochs=1"]
+    said = run_in(
+        folder,
+        *("-c", "from wwm.cli import app; app()", "domain"),
+        *("--text", "mytext", "--model", "released", "--task", "opinions.csv"),
+        *(argument for change in changes for argument in ("--set", change)),
+    )
+    assert "It will take about" in said
+    done = run_in(folder, "-m", "dvc", "repro")
+    answer = (folder / "results/report/answer.txt").read_text(encoding="utf-8")
+    assert answer in done and done.index(answer) > done.index("# Scores")
+    # 80 texts divided by hash leave too few to be scored.
+    assert "no answer on opinions (fewer than 50 examples or documents)" in answer
+    assert "On held-out text of the domain" in answer and "On general text" in answer
+    measured = json.loads((folder / "results/times/pretrain/domain.json").read_text(encoding="utf-8"))["seconds"]
+    foreseen = float(re.search(r"about (\d+) minutes? to train here", said)[1]) * 60
+    assert measured / 4 < foreseen < 4 * max(measured, 30)
