@@ -290,6 +290,14 @@ def test_document_that_weight_leaves_out_of_one_source_stays_in_another(project)
     assert len(kept) == 20 and set(kept.values()) == {1} and counts()["thin.dropped_weight"] > 5
 
 
+def test_a_source_may_hold_out_more_whatever_its_weight(project):
+    set_sources("news: {files: news.txt, weight: 0.3, heldout_share: 0.6}")
+    corpus.main()
+    own = counts()
+    left = own["train_documents"] + own["news.dropped_weight"]
+    assert own["heldout_documents"] + left == 20 and 6 <= own["heldout_documents"] <= 18
+
+
 def test_shard_is_as_large_with_a_weight_as_without(project):
     set_sources("news: {files: news.txt, weight: 30}")
     text = Path("params.yaml").read_text(encoding="utf-8")

@@ -64,7 +64,8 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert values.corpus.folder == "mytext" and values.corpus.sources["txt"].files == "**/*.txt"
     assert values.vocab.source == values.init.models["released"].source == "released"
     # 60,000 characters: the most that may be held out is, and of the rest all is seen several times.
-    assert values.corpus.heldout_share == 0.1 and "held out: 10.00%" in said and "That is little text" in said
+    assert values.corpus.heldout_share == 0.25 and "held out: 25.00% of it, about 500 documents" in said
+    assert "That is little text" in said
     head, domain_ = values.pretrain.models["released-head"], values.pretrain.models["domain"]
     assert [phase.train for phase in (*head.phases, *domain_.phases)] == ["mlm_head", None]
     assert (head.init, domain_.init, domain_.phases[0].max_seq_length) == ("released", "released-head", 40)
@@ -103,7 +104,16 @@ def test_general_text_is_a_tenth_of_what_is_trained_on(project):
     run()
     sources = params.read().corpus.sources
     assert {source.files for source in sources.values()} == {"laws/**/*.txt", "general/**/*.txt"}
-    assert sources["general-txt"].weight == pytest.approx(1 / 27, rel=0.05)
+    # A quarter of one's own is held out, and 62 % of the general text.
+    assert sources["general-txt"].heldout_share == pytest.approx(100_000 / (3 * 54_000), rel=0.1)
+    assert sources["general-txt"].weight == pytest.approx(
+        0.75 / 9 / 3 / (1 - sources["general-txt"].heldout_share), rel=0.05
+    )
+
+
+def test_text_of_few_documents_is_told_to_have_no_interval(project):
+    Path("mytext/laws/1.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
+    assert "fewer than the 50 that an interval needs; put blank lines between documents" in run()
 
 
 def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
@@ -160,7 +170,7 @@ def test_a_training_that_takes_days_names_what_fits(project):
     config = BertConfig.from_pretrained("released")
     run("--set", "pretrain.models.domain.phases.0.steps=100000000")
     found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
-    size = domain.sizes(found.characters["txt"], config, False)
+    size = domain.sizes(found.characters["txt"], 0.1, config, False)
     said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
 

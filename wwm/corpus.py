@@ -54,18 +54,19 @@ def main() -> None:
     with track.run("corpus", params=corpus.model_dump(), outs=outs) as run:
         counts: dict[str, Counter] = {name: Counter() for name in corpus.sources}
         documents = read(corpus, base.seed, counts)
-        parts = selection.split(documents, corpus.heldout_share)
+        parts = selection.split(documents)
         for name, own in counts.items():
             mine = np.array([source == name for source in documents.sources])[documents.block]
             selection.count(own, mine, documents, parts)
             shape.check(f"corpus.sources.{name}", own, corpus)
             if not own["train_documents"] or not own["heldout_documents"]:
                 dropped = ", ".join(f"{key[8:]} {own[key]}" for key in sorted(own) if key.startswith("dropped_"))
+                share = corpus.sources[name].heldout_share or corpus.heldout_share
                 raise UserError(
-                    f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left "
-                    f"for training and {own['heldout_documents']} to measure on, dropped: {dropped or 'none'}; with "
-                    f"corpus.heldout_share {corpus.heldout_share} and corpus.min_characters {corpus.min_characters} "
-                    f"each needs one at least: {sources.division(corpus.sources[name])}change these keys, or give more"
+                    f"corpus.sources.{name}: of {own['documents_read']} documents {own['train_documents']} are left for"
+                    f" training and {own['heldout_documents']} to measure on, dropped: {dropped or 'none'}; with"
+                    f" corpus.heldout_share {share} and corpus.min_characters {corpus.min_characters} each needs one at"
+                    f" least: {sources.division(corpus.sources[name])}change these keys, or give more"
                 )
         with files.new_folder(outs[0]) as folder:
             files.write_text(
@@ -171,12 +172,11 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
         arrays = [np.concatenate(column) for column in zip(*columns)]
         columns.clear()
         block, _, digests, _, dropped = arrays
-        documents = Documents(
-            names,
-            paths,
-            *arrays,
-            selection.drawn(digests, np.array([corpus.sources[name].weight or WEIGHT for name in names])[block]),
-        )
+        each = [corpus.sources[name] for name in names]
+        weight = np.array([source.weight or WEIGHT for source in each])[block]
+        share = np.array([source.heldout_share or corpus.heldout_share for source in each])[block]
+        always = np.array([source.heldout_share is not None for source in each])[block]
+        documents = Documents(names, paths, *arrays, *selection.drawn(digests, weight, share, always))
         kept = np.flatnonzero(dropped == 0)
         # What is not taken is no reason to drop another one.
         taken = documents.copies[kept] > 0

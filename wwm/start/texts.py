@@ -26,6 +26,7 @@ SAMPLE = 3_000_000  # characters that are read of a file, many times what is rea
 class Found(NamedTuple):
     sources: dict[str, dict[str, Any]]  # by name, as params.yaml has them
     characters: dict[str, float]  # by name: about how many, by what a part of each file is
+    documents: dict[str, float]  # the same
     left_out: Counter[str]  # endings of files that are no text
 
 
@@ -49,12 +50,14 @@ def look(folder: Path) -> Found:
         )
     found: dict[str, dict[str, Any]] = {}
     characters: dict[str, float] = {}
+    documents: dict[str, float] = {}
     for group, paths in grouped.items():
         name = re.sub("[^A-Za-z0-9]+", "-", group).strip("-") or "text"
         found[name] = {"files": group} | layout(paths[0])
         source = Source.model_validate(found[name])
-        characters[name] = sum(length(path, source) for path in paths)
-    return Found(found, characters, left_out)
+        sizes = [size(path, source) for path in paths]
+        characters[name], documents[name] = (sum(column) for column in zip(*sizes))
+    return Found(found, characters, documents, left_out)
 
 
 def group_of(path: Path, apart: bool) -> str | None:
@@ -109,8 +112,8 @@ def fields(path: Path, texts: list[str], names: list[str]) -> list[str]:
     return chosen
 
 
-def length(path: Path, source: Source) -> float:
-    """Characters of a file: what its beginning has, times how often that goes into the whole."""
+def size(path: Path, source: Source) -> tuple[float, float]:
+    """Characters and documents of a file: what its beginning has, times how often that goes into the whole."""
     counted, characters, texts = 0, 0, 0
     place = sources.Place(str(path), path.stat().st_size)
 
@@ -124,10 +127,12 @@ def length(path: Path, source: Source) -> float:
         if characters > SAMPLE:
             break
     else:
-        return characters
+        return characters, texts
     if source.format == "parquet":
-        return characters * pq.read_metadata(path).num_rows / texts
-    return characters * place.size / counted
+        times = pq.read_metadata(path).num_rows / texts
+    else:
+        times = place.size / counted
+    return characters * times, texts * times
 
 
 def said(left_out: Counter[str]) -> str:

@@ -19,7 +19,8 @@ class Documents(NamedTuple):
     digests: np.ndarray  # (n, 4) uint64: sha256 of the clean text
     characters: np.ndarray  # (n,) int64, of the clean text
     dropped: np.ndarray  # (n,) uint8, into RULES
-    copies: np.ndarray  # (n,) int64, how often its source's weight takes it
+    heldout: np.ndarray  # (n,) bool, whether it is to be measured on
+    copies: np.ndarray  # (n,) int64, how often it is taken, by its source's weight
 
 
 def ends(fraction: float, characters: int, filled: int, size: int) -> bool:
@@ -36,18 +37,22 @@ def fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def drawn(digests: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(n,) int64, how often each document is taken so that its source weighs `weight` times what it has; other bits of
-    its hash than the hold-out's decide.
+def drawn(
+    digests: np.ndarray, weight: np.ndarray, heldout_share: np.ndarray, always: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool, whether each document is held out; (n,) int64, how often it is taken so that its source weighs
+    `weight` times what it has: what is held out is there once at most, or `always`. Other bits of its hash than the
+    hold-out's decide of the weight.
     """
-    return np.floor(weight).astype(np.int64) + (digests[:, 1] / 2.0**64 < weight % 1)
+    heldout = digests[:, 0] / 2.0**64 < heldout_share
+    copies = np.floor(weight).astype(np.int64) + (digests[:, 1] / 2.0**64 < weight % 1)
+    return heldout, np.where(heldout, np.where(always, 1, np.minimum(copies, 1)), copies)
 
 
-def split(documents: Documents, heldout_share: float) -> dict[str, np.ndarray]:
-    """Part -> (n,) int64, how often it has each document; what is measured on is there once."""
+def split(documents: Documents) -> dict[str, np.ndarray]:
+    """Part -> (n,) int64, how often it has each document."""
     copies = np.where(documents.dropped > 0, 0, documents.copies)
-    heldout = documents.digests[:, 0] / 2.0**64 < heldout_share
-    return {"train": np.where(heldout, 0, copies), "heldout": np.where(heldout, np.minimum(copies, 1), 0)}
+    return {"train": np.where(documents.heldout, 0, copies), "heldout": np.where(documents.heldout, copies, 0)}
 
 
 def count(own: Counter, mine: np.ndarray, documents: Documents, parts: dict[str, np.ndarray]) -> None:
