@@ -1,11 +1,13 @@
 """What is wrong with an input is said in one line that names it: no traceback, no hang, nothing wrong is accepted."""
 
+import os
 import random
 import shutil
 from pathlib import Path
 
 import bad_inputs
 import bad_params
+import full_disk
 import pytest
 
 from wwm import params
@@ -46,3 +48,11 @@ def project(tmp_path_factory):
 def test_bad_input_is_named_in_one_line(door, bad, project):
     found = bad_inputs.run(bad, project)
     assert found.kind == "named", found.line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a disk")
+@pytest.mark.parametrize("free", full_disk.FREE)
+@pytest.mark.parametrize("stage", bad_inputs.STAGES)
+def test_full_disk_is_a_line_and_the_stage_makes_the_same_once_there_is_room(stage, free, project):
+    assert not full_disk.tried(stage, project, free)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from wwm import budget, cli, params
 from wwm.common import hub
 from wwm.common.errors import UserError
+from wwm.masks import use
 from wwm.params.masks import ExampleSet, Length
 from wwm.training import loader
 
@@ -71,7 +72,8 @@ def test_examples_take_the_room_that_was_foretold(tmp_path, dynamic):
         lengths=[Length(max_seq_length=32, max_predictions_per_seq=5, dupe_factor=1)],
     )
     lengths = [len(row) for shard in loader.shards(tmp_path / "set").values() for row in shard.read_all()["input_ids"]]
-    foretold = budget.bytes_per_piece(examples, round(sum(lengths) / len(lengths)), 0.15)
+    how = examples.model_dump() | {"masked_lm_prob": 0.15, "max_seq_length": round(sum(lengths) / len(lengths))}
+    foretold = use.bytes_per_piece(how | {"dupe_factor": 1})
     written = sum(path.stat().st_size for path in tmp_path.rglob("*.arrow"))
     assert written / sum(lengths) == pytest.approx(foretold, rel=0.1)
 

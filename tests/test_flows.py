@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from flows import checkout, pipeline, plan
 from flows.checkout import remove_stale_rwlock, set_aside_cut_lock
 from flows.stage import PushFailed, StageFailed, Stages
+from wwm.common import files
 from wwm.track import made
 
 ROOT = Path(__file__).parent.parent
@@ -402,6 +403,16 @@ def test_a_plain_dvc_repro_removes_a_checkpoint_once_its_outs_are_stored(toy, mo
     subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f", "a"], check=True)
     made.tidy()
     assert not Path("scratch/a").exists() and not list(Path("scratch/made").iterdir())
+
+
+def test_a_broken_note_of_what_was_made_goes_once_the_stage_is_stored(toy):
+    for broken in ("", "[1]", "{}", '{"scratch":'):
+        files.write_text(made.note("a"), broken)
+        made.tidy()
+        assert not made.waits("a")
+        made.forget("a")
+        assert not list(Path("scratch/made").iterdir())
+    made.forget("a")
 
 
 def test_a_stage_that_saved_a_checkpoint_and_left_is_worth_a_retry_and_a_wrong_value_is_not(toy):

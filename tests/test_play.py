@@ -105,6 +105,23 @@ def test_another_name_of_this_address_is_refused(client):
     assert client.get("/", headers={"Host": "evil.example:7860"}).status_code == 400
 
 
+def test_every_answer_and_every_refusal_has_the_same_headers(app, client):
+    answers = {
+        200: client.get("/"),
+        400: client.get("/", headers={"Host": "evil.example:7860"}),
+        401: TestClient(app, base_url=OWN).get("/"),
+        403: client.post("/", content="text=a", headers={"Origin": "null"}),
+        404: client.get("/no"),
+        405: client.put("/"),
+        413: client.post("/", content=b"a" * 100_000, headers={"Origin": OWN}),
+    }
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert {name: answer.headers.get(name) for name in server.HEADERS} == server.HEADERS
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert not {"server", "set-cookie", "access-control-allow-origin"} & {*answer.headers}
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:8000", "null"])
 def test_a_form_of_another_page_is_refused(client, origin):
     assert client.post("/", content="text=a", headers={"Origin": origin}).status_code == 403

@@ -328,6 +328,19 @@ def test_missing_accelerate_config_is_named(project):
         pretrain.main("bert")
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "x\n", "- a\n", "{a: [\n", "nothing: 1\n", *(f"num_processes: {count}\n" for count in ("maybe", 0, -1))],
+)
+def test_broken_accelerate_config_is_named_before_a_process_starts(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    local = "compute_environment: LOCAL_MACHINE\n" if content.startswith("num") else ""
+    Path("acc.yaml").write_text(local + content, encoding="utf-8")
+    with pytest.raises(UserError, match="acc.yaml"):
+        pretrain.launch("bert", "acc.yaml")
+
+
 def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_rounding_alone(project, capsys):
     toy.model(Path("models/random"), dropout=0.0)
     assert run() == 0

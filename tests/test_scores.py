@@ -561,7 +561,6 @@ BROKEN = {
         with_keys(RESULT, seeds=[SEED | {"scores": {"dev": {"accuracy": "high"}}}]),
         "seeds.0.scores.dev.accuracy",
     ),
-    "no counts of text": ("results/corpus.json", put("results/corpus.json", "{}"), "train_characters"),
     "no overlap": ("results/overlap/reviews.json", put("results/overlap/reviews.json", "[]"), "dictionary"),
     "a curve cut off": (
         "results/pretrain/bert.csv",

@@ -491,3 +491,21 @@ def test_an_ltp_folder_that_names_a_file_outside_of_it_is_refused(tmp_path, name
         for load in (segment.load_model, lambda folder: segmenter.perceptron_file(Path(folder), folder)):
             with pytest.raises(UserError, match=r"ltp/config.json: '.*' is outside of the folder; take the folder"):
                 load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:100],
+        lambda content: b"",
+        lambda content: bytes(range(256)) * 40,
+        lambda content: b"Obj\x01" + b"\xfe\xff\xff\xff\xff\xff\x7f" * 20,
+    ],
+    ids=["half", "100 bytes", "empty", "random bytes", "Avro's mark alone"],
+)
+def test_perceptron_that_is_not_whole_is_named_and_ends_no_process(trained, tmp_path, damage):
+    path = tmp_path / "cws_model.bin"
+    path.write_bytes(damage((trained / "cws_model.bin").read_bytes()))
+    with pytest.raises(UserError, match="cws_model.bin is no word model of LTP, or not a whole one .*; copy it anew"):
+        perceptron.load(str(path))

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import shaped
 
 from wwm.common import files
 from wwm.common.errors import UserError
@@ -75,6 +76,20 @@ def test_file_that_is_no_text_is_named_for_what_it_is_whatever_its_name(tmp_path
     path = tmp_path / "news.txt"
     path.write_bytes(raw)
     assert re.search(f"news.txt: {message}", said(path))
+
+
+def test_tar_without_a_mark_is_told_by_its_zero_bytes(tmp_path):
+    (tmp_path / "news.txt").write_bytes(shaped("old tar"))
+    assert re.search("news.txt, line 1: not UTF-8 .byte 0x00 .*is it another kind of file", said(tmp_path / "news.txt"))
+
+
+def test_link_that_leads_nowhere_is_named_and_not_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("新闻。\n", encoding="utf-8")
+    for name, target in (("b.txt", "nowhere"), ("c.txt", "c.txt")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(UserError, match=f"corpus.sources.news: .*{name} is a link to {target}, which is not there"):
+            sources.find(tmp_path, "corpus.sources.news", SimpleNamespace(files="*.txt", dataset=None))
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,17 @@ def test_text_is_lower_cased_where_the_vocabulary_has_no_capitals_whatever_its_f
     assert vocab.load(str(tmp_path / "vocab.txt")) == (entries, True, {})
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", '"maybe"', "7", '{"do_lower_case": "maybe"}', '{"map_characters": [1]}', '{"do_', "", "[" * 200_000]
+)
+def test_tokenizer_config_that_says_nothing_clear_is_named(tmp_path, text):
+    (tmp_path / "vocab.txt").write_text("\n".join([*vocabulary.SPECIAL, "T", "t"]) + "\n", encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="tokenizer_config.json") as error:
+        vocab.load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
 def test_text_keeps_its_case_where_the_vocabulary_has_capitals(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join([*vocabulary.SPECIAL, "T", "t"]) + "\n", encoding="utf-8")
     assert not vocab.load(str(tmp_path))[1] and not vocab.load(str(tmp_path / "vocab.txt"))[1]

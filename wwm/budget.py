@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from transformers import BertConfig, BertForPreTraining
 
+from wwm.masks import use
 from wwm.params import Params
-from wwm.params.masks import ExampleSet
 from wwm.params.training import Phase
 from wwm.report.tables import amount, flops
 from wwm.start.shapes import shape
@@ -81,10 +81,8 @@ def disk(values: Params, parameters: dict[str, int], characters: float | None) -
     yield f"{'disk':<52}{'GB':>10}"
     total = 0.0
     for name, examples in values.mask.sets.items():
-        each = sum(
-            length.dupe_factor * bytes_per_piece(examples, length.max_seq_length, values.mask.masked_lm_prob)
-            for length in examples.lengths
-        )
+        how = {"masking": examples.masking, "masked_lm_prob": examples.masked_lm_prob or values.mask.masked_lm_prob}
+        each = sum(use.bytes_per_piece(how | length.model_dump()) for length in examples.lengths)
         size = each * (characters or 1e9)
         told = "" if characters else ", for each billion characters"
         total += size if characters else 0.0
@@ -106,17 +104,6 @@ def disk(values: Params, parameters: dict[str, int], characters: float | None) -
     if characters:
         yield f"{'in all, and most of it again in the cache of DVC':<52}{total / GB:>10,.1f}"
         yield f"Text: {amount(round(characters))} characters, a piece each."
-
-
-def bytes_per_piece(examples: ExampleSet, max_seq_length: int, masked_lm_prob: float) -> float:
-    """What a piece takes in an Arrow shard: id (uint16), token type (uint8), whether a unit begins (a bit), its part of
-    the example's label and of an offset of four bytes for each of these lists; where masks are static, two more lists,
-    place and id of those that are masked (uint16 each).
-    """
-    written = 2 + 1 + 1 / 8 + (3 * 4 + 1) / max_seq_length
-    if examples.masking == "static":
-        written += 4 * (examples.masked_lm_prob or masked_lm_prob) + 2 * 4 / max_seq_length
-    return written
 
 
 def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:

@@ -41,8 +41,7 @@ BLOCK_CHARACTERS = 1_000_000
 FAR = 10  # times max_characters
 WEIGHT = 1.0  # of a source that has none in params.yaml
 SENTENCES = 100_000  # held-out ones that are looked for: their share is known to a few tenths of a percent
-SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
-SAMPLE_CHARACTERS = 2000
+WRITTEN = 0.5  # bytes in shards for each of the raw text, at least
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def main() -> None:
         with files.new_folder(outs[0]) as folder:
             files.write_text(
                 folder / "dropped.jsonl",
-                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped_sample(documents)),
+                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in selection.sample(documents)),
             )
             shards = {
                 f"{part}/{number:05d}.parquet": shard_work(documents, rows, copies)
@@ -145,6 +144,7 @@ def read(corpus, seed: int, counts: dict[str, Counter]) -> Documents:
 
     paths, columns = [], []
     size = sum(place.size for places in found.values() for place in places)
+    engine.check_room("corpus", WRITTEN * size)
     with (
         tqdm(total=size, desc="corpus: reading and cleaning", unit="B", unit_scale=True, mininterval=1) as bar,
         duplicates.Signatures(files.SCRATCH) as signatures,
@@ -224,7 +224,7 @@ def clean_block(folder: Path, documents: list[str], settings: dict) -> dict[str,
             counts.update(shape.of(text))
         sign = not rule and settings["near_duplicate_similarity"] is not None
         row = (
-            raw[:SAMPLE_CHARACTERS] if rule else text,
+            raw[: selection.SAMPLE_CHARACTERS] if rule else text,
             hashlib.sha256(text.encode()).digest(),
             len(text),
             RULES.index(rule),
@@ -243,28 +243,6 @@ def refused(text: str, settings: dict) -> str:
     if len(text) > settings["max_characters"]:
         return "long"
     return "not_language" if cleaning.letter_share(text) < settings["min_letter_share"] else ""
-
-
-def dropped_sample(documents: Documents) -> Iterator[dict]:
-    """The first few documents that each rule dropped of each source."""
-    source = np.unique(documents.sources, return_inverse=True)[1][documents.block]
-    wanted = [
-        np.flatnonzero((documents.dropped == number) & (source == s))[:SAMPLE]
-        for number in range(1, len(RULES))
-        for s in range(source.max() + 1)
-    ]
-    chosen = np.sort(np.concatenate(wanted))
-    for block in np.unique(documents.block[chosen]):
-        texts = pq.read_table(documents.blocks[block], columns=["text"])["text"]
-        for i in chosen[documents.block[chosen] == block]:
-            text = texts[documents.row[i]].as_py()
-            rule = RULES[documents.dropped[i]]
-            yield {
-                "rule": rule,
-                "source": documents.sources[block],
-                "text": text[:SAMPLE_CHARACTERS],
-                "characters": int(documents.characters[i]),
-            }
 
 
 def shard_work(documents: Documents, rows: np.ndarray, copies: np.ndarray) -> tuple[str, tuple]:

@@ -31,6 +31,7 @@ from wwm.common.errors import UserError, reading
 from wwm.masks import align, examples, masking, use
 from wwm.text import tokenization
 
+PIECE = 4  # bytes of UTF-8: 3 of a Chinese character, more of another word
 SHOWN = 20  # examples, as text in MLflow
 MOST = {"random_next_share": 0.95, "unused_share": 0.7}  # where params.yaml has no limit
 OF_SOURCE = "characters of "
@@ -78,7 +79,9 @@ def main(name: str) -> None:
         )
         counts: Counter = Counter()
         trained_on: Counter = Counter()
-        total = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        total = sum(found.num_rows for found in shards.values())
+        pieces = sum(files.column_bytes(found, "text") for found in shards.values()) / PIECE
+        engine.check_room(f"mask-{name}", pieces * sum(use.bytes_per_piece(settings | one) for one in lengths))
         with (
             files.new_folder(outs[0]) as folder,
             tqdm(total=total, desc=f"mask {name}", unit=" documents", mininterval=1) as bar,
@@ -94,7 +97,8 @@ def main(name: str) -> None:
                     )
                 bar.update(found["documents"])
             # Without a segmenter every character is a word, and what pieces join says nothing.
-            segmented = chosen.unit != "wordpiece" and pq.read_schema(shards[0]).metadata[b"segmenter"] != b"none"
+            segmenter = pq.read_schema(next(iter(shards))).metadata[b"segmenter"]
+            segmented = chosen.unit != "wordpiece" and segmenter != b"none"
             shares = {"joined_share": counts["joined"] / max(1, counts["characters"])} if segmented else {}
             if shares.get("joined_share", 0) > mask.joined_share_limit:
                 raise UserError(

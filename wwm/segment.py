@@ -30,6 +30,7 @@ NEURAL_BATCH = 32  # sentences in one forward pass of a neural model
 # What separates words, numbers, tags and comments; `嗨！孤独`, `Node.js`, `C++` and `《红楼梦》` are words.
 NO_WORD = re.compile(r"[，。；：、,;|\t“”\"]|^#|(?<=[㐀-鿿])[/_:=#][A-Za-z0-9]{1,5}$|[!?！？]$")
 LONGEST_WORD = 40  # the longest of the 55,303 of SIGHAN's pku has 22
+GROWS = 1.3  # at least, from a shard of text to one with its sentences and words
 LONGEST = 500  # characters that a neural model takes at once
 
 
@@ -60,7 +61,8 @@ def main() -> None:
             for shard in shards
         )
         counts: Counter = Counter()
-        total = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        total = sum(found.num_rows for found in shards.values())
+        engine.check_room("segment", GROWS * sum(shard.stat().st_size for shard in shards))
         with (
             files.new_folder(outs[0]) as folder,
             tqdm(total=total, desc="segment", unit=" documents", mininterval=1) as bar,

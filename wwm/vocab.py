@@ -37,14 +37,14 @@ def main() -> None:
     with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
         if vocab.source == "train":
             lower_case, mapped = vocab.do_lower_case is not False, vocab.map_characters or {}
-            lines = partial(texts, shuffled(files.shards("corpus", "train"), base.seed), vocab.train_characters)
+            lines = partial(texts, shuffled([*files.shards("corpus", "train")], base.seed), vocab.train_characters)
             empty = vocabulary.build(vocabulary.SPECIAL, lower_case, mapped)
             tokens = train(empty, lines, vocab.vocab_size, vocab.min_frequency)
         else:
             tokens, lower_case, mapped = load(vocab.source, vocab.do_lower_case, vocab.map_characters)
         tokenizer = vocabulary.build(tokens, lower_case, mapped)
         check_map(tokenizer, mapped)
-        counts, unknown = unknown_shares(tokenizer, tokens, texts(files.shards("corpus", "heldout")))
+        counts, unknown = unknown_shares(tokenizer, tokens, texts([*files.shards("corpus", "heldout")]))
         shown = ", ".join(f"{word} {count:,}" for word, count in unknown.most_common(SHOWN))
         letters = (
             f"{counts['unknown_share']:.2%} of letters and {counts['unknown_punctuation_share']:.2%} of punctuation in"

@@ -133,18 +133,29 @@ def decoded(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
-def shards(stage: str, parts: str = "*") -> list[Path]:
-    """The Parquet files that `stage` wrote to data/STAGE/PART. Raises UserError where it wrote none."""
+def shards(stage: str, parts: str = "*") -> dict[Path, Any]:
+    """The Parquet files that `stage` wrote to data/STAGE/PART, each with its metadata. Raises UserError where it wrote
+    none, or one is broken.
+    """
     found = sorted(Path("data", stage).glob(f"{parts}/*.parquet"))
     if not found:
         raise UserError(f"data/{stage} has no shards; run `dvc repro`, or by hand `python -m wwm.{stage}` first")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    metadata = {}
     for path in found:
         with reading(path, pa.ArrowException, OSError, remedy=f"run the stage {stage} again"):
-            pq.read_metadata(path)
-    return found
+            metadata[path] = pq.read_metadata(path)
+    return metadata
+
+
+def column_bytes(metadata: Any, name: str) -> int:
+    """What a column of a Parquet file takes once it is no longer compressed."""
+    groups = [metadata.row_group(number).to_dict()["columns"] for number in range(metadata.num_row_groups)]
+    return sum(
+        column["total_uncompressed_size"] for group in groups for column in group if column["path_in_schema"] == name
+    )
 
 
 def batches(path: str | Path, rows: int = 1000, columns: list[str] | None = None) -> Iterator[Any]:

@@ -25,12 +25,6 @@ class Training(TypedDict, total=False):
     untrained: list[str]  # of wwm/common/model_folder.py's HEADS, those whose weights are as they were drawn
 
 
-class Corpus(TypedDict):
-    """results/corpus.json: counts of all documents, and by `SOURCE.` those of each source's."""
-
-    train_characters: int
-
-
 class Recipe(TypedDict):
     """What a comparison of pre-trained models needs of how they were made."""
 

@@ -47,6 +47,17 @@ def unused(rows: np.ndarray, pieces: int) -> int:
     return int((np.cumsum(edges[:-1]) == 0).sum())
 
 
+def bytes_per_piece(settings: dict) -> float:
+    """What a piece of the text takes in an Arrow shard of one length, with all passes over it: id (uint16), token type
+    (uint8), whether a unit begins (a bit), its part of the example's label and of an offset of four bytes for each of
+    these lists; where masks are static, two more lists, place and id of those that are masked (uint16 each).
+    """
+    written = 2 + 1 + 1 / 8 + (3 * 4 + 1) / settings["max_seq_length"]
+    if settings["masking"] == "static":
+        written += 4 * settings["masked_lm_prob"] + 2 * 4 / settings["max_seq_length"]
+    return settings["dupe_factor"] * written
+
+
 def summary(counts: Counter, length: int) -> dict[str, float]:
     """Shares of all passes at one length."""
     keys = ("examples", "pieces", "pairs", "random_next", "masked", "source_pieces", "unused")

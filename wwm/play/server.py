@@ -40,6 +40,11 @@ HEADERS = {
     # With `no-referrer` browsers would hide the origin of our own form, too.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
+    # For browsers that do not know frame-ancestors.
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
 
@@ -105,21 +110,25 @@ def app(models: Models, look: page.Look, password: str) -> Starlette:
     async def style(_: Request) -> Response:
         return FileResponse(Path(__file__).with_name("style.css"))
 
+    async def with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await go_on(request)
+        response.headers.update(HEADERS)
+        return response
+
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         own = f"http://{request.headers['host']}"
         if request.headers.get("origin", own) != own:
-            response: Response = PlainTextResponse("This form is sent from its own page alone.", 403)
-        elif not secrets.compare_digest(told(request.headers.get("authorization", "")), password.encode()):
+            return PlainTextResponse("This form is sent from its own page alone.", 403)
+        if not secrets.compare_digest(told(request.headers.get("authorization", "")), password.encode()):
             ask = {"WWW-Authenticate": 'Basic realm="wwm play", charset="UTF-8"'}
-            response = PlainTextResponse("The password is printed where `wwm play` was started.", 401, ask)
-        else:
-            response = await go_on(request)
-        response.headers.update(HEADERS)
-        return response
+            return PlainTextResponse("The password is printed where `wwm play` was started.", 401, ask)
+        return await go_on(request)
 
     return Starlette(
         routes=[Route("/", empty), Route("/", answer, methods=["POST"]), Route("/style.css", style)],
         middleware=[
+            # Whatever is answered, refusals as well.
+            Middleware(BaseHTTPMiddleware, dispatch=with_headers),
             # Another name that leads here is that of a foreign page, which would be taken for ours (DNS rebinding).
             Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False),
             Middleware(BaseHTTPMiddleware, dispatch=guard),

@@ -14,10 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from wwm.common import files
 from wwm.common.errors import UserError, reading
-from wwm.common.result_files import Cloze, Corpus, Finetuned, Overlap, Pretrained
+from wwm.common.result_files import Cloze, Finetuned, Overlap, Pretrained
 
 FORMS: dict[str, TypeAdapter] = {
-    "corpus": TypeAdapter(Corpus),
     "pretrain": TypeAdapter(Pretrained),
     "cloze": TypeAdapter(Cloze),
     "finetune": TypeAdapter(Finetuned),

@@ -1,11 +1,15 @@
 """Which documents of a corpus are kept, how often, where, and in which shards: decided by hashes of the documents."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
+SAMPLE = 20  # dropped documents that are kept to be looked at, per rule and source
+SAMPLE_CHARACTERS = 2000
 RULES = ["", "short", "long", "not_language", "duplicate", "near_duplicate", "weight", "mark_up"]
 
 
@@ -81,3 +85,25 @@ def cut_shards(documents: Documents, copies: np.ndarray, characters_per_shard: i
             starts.append(n)
             filled = 0
     return [chosen[start:end] for start, end in zip(starts, [*starts[1:], len(chosen)])]
+
+
+def sample(documents: Documents) -> Iterator[dict]:
+    """The first few documents that each rule dropped of each source."""
+    source = np.unique(documents.sources, return_inverse=True)[1][documents.block]
+    wanted = [
+        np.flatnonzero((documents.dropped == number) & (source == s))[:SAMPLE]
+        for number in range(1, len(RULES))
+        for s in range(source.max() + 1)
+    ]
+    chosen = np.sort(np.concatenate(wanted))
+    for block in np.unique(documents.block[chosen]):
+        texts = pq.read_table(documents.blocks[block], columns=["text"])["text"]
+        for i in chosen[documents.block[chosen] == block]:
+            text = texts[documents.row[i]].as_py()
+            rule = RULES[documents.dropped[i]]
+            yield {
+                "rule": rule,
+                "source": documents.sources[block],
+                "text": text[:SAMPLE_CHARACTERS],
+                "characters": int(documents.characters[i]),
+            }

@@ -48,31 +48,33 @@ def waits(address: str) -> bool:
 def forget(address: str) -> None:
     """Once DVC has stored what the stage made."""
     path = note(address)
-    with suppress(FileNotFoundError, UserError):
+    with suppress(UserError, KeyError, TypeError):  # a broken note names no folder: `wwm clean` finds that
         scratch = files.read_json(path)["scratch"]
         if scratch and not files.held(Path(scratch)):
             shutil.rmtree(scratch, ignore_errors=True)
-        path.unlink()
+    path.unlink(missing_ok=True)
 
 
 def tidy() -> None:
     """Forgets what DVC has stored, as after a plain `dvc repro`, at whose end nobody looks."""
-    for path in FOLDER.glob("*.json"):
-        with suppress(Exception):
-            left = files.read_json(path)
-            if path == note(left["address"]) and stored(left):
-                forget(left["address"])
+    if not (paths := [*FOLDER.glob("*.json")]):
+        return
+    with suppress(Exception), lineage.repository() as repo:
+        from dvc.dvcfile import load_file
+
+        stages = load_file(repo, "dvc.yaml").stages
+        for path in paths:
+            with suppress(Exception):
+                left = files.read_json(path)
+                if path == note(left["address"]) and stored(stages[left["address"]], left):
+                    forget(left["address"])
 
 
-def stored(left: dict) -> bool:
+def stored(stage: "PipelineStage", left: dict) -> bool:
     """Whether dvc.lock has what was made, and DVC's cache too: it writes the one where it had no room in the other."""
-    from dvc.dvcfile import load_file
-
-    with lineage.repository() as repo:
-        stage = load_file(repo, "dvc.yaml").stages[left["address"]]
-        if {out.def_path: out.hash_info.value for out in stage.outs} != left["outs"]:
-            return False
-        return not any(out.use_cache and out.changed_cache() for out in stage.outs)
+    if {out.def_path: out.hash_info.value for out in stage.outs} != left["outs"]:
+        return False
+    return not any(out.use_cache and out.changed_cache() for out in stage.outs)
 
 
 def of(address: str) -> dict[str, Any]:
