@@ -477,6 +477,20 @@ def test_a_params_file_is_written_for_text_model_and_task_as_the_pages_say(line,
     assert "dvc repro" in said and params.read(tmp_path / "params.yaml").scores.tasks == ["opinions"]
 
 
+@pytest.mark.parametrize("line", [line for line in WWM if line.startswith("wwm compare ")])
+def test_a_params_file_is_written_for_models_and_task_as_the_pages_say(line, tmp_path, monkeypatch):
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    monkeypatch.setattr("wwm.start.pace.SECONDS", 0.1)
+    rows = "".join(f"第{number}句很好,1\n第{number}句不好,0\n" for number in range(30))
+    (tmp_path / "opinions.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    # The models of the page are on the hub; tests/test_compare.py runs one.
+    for number, name in enumerate(re.findall(r"hfl/\S+", line)):
+        toy.model(tmp_path / f"released{number}", SENTENCE, layers=4)
+        line = line.replace(name, f"released{number}")
+    said = run(line.removesuffix(" --run"), tmp_path)
+    assert "`dvc repro scores`" in said and len(params.read(tmp_path / "params.yaml").scores.models) == 2
+
+
 @pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
 def test_doctor_tells_of_this_machine_and_folder(line, project):
     said = {row.split()[0] for row in run(line, project).splitlines() if row[:1].strip()}
@@ -526,5 +540,5 @@ def test_lineage_is_asked_of_what_is_recorded(line, tmp_path):
 
 
 def test_every_wwm_command_of_the_pages_is_run_here():
-    run = {"masks", "show", "f1", "fill", "preset", "domain", "plan", "doctor", "predict", "play", "lineage"}
+    run = {"masks", "show", "f1", "fill", "preset", "domain", "compare", "plan", "doctor", "predict", "play", "lineage"}
     assert {line.split()[1] for line in WWM} == run

@@ -41,14 +41,7 @@ def masks(
 @commands.command()
 def show(
     file: Annotated[
-        Path,
-        typer.Argument(
-            help=(
-                "data/mask/SET/LENGTH/train/00000.arrow, data/segment/train/00000.parquet, or"
-                " data/corpus/dropped.jsonl."
-            ),
-            exists=True,
-        ),
+        Path, typer.Argument(exists=True, help="A shard of data/mask or data/segment, or data/corpus/dropped.jsonl.")
     ],
     count: Annotated[int, typer.Argument(min=1, max=100_000, help="How many examples or documents.")] = 5,
     start: Annotated[int, typer.Option("--from", min=0, help="The first one to print.")] = 0,
@@ -210,6 +203,24 @@ def domain(
     from wwm import domain as fitted
 
     fitted.main(text, model, task, changes or [], params_file)
+
+
+@commands.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or hub names, as hfl/rbt3.")],
+    task: Annotated[Path, typer.Option(help="A file of texts with labels, which is divided, or a folder of splits.")],
+    layers: Annotated[int | None, typer.Option(min=1, help="Compare each with its first layers, too.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Fine-tunings of each model.")] = 10,
+    changes: Changes = None,
+    params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
+    run: Annotated[bool, typer.Option("--run", help="Do it at once, and end with the answer.")] = False,
+) -> None:
+    """Write a params.yaml that says which MODEL is better on your task, or what its first layers lose, without any
+    text; and say how long it will take.
+    """
+    from wwm import compare as fitted
+
+    fitted.main(models, task, layers, seeds, changes or [], params_file, run)
 
 
 @commands.command()

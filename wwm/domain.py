@@ -237,8 +237,8 @@ def times(values: Params, table: tables.Table, name: str, config: BertConfig) ->
     tuning = seconds_per_row(run.max_seq_length, run.batch_size, values.finetune.precision)
     tuned = cells * (epochs + scored) * tuning / 3600
     yield (
-        f"It will take {told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second (measured),"
-        f" and {told(tuned)} for {cells} fine-tunings."
+        f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
+        f" (measured), and {pace.told(tuned)} for {cells} fine-tunings."
     )
     if hours > LONG:
         fits = max(100, int(first.steps * LONG / hours))
@@ -247,9 +247,3 @@ def times(values: Params, table: tables.Table, name: str, config: BertConfig) ->
             f" --set pretrain.models.domain.phases.0.warmup_steps={fits // 20}; three layers of a model"
             " (--model hfl/rbt3, about four times as fast); or a GPU."
         )
-
-
-def told(hours: float) -> str:
-    if hours < 1:
-        return f"about {max(1, round(60 * hours))} minutes"
-    return f"about {hours:,.1f} hours" if hours < 48 else f"about {hours / 24:,.1f} days"

@@ -54,3 +54,9 @@ def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, mas
         masked_ids=rng.integers(0, vocab_size, len(masked)),
         next_sentence_labels=np.zeros(0, np.int64),
     )
+
+
+def told(hours: float) -> str:
+    if hours < 1:
+        return f"about {max(1, round(60 * hours))} minutes"
+    return f"about {hours:,.1f} hours" if hours < 48 else f"about {hours / 24:,.1f} days"

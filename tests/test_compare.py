@@ -1,0 +1,135 @@
+"""One command from released models and a file of labelled texts to which of them is better, without any text."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+from dvc.repo import Repo
+from project import ROOT, checkout, run
+from transformers import BertConfig
+from typer.testing import CliRunner
+
+from flows import plan
+from wwm import cli, compare, params
+from wwm.common import model_folder
+from wwm.common.errors import UserError
+from wwm.start import pace, tuning_pace
+
+LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(300)] + [
+    (f"包装破了，第{number}次失望。", "差评") for number in range(300)
+]
+CHARACTERS = "".join(sorted({character for text, _ in LABELLED for character in text}))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the presets, a released model and a CSV."""
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    toy.model(Path("released"), CHARACTERS, layers=4)
+    write(Path("opinions.csv"))
+    return tmp_path
+
+
+def write(path: Path) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("评论", "态度"), *LABELLED])
+
+
+def said(*given: str) -> str:
+    return (
+        CliRunner().invoke(cli.commands, ["compare", *given, "--task", "opinions.csv"], catch_exceptions=False).output
+    )
+
+
+def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(project):
+    told = said("released", "--layers", "3", "--seeds", "4", "--set", "finetune.tasks.opinions.epochs=2")
+    values = params.read()
+    assert values.load.models["released"].source == "released"
+    assert values.load.models["released"].weights_sha256 == model_folder.weights_hash(Path("released"))
+    assert values.truncate.models["released-3-layers"].layers == [0, 1, 2]
+    assert values.scores.models == ["released", "released-3-layers"] and values.scores.baseline == "released"
+    assert not values.init.models and not values.mask.sets and not values.pretrain.models and not values.fetch.tasks
+    task = values.finetune.tasks["opinions"]
+    assert (task.epochs, task.split_file, task.sweep, task.max_seq_length) == (2, "opinions.csv", [1e-4, 3e-4], 32)
+    assert values.finetune.seeds == 4 and Path("data/tasks/opinions/opinions.csv").is_file()
+    assert "4 seeds each, 2 epochs, after the better of 0.0001 and 0.0003 on dev" in told
+    assert "It will take about" in told and "`dvc repro scores` runs it and needs no text" in told
+
+
+def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):
+    models = ["a/model", "b/model", "模型", "data/finetuned", "org/model@abc", "c/b/model"]
+    for folder in models[:4] + models[5:]:
+        Path(folder).mkdir(parents=True)
+    names = list(compare.named(models))
+    assert names[:2] == ["model", "b-model"] and names[2].endswith("-model")
+    assert names[3:] == ["data-finetuned", "org-model", "model-2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["released"], "one model alone; name another, or --layers 3"),
+        (["released", "released"], "released stands twice"),
+        (["released", "--layers", "4"], "--layers 4: released has 4; give fewer"),
+        (["presets", "released"], "MODEL presets has no config.json"),
+        (["released", "--layers", "2", "--run", "--output", "x.yaml"], "--output is x.yaml"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_nothing_is_written(project, given, told):
+    with pytest.raises(UserError, match=told) as error:
+        said(*given)
+    assert "\n" not in str(error.value)
+    assert not Path("params.yaml").exists() and not Path("data").exists()
+
+
+def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):
+    monkeypatch.setattr(pace, "SECONDS", 0.5)
+    small = BertConfig(
+        vocab_size=200, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
+    )
+    large = BertConfig(
+        vocab_size=200, hidden_size=64, num_hidden_layers=8, num_attention_heads=2, intermediate_size=128
+    )
+    lengths = np.full(100, 32)
+    one, other = (tuning_pace.measured(config, lengths, 2, 1, "fp32") for config in (small, large))
+    assert 0 < one.row < other.row and 0 < one.step
+    assert one.run(100, 50, 2, 32) < one.run(200, 50, 2, 32) < one.run(200, 50, 4, 32)
+
+
+def test_what_scores_needs_has_no_stage_of_text(project):
+    said("released", "--layers", "3", "--seeds", "4")
+    for name in ("dvc.yaml", "wwm", "flows"):
+        (project / name).symlink_to(ROOT / name)
+    for name in ("mask", "pretrain", "cloze", "overlap"):
+        (project / "results" / name).mkdir(parents=True)
+    Repo.init(str(project), no_scm=True).close()
+    stages = {"load@released", "truncate@released-3-layers", "finetune@released-opinions", "scores"}
+    assert set(plan.plan(["scores"])) == stages | {"finetune@released-3-layers-opinions"}
+    # The demo's tasks have no reader, but text has none either.
+    assert set(plan.plan()) == set(plan.plan(["scores"]))
+
+
+@pytest.mark.slow
+def test_one_command_compares_a_model_with_its_first_layers_without_any_text(tmp_path):
+    folder = checkout(tmp_path)
+    toy.model(tmp_path / "released", CHARACTERS, layers=4)
+    write(tmp_path / "opinions.csv")
+    command = ["-c", "from wwm.cli import app; app()", "compare", "released", "--layers", "3", "--task", "opinions.csv"]
+    short = ["--seeds", "3", "--set", "finetune.tasks.opinions.epochs=1"]
+    told = run(folder, *command, *short, "--run")
+    last = told.strip().splitlines()[-2:]
+    assert last[1] == "Report: results/report/index.html" and last[0].startswith("On opinions ")
+    assert "released-3-layers" in last[0] and "3 seeds, " in last[0]
+    assert not (folder / "data/corpus").exists() and not (folder / "data/vocab").exists()
+    assert last[0] in (folder / "results/report/scores.md").read_text(encoding="utf-8")
+    # Nothing is to be done again, until the folder holds another model.
+    assert run(folder, *command, *short, "--run").strip().splitlines()[-2] == last[0]
+    assert "up to date" in run(folder, "-m", "dvc", "status", "scores", "load")
+    toy.model(tmp_path / "released", CHARACTERS, layers=5)
+    run(folder, *command, *short)
+    assert "load@released" in run(folder, "-m", "dvc", "status", "scores", "load@released")

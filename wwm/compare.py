@@ -1,0 +1,152 @@
+"""A params.yaml that fine-tunes released models, or a model and its first layers, on a task of one's own and says which
+is better, without any text: presets/compare.yaml fitted to what is there; for `wwm compare`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PretrainedConfig
+
+from wwm import params, recipe
+from wwm.common import model_folder
+from wwm.common.errors import UserError
+from wwm.params import Params, fields, overrides, whole
+from wwm.report import results
+from wwm.report.verdicts import verdicts
+from wwm.start import shapes, tables, tuning_pace
+from wwm.start.pace import told
+from wwm.tasks.splits import split_of
+
+# Learning rates that are tried for each model, by its hidden size: the usual ones of base models, and higher for small.
+RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
+CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
+
+
+def main(
+    models: Sequence[str], task: Path, layers: int | None, seeds: int, changes: Sequence[str], output: Path, run: bool
+) -> None:
+    """run: do it, too, and end with the sentence that was asked for."""
+    if run and output != Path("params.yaml"):
+        raise UserError(f"--run does what params.yaml says, and --output is {output}; leave one of them out")
+    sources = named(models)
+    if len(sources) == 1 and layers is None:
+        raise UserError("wwm compare: one model alone; name another, or --layers 3 for the model and its first three")
+    table, name, place = tables.task_of(task)
+    known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
+    configs = {model: config for model, (config, _) in known.items()}
+    cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
+    given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
+    values = recipe.write("compare", output, given)
+    if place is not None:
+        tables.copy(task, place)
+    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, task)):
+        print(line, flush=True)
+    if run:
+        repro()
+
+
+def named(models: Sequence[str]) -> dict[str, str]:
+    """A name for each -> its folder or hub name: the last part of that, with the one before it, or a number, where
+    another is called so.
+    """
+    found: dict[str, str] = {}
+    taken = {*whole.TAKEN, *fields.OVERLOOKED}
+    for model in models:
+        if model in found.values():
+            raise UserError(f"wwm compare: {model} stands twice; name another model, or --layers")
+        path = Path(model).resolve() if Path(model).is_dir() else Path(model.partition("@")[0])
+        last, both = (re.sub("[^A-Za-z0-9_-]+", "-", part).strip("-_")[-40:] for part in (path.name, path.parent.name))
+        last = last or "model"
+        names = (last, f"{both}-{last}".strip("-_"), *(f"{last}-{number}" for number in range(2, len(models) + 4)))
+        found[next(one for one in names if one not in taken)] = model
+        taken |= {*found}
+    return found
+
+
+def cut(model: str, config: PretrainedConfig, layers: int) -> dict[str, Any]:
+    if layers >= config.num_hidden_layers:
+        raise UserError(f"--layers {layers}: {model} has {config.num_hidden_layers}; give fewer")
+    return {"source": model, "layers": list(range(layers))}
+
+
+def keys(
+    sources: dict[str, str],
+    cuts: dict[str, dict[str, Any]],
+    configs: dict[str, PretrainedConfig],
+    seeds: int,
+    table: tables.Table,
+    name: str,
+    task: Path,
+) -> dict[str, Any]:
+    """What differs from the preset."""
+    compared = [*sources, *cuts]
+    tried = {rate for config in configs.values() for rate in RATES[max(s for s in RATES if config.hidden_size >= s)]}
+    run = tables.run(table, task, min(config.max_position_embeddings for config in configs.values()))
+    return {
+        "base.threads": len(os.sched_getaffinity(0)),
+        "load.models": {model: loaded(source) for model, source in sources.items()},
+        "truncate.models": cuts,
+        "fetch.tasks": {},
+        "finetune.models": {model: {} for model in compared},
+        "finetune.tasks": {name: run | {"sweep": sorted(tried)}},
+        "finetune.seeds": seeds,
+        "finetune.precision": "bf16" if torch.cuda.is_available() else "fp32",
+        "scores.models": compared,
+        "scores.tasks": [name],
+        "scores.baseline": compared[0],
+    }
+
+
+def loaded(source: str) -> dict[str, str]:
+    """The hash lets DVC see that a folder has other weights than the last time."""
+    folder = Path(source)
+    return {"source": source} | ({"weights_sha256": model_folder.weights_hash(folder)} if folder.is_dir() else {})
+
+
+def report(
+    values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, task: Path
+) -> Iterator[str]:
+    """What was chosen, and how long it will take."""
+    what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"
+    yield f"task {name}: {what}"
+    run, finetune = values.finetune.tasks[name], values.finetune
+    rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
+    yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
+    lengths = np.minimum(np.array(table.lengths) + 2 + (table.kind == "pair"), run.max_seq_length)
+    train, scored = rows_of(table, task)
+    seconds = 0.0
+    for model in finetune.models:
+        config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
+        config = type(config).from_dict(config.to_dict())
+        if model in values.truncate.models:
+            config.num_hidden_layers = len(values.truncate.models[model].layers)
+        pace = tuning_pace.measured(config, lengths, len(table.labels), values.base.threads, values.finetune.precision)
+        runs = finetune.seeds + max(0, len(run.sweep) - 1)  # the first seed has one of these rates
+        seconds += CELL + runs * pace.run(train, scored, run.epochs, run.batch_size)
+    yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
+
+
+def rows_of(table: tables.Table, task: Path) -> tuple[int, int]:
+    """How many rows are trained on and scored, about."""
+    if task.is_file():
+        return round(0.6 * table.rows), round(0.4 * table.rows)
+    others = [path for path in tables.taken_of(task) if split_of(path.name) in ("dev", "test")]
+    return table.rows, sum(sum(1 for _ in tables.rows_of(path)) for path in others)
+
+
+def repro() -> None:
+    """Runs what params.yaml says, and ends with the sentence that was asked for. Raises UserError where DVC fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "scores"], env=os.environ | {"PATH": path})
+    if done.returncode:
+        raise UserError("wwm compare: it did not end well, see above; `dvc repro scores` goes on from there")
+    scores = params.read().scores
+    found = results.read(Path("results"), scores.models, scores.tasks)
+    print("\n".join(["", *(one.text for one in verdicts(found, scores.baseline)), "Report: results/report/index.html"]))

@@ -1,0 +1,75 @@
+"""How long fine-tuning a model takes here, measured on a few of its steps."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForSequenceClassification, PretrainedConfig
+
+from wwm.start import pace
+from wwm.tasks import classifier, tuning
+from wwm.training import device, dropout, optim
+
+ROWS = 8  # of a measured batch
+FORWARD_SHARE = 1 / 3  # of what a row costs in training, when it is scored
+BEGINNING = 2.0  # seconds in which a run reads its model
+
+
+class Random:
+    """Rows of random pieces: what of a tuning.Job the loop of training asks for. lengths: (rows,) in pieces."""
+
+    def __init__(self, lengths: np.ndarray, vocab_size: int, n_labels: int):
+        rng = np.random.default_rng(1)
+        self.lengths = {"train": lengths}
+        self.ids = [rng.integers(0, vocab_size, length) for length in lengths]
+        self.labels = rng.integers(0, n_labels, len(lengths))
+
+    def loss(self, model: torch.nn.Module, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+        ids = [self.ids[row] for row in rows]
+        inputs = classifier.padded(ids, [np.zeros_like(one) for one in ids], place)
+        labels = torch.from_numpy(self.labels[rows]).to(place)
+        return cross_entropy(model(**classifier.taken(model, inputs)).logits.float(), labels, reduction="sum")
+
+
+class Pace(NamedTuple):
+    """Seconds of a row that is trained on, with its part in the passes, and of a step of the optimizer."""
+
+    row: float
+    step: float
+
+    def run(self, train: int, scored: int, epochs: int, batch_size: int) -> float:
+        """Seconds of a run: so many rows are trained on in each epoch, and scored in the end."""
+        steps = epochs * -(-train // batch_size)
+        return BEGINNING + (epochs * train + FORWARD_SHARE * scored) * self.row + steps * self.step
+
+
+def measured(config: PretrainedConfig, lengths: np.ndarray, n_labels: int, threads: int, precision: str) -> Pace:
+    """Of a model with weights drawn at random on rows of these lengths, in pieces."""
+    device.set_up_cpu(threads)
+    place = device.pick()
+    config.num_labels = n_labels
+    model = AutoModelForSequenceClassification.from_config(config).to(place).train()
+    dropout.use_in(model)
+    groups = optim.parameter_groups(model, tuning.WEIGHT_DECAY)
+    optimizer = optim.AdamW(groups, 1e-5, tuning.BETAS, tuning.EPSILON, tuning.WEIGHT_DECAY, correct_bias=False)
+    rng = np.random.default_rng(1)
+    job = Random(rng.choice(lengths, min(len(lengths), 1000), replace=False), config.vocab_size, n_labels)
+    positions, count, in_rows, step = tuning.POSITIONS[place.type], -1, 0.0, 0.0
+    while in_rows < pace.SECONDS or count < 1:
+        rows = rng.integers(0, len(job.ids), ROWS)
+        begun = time.perf_counter()
+        loss, positions = tuning.gradients(job, model, rows, place, precision, positions)
+        loss.item()  # waits for a GPU
+        between = time.perf_counter()
+        if count < 1:
+            optimizer.step()
+            finite = bool(next(model.parameters()).isfinite().all())  # waits, too
+            assert finite
+            step = time.perf_counter() - between
+        optimizer.zero_grad()
+        # The first is not counted.
+        in_rows = in_rows + between - begun if count >= 0 else 0.0
+        count += 1
+    return Pace(in_rows / (count * ROWS), step)
