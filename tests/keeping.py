@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 import toy
 
-from wwm.tasks import classifier, kept, reader, tuning
+from wwm.tasks import classifier, kept, reader, tagger, tuning
 from wwm.tasks.questions import Answer, Question
 from wwm.tasks.rows import Example
 from wwm.tasks.seeds import Finished
+from wwm.tasks.tags import Sentence
 from wwm.text import tokenization
 
 CHARACTERS = "春夏秋冬天气很热冷多雨雪风大什么时候在了的开花结果山上河里鱼鸟飞游是吗不会？。"
@@ -24,6 +25,10 @@ def model(kind: str, labels: tuple[str, ...], simplify: bool = False, **changes)
     if kind == "reading":
         questions = [Question("1", "什么时候？", "春天很热。", (Answer("春天", 0),), None)]
         job = reader.Answering(source, tokenizer, {"train": questions, "dev": questions}, labels, "cmrc", HOW)
+    elif kind == "tagging":
+        sentences = [Sentence(("春",), labels[:1])]
+        splits = {"train": sentences, "dev": sentences}
+        job = tagger.Tagging(source, tokenizer, splits, labels, "entity_f1", HOW)
     else:
         examples = [Example(("春天",) * (1 + (kind == "pair")), 0)]
         job = classifier.Classification(source, tokenizer, {"train": examples, "dev": examples}, labels, 32, "accuracy")

@@ -20,7 +20,7 @@ from wwm.text import vocabulary
 
 ROOT = Path(__file__).parent.parent
 GOLD = ["春天 天气 很 热 。", "冬天 在 下 大雪 。", "河 里 鱼 很 多 ， 鸟 在 飞 。", "山 上 开花 了 吗 ？"]
-LABELS = {"single": ("冷", "热"), "pair": ("不同", "相同"), "reading": ("",)}
+LABELS = {"single": ("冷", "热"), "pair": ("不同", "相同"), "reading": ("",), "tagging": ("O", "B-天", "I-天")}
 PASSWORD = "春天-password"
 
 

@@ -166,6 +166,37 @@ def test_pairs_are_told_from_single_texts(project):
     assert table.columns == {"text_a": "sentence1", "text_b": "sentence2", "label": "label"}
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "define"),
+    [
+        (
+            "names.txt",
+            "张 B-PER\n三 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n\n",
+            {"labels": ["LOC", "PER"], "scheme": "BIO"},
+        ),
+        ("a.bmes", "-DOCSTART- O\n\n张 B-PER\n三 E-PER\n李 S-PER\n\n去 O\n\n", {"labels": ["PER"], "scheme": "BIOES"}),
+        ("words.tsv", "中\tB\n国\tE\n人\tS\n\n", {"labels": ["B", "E", "S"]}),
+        ("names.jsonl", '{"text": "张三", "tags": ["B-PER", "I-PER"]}\n', {"labels": ["PER"], "scheme": "BIO"}),
+    ],
+)
+def test_a_file_of_tags_is_told_from_one_of_labels(project, name, text, define):
+    Path(name).write_text(text * 20, encoding="utf-8")
+    assert tables.look(Path(name)).define == {"kind": "tagging", "columns": {}} | define
+    told = run("--task", name)
+    assert "task names: tagging" in told or "task a: tagging" in told or "task words: tagging" in told
+    [task] = params.read().finetune.tasks.values()
+    assert task.define.kind == "tagging" and task.split_file == name
+
+
+def test_tags_that_are_numbers_or_say_nothing_are_no_task(project):
+    Path("numbers.jsonl").write_text('{"tokens": ["张"], "ner_tags": [1]}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=":1: 1 is no tag"):
+        tables.look(Path("numbers.jsonl"))
+    Path("none.txt").write_text("张 O\n", encoding="utf-8")
+    with pytest.raises(UserError, match="its tags are O alone"):
+        tables.look(Path("none.txt"))
+
+
 def test_a_training_that_takes_days_names_what_fits(project):
     config = BertConfig.from_pretrained("released")
     run("--set", "pretrain.models.domain.phases.0.steps=100000000")

@@ -21,7 +21,7 @@ from wwm.play.models import Models, found
 
 TEXT = "春天天气很热。"
 OWN = "http://127.0.0.1:7860"
-BERT, SINGLE, PAIR, READING = "models/bert", *(f"models/finetuned/{kind}/bert" for kind in playing.LABELS)
+BERT, SINGLE, PAIR, READING, TAGGING = "models/bert", *(f"models/finetuned/{kind}/bert" for kind in playing.LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +140,10 @@ def found_names() -> list[str]:
 
 
 def test_models_of_the_folder_are_offered_and_the_first_that_need_only_a_text_are_chosen(client):
-    assert sorted(found_names()) == sorted([BERT, SINGLE, PAIR, READING])
+    assert sorted(found_names()) == sorted([BERT, SINGLE, PAIR, READING, TAGGING])
     offered = re.findall(r'value="(models/[^"]*)"( checked)?', client.get("/").text)
     assert {name for name, _ in offered} == {*found_names()}
-    assert {name for name, checked in offered if checked} == {BERT, SINGLE}
+    assert {name for name, checked in offered if checked} == {BERT, SINGLE, TAGGING}
 
 
 def test_words_units_and_draws_are_those_of_wwm_masks(client):
@@ -180,6 +180,13 @@ def test_answers_are_those_of_wwm_predict(client):
     said = json.loads(run("predict", READING, "asked.jsonl"))
     rows = cells(sent(client, TEXT, READING, question="什么时候？"))
     assert rows == [[one["answer"] or "no answer in the text", f"{one['probability']:.1%}"] for one in said["n_best"]]
+
+
+def test_entities_are_those_of_wwm_predict(client):
+    Path("texts.txt").write_text(f"{TEXT}\n", encoding="utf-8")
+    said = json.loads(run("predict", TAGGING, "texts.txt"))
+    shown = [[one["text"], one["type"], "", f"{one['probability']:.1%}"] for one in said["entities"]]
+    assert cells(sent(client, TEXT, TAGGING)) == (shown or [["No entity in the text."]])
 
 
 @pytest.mark.parametrize("text", ["春天很[MASK]。", "春天[WORD]，[MASK][MASK]很热"])

@@ -141,6 +141,21 @@ def test_a_reader_answers_from_mlflow(mlflow_here, tmp_path, monkeypatch):
     assert said["answer"] in ("", "YES", "NO") or said["answer"] in row["context"]
 
 
+def test_a_tagger_answers_from_mlflow_as_wwm_predict_does(mlflow_here, tmp_path, monkeypatch):
+    here = Path.cwd()
+    monkeypatch.chdir(tmp_path)
+    kept = keeping.model("tagging", ("O", "B-天", "I-天")).resolve()
+    monkeypatch.chdir(here)
+    registry.save(kept, tmp_path / "saved", mlflow_here.models.Model(), "a tagger")
+    [said, nothing] = mlflow_here.pyfunc.load_model(str(tmp_path / "saved")).predict(["春天很热。", ""])
+    described, model = predict.load(kept)
+    with tqdm(disable=True) as bar:
+        [row] = predict.predicted(model, [inputs.given("1", {"text": "春天很热。"}, inputs.task_of(described))], bar)
+    assert said == row and len(row["tags"]) == 5 and nothing == {"tags": None, "entities": []}
+    needed = (tmp_path / "saved/requirements.txt").read_text()
+    assert described["kind"] == "tagging" and "seqscore==" in needed
+
+
 def test_a_model_travels_with_the_code_and_the_names_of_the_packages_that_serve_it(mlflow_here, tmp_path):
     got = Path(mlflow_here.artifacts.download_artifacts("models:/tiny.bert@passed", dst_path=str(tmp_path)))
     assert (got / "code/wwm/release/served.py").is_file()

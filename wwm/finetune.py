@@ -263,7 +263,7 @@ def recipe(task: str, given, table: Task, finetune, kind: str, positions: int) -
             " {learning_rate: 2.0e-5, epochs: 3, batch_size: 64, max_seq_length: 128}"
         )
     windows = {
-        "stride": given.stride or length // 4,
+        "stride": given.stride or length // (2 if table.kind == "tagging" else 4),
         "max_query_length": given.max_query_length or spans.MAX_QUERY_LENGTH,
         "max_answer_length": given.max_answer_length or spans.MAX_ANSWER_LENGTH,
     }

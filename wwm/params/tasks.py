@@ -147,7 +147,7 @@ class TaskRun(Section):
         default=None,
         description=(
             "Pieces from the beginning of one window of a reading or tagging task to the next. Default a quarter of"
-            " max_seq_length: run_squad.py's 128 at 512."
+            " max_seq_length, run_squad.py's 128 at 512; of tagging half of it."
         ),
     )
     max_query_length: Positive | None = Field(

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.common.model_folder import FILL_MASK
+from wwm.tasks import tagged
 from wwm.tasks.columns import cell_rows
 from wwm.tasks.rows import json_objects, parquet
 from wwm.tasks.splits import split_of
 from wwm.tasks.table import TASKS
+from wwm.tasks.tags import OUTSIDE, SCHEMES, TAG
 from wwm.tasks.task import COLUMNS
 
 LABELS = (*COLUMNS["label"], "标签", "类别", "category", "class", "target", "y")
@@ -28,10 +30,11 @@ TAKEN = {*TASKS, "cloze", FILL_MASK, "reviews", "continuation"}
 class Table(NamedTuple):
     """What a task's file holds."""
 
-    kind: str  # single or pair
+    kind: str  # single, pair or tagging
     columns: dict[str, str]  # `text`, or `text_a` and `text_b`, and `label` -> the file's name for it
     labels: list[str]
     lengths: list[int]  # characters of each row, both texts of a pair together, from short to long
+    scheme: str | None = None  # of tags whose types are the labels
 
     @property
     def rows(self) -> int:
@@ -44,7 +47,8 @@ class Table(NamedTuple):
 
     @property
     def define(self) -> dict[str, Any]:
-        return {"kind": self.kind, "labels": self.labels, "columns": self.columns}
+        scheme = {"scheme": self.scheme} if self.scheme else {}
+        return {"kind": self.kind, "labels": self.labels, "columns": self.columns} | scheme
 
 
 def task_of(task: Path) -> tuple[Table, str, Path | None]:
@@ -101,6 +105,8 @@ def run(table: Table, task: Path, positions: int) -> dict[str, Any]:
 
 def look(path: Path) -> Table:
     """Raises UserError where it cannot be told which column is what, or there is nothing to learn."""
+    if has_tags(path):
+        return of_tags(path)
     rows = list(rows_of(path))
     if not rows:
         raise UserError(f"--task {path}: no rows in it; it needs a line of names, and texts with labels below")
@@ -119,6 +125,38 @@ def look(path: Path) -> Table:
     columns = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
     lengths = sorted(sum(len(row.get(name, "")) for name in texts) for row in rows)
     return Table(kind, columns, sorted(counts), lengths)
+
+
+def has_tags(path: Path) -> bool:
+    """By the first row: a tag behind its token and no line of names, or an object with a list of tags."""
+    match path.suffix.lower():
+        case ".csv":
+            return False
+        case ".jsonl" | ".json" | ".parquet" as ending:
+            rows = parquet(path) if ending == ".parquet" else (row for _, row in json_objects(path, Counter()))
+            first = next(iter(rows), None)
+            return isinstance(first, dict) and any(isinstance(first.get(name), list) for name in tagged.NAMES["label"])
+    first = next((line.split() for line in files.lines(path) if line.strip()), [])
+    return first[:1] == [tagged.DOCUMENT] or len(first) > 1 and TAG.fullmatch(first[-1]) is not None
+
+
+def of_tags(path: Path) -> Table:
+    """Types, and the scheme that the letters before them are of; or the letters, where there are no types."""
+    lengths, seen = [], set()
+    for where, sentence in tagged.sentences(path, path.suffix.lower(), tagged.NAMES, (), Counter()):
+        if not sentence.tags:
+            raise UserError(f"--task {where}: there are no tags; {tagged.LAYOUT}")
+        lengths.append(len(sentence.text))
+        seen |= {*sentence.tags}
+    parts = [tag.partition("-") for tag in seen]
+    types = sorted({kind for _, _, kind in parts if kind})
+    if not seen - {OUTSIDE}:
+        raise UserError(f"--task {path}: its tags are {OUTSIDE} alone; a task needs others")
+    letters = {letter for letter, _, _ in parts} - {OUTSIDE}
+    fitting = [scheme for scheme, own in SCHEMES.items() if letters <= {*own}]
+    if types and fitting and all(kind for letter, _, kind in parts if letter != OUTSIDE):
+        return Table("tagging", {}, types, sorted(lengths), fitting[0])
+    return Table("tagging", {}, sorted(seen), sorted(lengths))
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:

@@ -15,7 +15,7 @@ from wwm.common.errors import UserError
 from wwm.tasks.columns import Fields
 from wwm.tasks.questions import Unlabelled
 from wwm.tasks.rows import Split, id_of, rows
-from wwm.tasks.tags import Sentence
+from wwm.tasks.tags import TAG, Sentence
 from wwm.tasks.task import Task
 
 # What objects call their fields: those of a task of single texts, by other names.
@@ -62,7 +62,7 @@ def sentences(
     path: Path, ending: str, names: dict[str, tuple[str, ...]], tags: Sequence[str], counts: Counter
 ) -> Iterator[tuple[str, Sentence]]:
     """(place for messages, sentence) of a file that is read by `ending`. Raises UserError for one that is none, or has
-    a tag that is not among `tags`.
+    a tag that is not among `tags`; where these are (), any will do.
     """
     if ending == ".csv":
         raise UserError(f"{path}: tags in CSV are not read; {LAYOUT}: save it so as .txt")
@@ -77,7 +77,6 @@ def sentences(
 
 def conll(path: Path, tags: Sequence[str]) -> Iterator[tuple[str, Sentence]]:
     """Sentences of columns. One column alone is of tokens without tags."""
-    known = frozenset(tags)
     rows: list[list[str]] = []
     first = width = 0
     for number, line in enumerate(files.lines(path), 1):
@@ -90,7 +89,7 @@ def conll(path: Path, tags: Sequence[str]) -> Iterator[tuple[str, Sentence]]:
         width = width or len(row)
         if len(row) != width:
             raise UserError(f"{path}:{number} has {len(row)} columns, and lines before it {width}; {LAYOUT}")
-        if width > 1 and row[-1] not in known:
+        if width > 1 and not fits(row[-1], tags):
             raise unknown(f"{path}:{number}", row[-1], tags)
         first = first if rows else number
         rows.append(row)
@@ -127,14 +126,19 @@ def tags_of(where: str, value: Any, tokens: Sequence[str], tags: Sequence[str]) 
             " character, spaces too"
         )
     spelled = [tags[one] if type(one) is int and 0 <= one < len(tags) else one for one in given]
-    known = frozenset(tags)
-    wrong = [one for one in spelled if not isinstance(one, str) or one not in known]
+    wrong = [one for one in spelled if not isinstance(one, str) or not fits(one, tags)]
     if wrong:
         raise unknown(where, wrong[0], tags)
     return tuple(spelled)
 
 
+def fits(tag: str, tags: Sequence[str]) -> bool:
+    return tag in tags if tags else TAG.fullmatch(tag) is not None
+
+
 def unknown(where: str, tag: Any, tags: Sequence[str]) -> UserError:
+    if not tags:
+        return UserError(f"{where}: {tag!r} is no tag; those are O, and B, I, M, E or S alone or with a type, as B-PER")
     return UserError(
         f"{where}: tag {tag!r} is none of {', '.join(tags)}; spell the task's labels in params.yaml (define.labels) as"
         " its files do, or mend the file; `wwm predict` takes no tags of objects with --column label="
