@@ -55,6 +55,7 @@ class Pretrained(TypedDict):
     flops: int | None
     own_steps: int
     own_flops: int
+    milestones: NotRequired[dict[str, str]]  # step -> hash of the weights after it
 
 
 class Guessed(TypedDict):
