@@ -139,14 +139,19 @@ def verdict(source: str, made: list[Curve]) -> Claim:
 
 def reached(made: Curve) -> str:
     best, first, last = made.best, made.points[0], made.points[-1]
+    after = [point for point in made.points if point.step > best.step]
+    worse = [point.step for point in after if point.held and point.held.outcome == "reverse"]
+    unknown = [point.held.margin for point in made.points if point.held and isinstance(point.held.margin, Unknown)]
     if best == last:
-        return say("on {on} to its end, step {step:,}", on=made.on, step=best.step)
-    if best != first:
-        return say("on {on} up to step {step:,} ({model})", on=made.on, step=best.step, model=best.model)
-    whys = [point.held.margin.why for point in made.points if point.held and isinstance(point.held.margin, Unknown)]
-    if len(whys) == len(made.points) - 1:
-        return say("on {on} n/a ({why})", on=made.on, why=whys[0])
-    return say("on {on} nothing is better than {model} by more than chance", on=made.on, model=first.model)
+        told = say("on {on} to its end, step {step:,}", on=made.on, step=best.step)
+    elif best != first:
+        told = say("on {on} up to step {step:,} ({model})", on=made.on, step=best.step, model=best.model)
+    elif len(unknown) == len(made.points) - 1:
+        told = say("on {on} n/a ({why})", on=made.on, why=unknown[0].why)
+    else:
+        told = say("on {on} nothing is better than {model} by more than chance", on=made.on, model=first.model)
+    # What a training forgets, it mostly forgets from there on.
+    return say("{told}, and step {step:,} is worse", told=told, step=worse[0]) if worse else told
 
 
 def table(made: list[Curve]) -> Table:
