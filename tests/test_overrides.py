@@ -57,6 +57,12 @@ def test_a_form_takes_every_value_of_every_preset(preset):
     assert params.parsed(overrides.applied(text, known)) == params.parsed(text)
 
 
+def test_a_key_of_a_section_that_the_file_lacks_is_set_too():
+    changes = {"pretrain.models.bert.milestones": 5, "milestones.models.bert-5": {"source": "bert", "step": 5}}
+    values = params.parsed(overrides.applied(TINY, changes))
+    assert values.milestones.models["bert-5"].step == 5 and values.truncate == params.parsed(TINY).truncate
+
+
 def test_what_is_set_is_all_that_changes_in_the_file():
     given = {"pretrain.models.bert.phases.0.steps": 77, "engine.processes": 2, "finetune.seeds": 3}
     changed = overrides.applied(TINY, given)

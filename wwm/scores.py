@@ -25,6 +25,7 @@ from wwm.report import (
     conditions,
     costs,
     gate,
+    milestones,
     nats,
     page,
     pairs,
@@ -53,13 +54,14 @@ def main() -> None:
         results = read(Path("results"), scores.models, scores.tasks)
         compared = claims.comparisons(results, scores.pairs, answer.comparisons(results))
         answers = answer.answers(results, compared)
+        reached = milestones.curves(results)
         compared_only = verdicts.verdicts(results, scores.baseline)
         report = page.Report(
             [*answers.values(), *(one.text for one in compared_only)],
             scale(results),
-            [*claims.claims(compared), *gate.claims(results)],
+            [*milestones.verdicts(reached), *claims.claims(compared), *gate.claims(results)],
             champions(results),
-            all_tables(results, compared, scores.baseline, scores.pairs),
+            all_tables(results, compared, reached, scores.baseline, scores.pairs),
         )
         presets = ", ".join(preset.names())
         title = " – ".join(filter(None, [say("Scores of the models"), presets]))
@@ -74,7 +76,7 @@ def main() -> None:
             )
             points = [(model, *point) for model, curve in results.curves.items() for point in curve]
             files.write_text(folder / "curves.csv", csv_text(["model", "step", "mlm_loss"], points))
-            files.write_text(folder / "index.html", page.page(title, report, plots(results), facts))
+            files.write_text(folder / "index.html", page.page(title, report, plots(results, reached), facts))
         flat = flat_metrics(results)
         files.write_json(metrics, flat)
         for task, rows in flat.items():
@@ -109,11 +111,16 @@ def release(run: Run, results: Results, best: list[Champion], answers: dict[str,
 
 
 def all_tables(
-    results: Results, compared: list[claims.Comparison], baseline: str, experiments: list[pairs.Pairs]
+    results: Results,
+    compared: list[claims.Comparison],
+    reached: list[milestones.Curve],
+    baseline: str,
+    experiments: list[pairs.Pairs],
 ) -> list[Table]:
     """Those that have something to tell."""
     made = [
         *task_tables.task_tables(results),
+        milestones.table(reached),
         claims.claim_table(results, compared),
         *averages.average_tables(results, baseline),
         *([task_tables.cloze_table(results)] if results.cloze else []),
@@ -208,9 +215,9 @@ def cloze_metrics(results: Results) -> dict[str, dict[str, float]]:
     return flat
 
 
-def plots(results: Results) -> list:
-    """Plotly figures, the one that tells most first: the models on all tasks, loss curves, cloze, and of each task and
-    measure the scores by seed; on the split that claims are made on.
+def plots(results: Results, reached: list[milestones.Curve]) -> list:
+    """Plotly figures, the one that tells most first: the models on all tasks, what they scored at milestones, loss
+    curves, cloze, and of each task and measure the scores by seed; on the split that claims are made on.
     """
     scores = {
         model: {
@@ -237,6 +244,7 @@ def plots(results: Results) -> list:
     ]
     return [
         *([plot.overview(scores)] if any(scores.values()) else []),
+        *milestones.plots(reached),
         *([plot.curves(results.curves)] if results.curves else []),
         *([plot.bars(cloze)] if results.guessed else []),
         *ranges,

@@ -49,6 +49,7 @@ class Pretrained(TypedDict):
     flops: int | None
     own_steps: int
     own_flops: int
+    milestones: NotRequired[dict[str, str]]  # step -> hash of the weights after it
 
 
 class Guessed(TypedDict):

@@ -87,7 +87,7 @@ def given(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def applied(text: str, overrides: Mapping[str, Any]) -> str:
-    """The text of a params.yaml with these keys set; comments stay.
+    """The text of a params.yaml with these keys set, in sections that may be absent too; comments stay.
 
     Raises UserError for a key that leads nowhere; what it may hold is checked where the whole is read.
     """
@@ -104,6 +104,9 @@ def applied(text: str, overrides: Mapping[str, Any]) -> str:
         raise UserError(f"params.yaml is not YAML: {error}") from None
     for key, value in overrides.items():
         *path, last = key.split(".")
+        section = Params.model_fields.get(path[0]) if path else None
+        if section and not section.is_required():
+            values.setdefault(path[0], section.default.model_dump())
         node = values
         for count, part in enumerate(path):
             node = child(node, part, key, ".".join(path[:count]))

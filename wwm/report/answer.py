@@ -47,6 +47,18 @@ def is_start(results: Results, start: str, row: dict) -> bool:
     return results.weights.get(start, trained) == row["init_weights"]
 
 
+def starts(results: Results, row: dict) -> list[str]:
+    """The model that a training began with, and those before it whose encoder is the same."""
+    found: list[str] = []
+    while is_start(results, row["init"], row):
+        found.append(row["init"])
+        before = results.pretrain.get(row["init"])
+        if before is None or not head_only(before):
+            break
+        row = before
+    return found
+
+
 def head_only(row: dict | None) -> bool:
     phases = row["recipe"].get("phases", []) if row else []
     return bool(phases) and all(phase["train"] == HEAD_ONLY for phase in phases)
@@ -76,11 +88,19 @@ def cloze(results: Results, one: Continued) -> Iterator[tuple[str, Margin | Unkn
     if not ours or not theirs or not theirs["head_trained"] or ours["rows"] != theirs["rows"]:
         return
     after, before = (nats.together(results.answers[name]) for name in (one.model, one.head))
-    sources = nats.sources(results.folder / f"cloze/{one.model}.csv")
+    for on, part in apart(results, one.model):
+        yield on, margins.of_documents((before.nats - after.nats)[part], after.characters[part])
+
+
+def apart(results: Results, model: str) -> Iterator[tuple[str, np.ndarray]]:
+    """What of cloze is told apart, and which of the documents that the model was asked of it is: (documents,) of
+    bool.
+    """
+    sources = nats.sources(results.folder / f"cloze/{model}.csv")
     general = np.array([source.startswith(GENERAL) for source in sources])
     for on, part in zip(TEXTS, (~general, general)):
         if part.any():
-            yield say(on), margins.of_documents((before.nats - after.nats)[part], after.characters[part])
+            yield say(on), part
 
 
 def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:

@@ -143,10 +143,6 @@ def claims(made: list[Comparison]) -> list[Claim]:
 
 def claim(statement: str, made: list[Comparison]) -> Claim:
     """made: one at least."""
-    told = {
-        outcome: clauses([one.told for one in made if one.outcome == outcome])
-        for outcome in ("holds", "open", "reverse", "unknown")
-    }
     kept = sum(one.outcome == "holds" for one in made)
     mark, text = (
         ("✔", "{statement}: holds, in {kept} of {made} comparisons.")
@@ -157,13 +153,21 @@ def claim(statement: str, made: list[Comparison]) -> Claim:
         if all(one.outcome == "unknown" for one in made)
         else ("✘", "{statement}: does not hold, in {kept} of {made} comparisons.")
     )
-    details = [
+    return Claim(mark, say(text, statement=statement, kept=kept, made=len(made)), details(made))
+
+
+def details(made: list[Comparison]) -> list[str]:
+    """Which of them came out how."""
+    told = {
+        outcome: clauses([one.told for one in made if one.outcome == outcome])
+        for outcome in ("holds", "open", "reverse", "unknown")
+    }
+    return [
         *([say("It holds for {which}.", which=told["holds"])] if told["holds"] else []),
         *([say("Not told apart: {which}.", which=told["open"])] if told["open"] else []),
         *([say("The reverse holds for {which}.", which=told["reverse"])] if told["reverse"] else []),
         *([say("Without an interval: {which}.", which=told["unknown"])] if told["unknown"] else []),
     ]
-    return Claim(mark, say(text, statement=statement, kept=kept, made=len(made)), details)
 
 
 def claim_table(results: Results, made: list[Comparison]) -> Table:

@@ -65,6 +65,21 @@ def curves(losses: dict[str, list[tuple[int, float]]]) -> go.Figure:
     return figure(say("Pre-training: masked LM loss"), say("step"), say("nats per masked piece"), lines)
 
 
+def milestones(title: str, y: str, lines: dict[str, list[tuple[int, float, float, float]]]) -> go.Figure:
+    """Per measure its points (step, score, and the ends of its interval)."""
+    traces = []
+    for name, points in lines.items():
+        steps, scores, lows, highs = zip(*points)
+        reach = {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - score for score, high in zip(scores, highs)],
+            "arrayminus": [score - low for score, low in zip(scores, lows)],
+        }
+        traces.append(go.Scatter(x=steps, y=scores, error_y=reach, name=name, mode="lines+markers"))
+    return figure(title, say("step"), y, traces)
+
+
 def bars(cloze: dict[str, dict[str, float]]) -> go.Figure:
     """Nats per character by way of asking, then by model."""
     return figure(
