@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from wwm import params
 from wwm.common import code
 from wwm.params import fields
+from wwm.params.distill import DistilledModel, IntermediateMatch
 from wwm.params.explain import places
 from wwm.params.fields import Changes
-from wwm.params.distill import DistilledModel, IntermediateMatch
 from wwm.params.text import Source
 from wwm.params.training import Phase, Pretrain
 from wwm.text import sources
