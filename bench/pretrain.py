@@ -32,7 +32,7 @@ from transformers import Trainer as PeerTrainer
 
 from wwm.common import files
 from wwm.training import device, dropout, loader, model, optim, trainer
-from wwm.training.job import Job
+from wwm.training.job import Job, from_labels
 
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
@@ -194,7 +194,7 @@ class Bench:
             **(flash if place.type == "cuda" and model.is_flash_attn_2_available() else {}),
         }
 
-    def ours(self, change=None, compiled: bool = False, each_step=lambda: None) -> list[float]:
+    def ours(self, change=None, compiled: bool = False, each_step=lambda: None, losses=from_labels) -> list[float]:
         """Seconds of each step of the training loop."""
         phase = SimpleNamespace(
             max_seq_length=self.length,
@@ -227,6 +227,7 @@ class Bench:
         quiet = SimpleNamespace(log=lambda *_, **__: each_step())
         with tempfile.TemporaryDirectory() as scratch, change or nothing():
             job = Job(
+                stage="pretrain",
                 name="bench",
                 seed=1,
                 threads=self.threads,
@@ -237,6 +238,7 @@ class Bench:
                 scratch=Path(scratch),
                 log=quiet,
                 processes=device.join(),
+                losses=losses,
             )
             trained = trainer.Trainer(job)
             trained.train()

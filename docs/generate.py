@@ -121,14 +121,24 @@ def params_of(name: str, stage: dict) -> list[str]:
     assert maps <= items.keys(), (
         f"{name}: DVC would not see {maps - items.keys()}, which the stage is not repeated over"
     )
-    # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change
-    # nothing.
-    shared = [f"{name}.{key}" for key in section.own_keys(Changes.NOTHING) if section.model_fields[key].is_required()]
+    shared = shared_keys(name)
     own = [
         f'"{name}.{key}.${{{place}}}"' for key, place in items.items() if is_map(section.model_fields[key].annotation)
     ]
-    others = [f'"{key}.${{{place}}}"' for key in section.reads for place in items.values()]
+    others = [
+        each
+        for key in section.reads
+        for each in ([f'"{key}.${{{place}}}"' for place in items.values()] if "." in key else shared_keys(key))
+    ]
     return ["base", *shared, *own, *others]
+
+
+def shared_keys(name: str) -> list[str]:
+    """Keys of a section that all its items share."""
+    # DVC fills in no default, so that a key which may be absent can be named nowhere; a test has each of these change
+    # nothing.
+    section = params.Params.model_fields[name].annotation
+    return [f"{name}.{key}" for key in section.own_keys(Changes.NOTHING) if section.model_fields[key].is_required()]
 
 
 def params_reference() -> str:

@@ -79,6 +79,15 @@ def test_masks_are_compared_where_all_else_is_equal(project):  # noqa: F811
     assert statement not in {one for one, *_ in contests(MODELS, ["reviews"], [experiment])}
 
 
+def test_a_student_is_held_against_the_model_that_differs_in_having_no_teacher(project):  # noqa: F811
+    change("results/pretrain/rbt3.json", teacher="bert", all_but_teacher="one")
+    change_masks("bert", "wordpiece", all_else="one")
+    assert not [statement for statement, *_ in contests() if "teacher" in statement]  # other masks
+    change_masks("roberta-wwm-ext", "whole_word", all_else="one")
+    statement = "Training with a teacher beats training without, all else equal"
+    assert {one for one in contests() if "teacher" in one[0]} == {(statement, "rbt3", "roberta-wwm-ext")}
+
+
 def test_nothing_is_claimed_against_a_head_that_was_never_trained(project):  # noqa: F811
     change("results/cloze/rbt3-init.json", head_trained=False)
     assert [one.on for one in made() if one.statement == CUT] == ["reviews"]

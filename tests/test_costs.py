@@ -1,6 +1,8 @@
 """What the report says of how models were trained, and what that cost."""
 
 import csv
+import json
+from pathlib import Path
 from typing import get_args
 
 import pretrained
@@ -39,6 +41,12 @@ def test_what_is_known_beside_the_results_is_told(project):  # noqa: F811
     assert [told[head] for head in ("data", "training tokens", "device", "initial checkpoint")] == [
         *("news + reviews", "2.8M characters", "CPU", "random weights")
     ]
+
+
+def test_a_students_teacher_is_told_with_its_start(project):  # noqa: F811
+    path = Path("results/pretrain/rbt3.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"teacher": "bert"}))
+    assert row("rbt3")["initial checkpoint"] == "rbt3-init, with the teacher bert"
 
 
 def test_phases_and_sizes_are_told_as_the_authors_tell_them(project):  # noqa: F811

@@ -45,10 +45,8 @@ def test_a_step_is_measured_as_transformers_own_model_does_example_by_example(tm
         nsp_correct += int(said.seq_relationship_logits[0].argmax()) == label
 
     settings = SimpleNamespace(precision="fp32", max_grad_norm=1.0, loss_spike=None)
-    plain = model.Pretraining(bert)
-    stepper = Stepper(
-        "toy", settings, device.Processes(0, 1, torch.device("cpu")), plain, torch.optim.SGD(bert.parameters(), 0.1), []
-    )
+    job = SimpleNamespace(settings=settings, processes=device.Processes(0, 1, torch.device("cpu")))
+    stepper = Stepper(job, model.Pretraining(bert), torch.optim.SGD(bert.parameters(), 0.1), [])
     stepper.step(1, numbers, examples.batches(numbers, 32, rows=2), stop=False)
     sums = stepper.read(examples, 32)
     squares = sum(length**2 for length in lengths)

@@ -22,6 +22,7 @@ from wwm.training import device, micro_batch, model
 from wwm.training.model import Pretraining
 
 LAYERS = 9
+BERT = SimpleNamespace(key="pretrain.models.bert")
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -82,10 +83,10 @@ def probe_memory_first(monkeypatch) -> None:
     """As on a GPU."""
     rows_of = micro_batch.rows_of
 
-    def probed(name, phase, stepper, examples, saved):
+    def probed(phase, stepper, examples, saved):
         for rows in (1, 2, 4, 3):
             micro_batch.try_rows(stepper, rows, phase.max_seq_length, examples)
-        return rows_of(name, phase, stepper, examples, saved)
+        return rows_of(phase, stepper, examples, saved)
 
     monkeypatch.setattr(micro_batch, "rows_of", probed)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=1 << 20))
@@ -185,7 +186,7 @@ def test_pass_that_cannot_be_made_smaller_or_alone_says_what_to_set():
         (1, 1, "not even one row fits"),
         (2, 4, "in one of 2 processes, .*micro_batch .* to 2"),
     ):
-        stepper = SimpleNamespace(name="bert", processes=device.Processes(0, count, torch.device("cpu")))
+        stepper = SimpleNamespace(job=BERT, processes=device.Processes(0, count, torch.device("cpu")))
         with pytest.raises(UserError, match=f"pretrain.models.bert: .*{message}"):
             micro_batch.fit(stepper, {"rows": rows}, lambda rows: [], fail)
 
@@ -197,7 +198,7 @@ def test_other_errors_are_not_tried_again():
         tried.append(batches)
         raise RuntimeError("a bug")
 
-    stepper = SimpleNamespace(name="bert", processes=device.Processes(0, 1, torch.device("cpu")))
+    stepper = SimpleNamespace(job=BERT, processes=device.Processes(0, 1, torch.device("cpu")))
     with pytest.raises(RuntimeError, match="a bug"):
         micro_batch.fit(stepper, {"rows": 4}, lambda rows: [], fail)
     assert len(tried) == 1

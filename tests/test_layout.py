@@ -15,12 +15,13 @@ from ruamel.yaml import YAML
 from wwm import params
 from wwm.common import code
 from wwm.params import fields
+from wwm.params.distill import DistilledModel, IntermediateMatch
 from wwm.params.explain import places
 from wwm.params.fields import Changes
 from wwm.params.text import Source
 from wwm.params.training import Phase, Pretrain
 from wwm.text import sources
-from wwm.training import job
+from wwm.training import distillation, job
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Where each of these may be imported.
@@ -88,7 +89,7 @@ TRAINING_HOST = {
     "tokenizers",
     "typing_extensions",  # torch's
 }
-TRAINING = {"pretrain", "finetune", "cloze"}
+TRAINING = {"pretrain", "distill", "finetune", "cloze"}
 
 
 def imports(module: str, top_level_only: bool = False) -> set[str]:
@@ -271,8 +272,14 @@ def test_what_training_asks_of_settings_runs_no_fine_tuning_again():
 
 @pytest.mark.parametrize(
     ("asked", "section"),
-    [(job.Settings, Pretrain), (job.Phase, Phase), (sources.Source, Source)],
-    ids=["settings", "phase", "source"],
+    [
+        (job.Settings, Pretrain),
+        (job.Phase, Phase),
+        (distillation.Distillation, DistilledModel),
+        (distillation.Match, IntermediateMatch),
+        (sources.Source, Source),
+    ],
+    ids=["settings", "phase", "distillation", "match", "source"],
 )
 def test_what_a_room_asks_of_params_is_there(asked, section):
     keys = {key for one in asked.__mro__ for key in getattr(one, "__annotations__", {}) if not key.startswith("_")}

@@ -46,7 +46,7 @@ def test_a_milestone_becomes_a_model_with_all_its_files(project):
 
 
 def test_a_step_that_is_not_kept_is_named_with_those_that_are(project):
-    with pytest.raises(UserError, match="models/bert/milestones has nothing and no 8; run `dvc repro pretrain@bert`"):
+    with pytest.raises(UserError, match="models/bert/milestones has nothing and no 8; run the stage that makes bert"):
         milestones.main("bert-8")
     for step in (100, 20):
         keep(step)

@@ -133,7 +133,7 @@ def test_every_preset_can_be_chosen_and_gives_dvc_a_graph(path, tmp_path, monkey
     Repo.init(str(tmp_path), no_scm=True).close()
     with Repo(str(tmp_path)) as repo:
         names = {stage.addressing for stage in repo.index.stages}
-    assert {f"pretrain@{name}" for name in params.read().pretrain.models} <= names and "scores" in names
+    assert {f"{model.stage}@{name}" for name, model in params.read().trained.items()} <= names and "scores" in names
 
 
 def test_choosing_a_preset_says_which_text_is_still_to_be_put_there(tmp_path, monkeypatch, capsys):

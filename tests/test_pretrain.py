@@ -21,10 +21,11 @@ from safetensors.torch import load_file
 from training import assert_close, lay_out, losses, run, set_milestones, set_params, went_on
 from transformers import BertConfig
 
-from wwm import params, pretrain, truncate
+from wwm import params, pretrain, pretraining, truncate
 from wwm.common import files, model_folder, times
 from wwm.common.errors import UserError
 from wwm.training import checkpoint, device, model, trainer
+from wwm.training.job import from_labels
 from wwm.training.step import Stepper
 
 
@@ -175,6 +176,7 @@ def test_no_process_drops_out_what_one_of_another_seed_does(project):
             phases=values.pretrain.models["bert"].phases,
             init=Path("models/random"),
             processes=device.Processes(rank, 2, torch.device("cpu")),
+            losses=from_labels,
         )
         trainer.Trainer(job)
         seeds.append(torch.initial_seed())
@@ -271,9 +273,9 @@ def test_a_head_that_was_drawn_is_remembered_until_a_phase_reaches_it(pairs, hea
     trained = SimpleNamespace(
         before={"steps": None, "untrained": drawn}, job=SimpleNamespace(phases=phases), state=ended
     )
-    assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {"untrained": left}
+    assert pretraining.untrained(trained, {"next_sentence_prediction": pairs}) == {"untrained": left}
     trained.before = {"steps": None}
-    assert pretrain.untrained(trained, {"next_sentence_prediction": pairs}) == {}
+    assert pretraining.untrained(trained, {"next_sentence_prediction": pairs}) == {}
 
 
 def test_model_counts_what_all_its_training_cost(project):
@@ -507,7 +509,7 @@ def test_a_disk_without_room_for_checkpoints_or_the_model_is_named(tmp_path, mon
         usage = shutil.disk_usage(".")._replace(free=free)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
         with pytest.raises(UserError, match=told):
-            pretrain.check_room(trained, Path("models/bert"))
+            pretraining.check_room(trained, Path("models/bert"))
         (scratch / "step-00000001.pt").write_bytes(bytes(36_000_000))
 
 

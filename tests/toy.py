@@ -20,7 +20,11 @@ VOCAB_SIZE = len(vocabulary.SPECIAL) + len(CHARACTERS)
 
 
 def model(
-    folder: Path | None = None, characters: str = CHARACTERS, dropout: float = 0.0, layers: int = 2
+    folder: Path | None = None,
+    characters: str = CHARACTERS,
+    dropout: float = 0.0,
+    layers: int = 2,
+    hidden: int = 32,
 ) -> BertForPreTraining:
     """A random BERT of 2 layers x 32 whose vocabulary is `characters`; saved with its tokenizer to `folder`, if any."""
     torch.manual_seed(0)
@@ -29,7 +33,7 @@ def model(
         BertConfig(
             vocab_size=len(tokens),
             num_hidden_layers=layers,
-            hidden_size=32,
+            hidden_size=hidden,
             num_attention_heads=2,
             intermediate_size=64,
             max_position_embeddings=40,

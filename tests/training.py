@@ -45,15 +45,15 @@ def forking() -> subprocess.Popen:
     return subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def run(*, kill_after: int | None = None, sent=signal.SIGKILL) -> int:
+def run(*, kill_after: int | None = None, sent=signal.SIGKILL, stage: str = "pretrain", name: str = "bert") -> int:
     """The stage's exit status; it is killed once the checkpoint of step `kill_after` is there."""
     printed = Path("printed.txt")
-    order = {"module": "wwm.pretrain", "arguments": ["bert"], "environment": {**os.environ}, "folder": str(Path.cwd())}
+    order = {"module": f"wwm.{stage}", "arguments": [name], "environment": {**os.environ}, "folder": str(Path.cwd())}
     forking().stdin.write(json.dumps(order | {"output": str(printed)}) + "\n")
     forking().stdin.flush()
     pid = int(forking().stdout.readline())
     if kill_after:
-        while not list(Path("scratch").glob(f"pretrain-*/step-{kill_after:08d}.pt")):
+        while not list(Path("scratch").glob(f"{stage}-*/step-{kill_after:08d}.pt")):
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
@@ -87,13 +87,13 @@ def went_on(printed: str) -> bool:
     return len(re.findall(r"going on from \S+step-\d+.pt", printed)) == 2 and "cannot be read" not in printed
 
 
-def weights() -> bytes:
-    return Path("models/bert/model.safetensors").read_bytes()
+def weights(name: str = "bert") -> bytes:
+    return Path("models", name, "model.safetensors").read_bytes()
 
 
-def losses() -> list[dict]:
+def losses(name: str = "bert") -> list[dict]:
     """The curve."""
-    with open("results/pretrain/bert.csv", newline="") as rows:
+    with open(f"results/pretrain/{name}.csv", newline="") as rows:
         return list(csv.DictReader(rows))
 
 

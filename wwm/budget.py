@@ -16,7 +16,7 @@ from wwm.params.training import Phase
 from wwm.report.tables import amount, flops
 from wwm.start.shapes import shape
 from wwm.training import device, optim
-from wwm.training.model import training_flops
+from wwm.training.model import forward_flops, training_flops
 
 # bfloat16, floating point operations a second; four chips of 123e12 (cloud.google.com/tpu/docs/v3).
 PEAKS = {"h100": device.PEAK_FLOPS["H100"], "a100": device.PEAK_FLOPS["A100"], "v3-8": 492e12}
@@ -41,10 +41,11 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
     of = f"this CPU with base.threads {values.base.threads}" if place == "cpu" else f"one {place}"
     yield f"{'model':<24}{'parameters':>12}{'steps':>12}{'tokens':>12}{'FLOPs':>10}{'hours':>12}"
     total = 0.0
-    for name, model in values.pretrain.models.items():
+    for name, model in values.trained.items():
         examples = values.mask.sets[model.examples]
         prob = examples.masked_lm_prob or values.mask.masked_lm_prob
-        cost = [phase_cost(config[name], phase, prob) for phase in model.phases]
+        teachers = [config[teacher] for teacher in values.made_from[name][1:]]
+        cost = [phase_cost(config[name], phase, prob, teachers) for phase in model.phases]
         steps, tokens, work = (sum(column) for column in zip(*cost))
         hours = work / (share * peak) / 3600
         total += hours
@@ -60,19 +61,21 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
     yield from notes
 
 
-def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float) -> Cost:
+def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float, teachers: list[BertConfig]) -> Cost:
     if phase.masked_lm_prob:
         masked_lm_prob = sum(phase.masked_lm_prob) / 2  # a line from the one to the other
     tokens = phase.steps * phase.batch_size * phase.max_seq_length
+    squares, masked = tokens * phase.max_seq_length, tokens * masked_lm_prob
     multiplied = optim.orthogonalization_flops(hidden_matrices(config)) if phase.optimizer == "muon" else 0
     work = training_flops(
         config,
         tokens,
-        tokens * phase.max_seq_length,
-        tokens * masked_lm_prob,
+        squares,
+        masked,
         phase.steps * multiplied,
         phase.train == "mlm_head",
     )
+    work += sum(sum(forward_flops(teacher, tokens, squares, masked)) for teacher in teachers)
     return Cost(phase.steps, tokens, work)
 
 
@@ -119,7 +122,7 @@ def shapes(values: Params) -> tuple[dict[str, BertConfig], list[str]]:
     for (stage, name), source in released.items():
         found[name], note = shape(source, f"{stage}.models.{name}.source")
         notes += [note] if note else []
-    waiting = {name: (model.init, None) for name, model in values.pretrain.models.items()}
+    waiting = {name: (model.init, None) for name, model in values.trained.items()}
     waiting |= {name: (model.source, None) for name, model in values.milestones.models.items()}
     waiting |= {name: (model.source, len(model.layers)) for name, model in values.truncate.models.items()}
     while waiting:

@@ -137,7 +137,7 @@ def main(model: str) -> None:
 def load(folder: Path) -> BertForPreTraining:
     """Raises UserError for what is no model, or has no MLM head of its own."""
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is not there or is no model; init, pretrain and truncate make the models")
+        raise UserError(f"{folder} is not there or is no model; one of init, pretrain, distill, truncate makes it")
     return weights.pretrained(folder).eval()
 
 

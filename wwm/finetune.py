@@ -168,7 +168,9 @@ def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bo
     what is missing in either.
     """
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is not there or is no model; init, load, pretrain and truncate make the models")
+        raise UserError(
+            f"{folder} is not there or is no model; one of init, load, pretrain, distill, truncate makes it"
+        )
     if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
         raise UserError(f"{folder} has a config.json and no weights (model.safetensors); copy the whole model")
     weight_files.read_config(folder, str(folder))

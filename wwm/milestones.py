@@ -23,7 +23,7 @@ def main(name: str) -> None:
             steps = sorted(int(folder.name) for folder in kept.glob("*") if folder.name.isdecimal())
             raise UserError(
                 f"milestones.models.{name}.step: {kept} has {', '.join(map(str, steps)) or 'nothing'} and no"
-                f" {model.step}; run `dvc repro pretrain@{model.source}`"
+                f" {model.step}; run the stage that makes {model.source} again"
             )
         with files.new_folder(out) as folder:
             shutil.copytree(kept / f"{model.step}", folder, dirs_exist_ok=True)

@@ -86,7 +86,9 @@ class Changes(Enum):
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    reads: ClassVar[tuple[str, ...]] = ()  # maps of other sections whose item of the same name its stage reads
+    # Of other sections: maps whose item of the same name its stage reads, as `finetune.tasks`, and sections whose keys
+    # of all items it reads, as `pretrain`.
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def own_values(self, *without: Changes) -> dict:
         """Plain values of the keys, without maps of items, which have values of their own, and without keys that change

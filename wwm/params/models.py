@@ -100,7 +100,7 @@ class Load(Section):
 
 
 class Milestone(Section):
-    source: Name = Field(description="A model of `pretrain.models` that keeps `milestones`.")
+    source: Name = Field(description="A model of `pretrain.models` or `distill.models` that keeps `milestones`.")
     step: Counted = Field(description="Which of them: a multiple of their number, below the model's last step.")
 
 

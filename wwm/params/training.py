@@ -1,6 +1,6 @@
-"""The sections of params.yaml that make and measure models: init, pretrain, cloze."""
+"""The sections of params.yaml that train and measure models: pretrain, cloze."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -20,8 +20,7 @@ from wwm.params.fields import (
     Text,
     distinct,
 )
-from wwm.params.masks import Mask, MaskedShare
-from wwm.params.models import Init, Load, Milestones, Truncate
+from wwm.params.masks import MaskedShare
 
 
 class Phase(Section):
@@ -90,9 +89,12 @@ class Phase(Section):
 
 
 class PretrainedModel(Section):
+    stage: ClassVar[str] = "pretrain"  # that trains it
+
     init: Name = Field(
         description=(
-            "The model it starts from: one of init, pretrain, milestones or truncate, with the vocabulary of `vocab`."
+            "The model it starts from: one of init, pretrain, distill, milestones or truncate, with the vocabulary of"
+            " `vocab`."
         )
     )
     examples: Name = Field(description="The example set of `mask.sets` that it trains on.")
@@ -211,13 +213,3 @@ class Cloze(Section):
     models: Annotated[list[Name], AfterValidator(distinct), Changes.NOTHING] = Field(description="Models to measure.")
     sentences: Counted = Field(description="Held-out sentences; one word of each is asked for.")
     max_seq_length: Pieces = Field(description="Longer sentences are left out.")
-
-
-class ModelStages(Section):
-    mask: Mask
-    init: Init
-    load: Load = Load()
-    pretrain: Pretrain
-    milestones: Milestones = Milestones()
-    truncate: Truncate = Truncate()
-    cloze: Cloze

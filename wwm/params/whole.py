@@ -1,6 +1,7 @@
 """The whole of params.yaml: a section for each stage, and how they fit together."""
 
 import re
+from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import Annotated
 
@@ -8,10 +9,13 @@ from pydantic import AfterValidator, Field
 
 from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS
+from wwm.params.distill import Distill
 from wwm.params.fields import Processors, Section, Seed, one_of
+from wwm.params.masks import Mask
+from wwm.params.models import Init, Load, Milestones, Truncate
 from wwm.params.tasks import TaskStages
 from wwm.params.text import TextStages
-from wwm.params.training import ModelStages
+from wwm.params.training import Cloze, Pretrain, PretrainedModel
 from wwm.tasks.metrics import CLASSIFICATION
 from wwm.tasks.table import TASKS
 
@@ -60,15 +64,40 @@ class Common(Section):
     engine: Engine = Engine()
 
 
+class ModelStages(Section):
+    mask: Mask
+    init: Init
+    load: Load = Load()
+    pretrain: Pretrain
+    distill: Distill = Distill()
+    milestones: Milestones = Milestones()
+    truncate: Truncate = Truncate()
+    cloze: Cloze
+
+
 # pydantic takes the fields of the last base first.
 class Params(TaskStages, ModelStages, TextStages, Common):
     """A section that may be empty may be absent."""
+
+    @property
+    def trained(self) -> dict[str, PretrainedModel]:
+        """All models that are trained here, by a teacher or without, by name."""
+        return {**self.pretrain.models, **self.distill.models}
+
+    @property
+    def made_from(self) -> dict[str, list[str]]:
+        """All models by name, and those that each is made from."""
+        begun: dict[str, list[str]] = {name: [] for name in (*self.init.models, *self.load.models)}
+        trained = {name: [model.init] for name, model in self.trained.items()}
+        kept = {name: [milestone.source] for name, milestone in self.milestones.models.items()}
+        cut = {name: [model.source] for name, model in self.truncate.models.items()}
+        return begun | trained | kept | cut | {n: [*trained[n], m.teacher] for n, m in self.distill.models.items()}
 
 
 def check_names(values: Params) -> None:
     """Every model is made once, and what a key refers to is there."""
     seen: dict[str, str] = {}
-    for stage in ("init", "load", "pretrain", "milestones", "truncate"):
+    for stage in ("init", "load", "pretrain", "distill", "milestones", "truncate"):
         for name in getattr(values, stage).models:
             if name in TAKEN:
                 raise UserError(f"{stage}.models.{name}: {TAKEN[name]}; rename it")
@@ -78,8 +107,8 @@ def check_names(values: Params) -> None:
                 )
             seen[name] = stage
     trainable = set(seen) - of_other_vocabularies(values)
-    for name, model in values.pretrain.models.items():
-        key = f"pretrain.models.{name}"
+    for name, model in values.trained.items():
+        key = f"{model.stage}.models.{name}"
         one_of(f"{key}.init", model.init, trainable - {name})
         one_of(f"{key}.examples", model.examples, values.mask.sets)
         examples = values.mask.sets[model.examples]
@@ -99,6 +128,7 @@ def check_names(values: Params) -> None:
             except UserError as error:
                 raise UserError(f"{key}.phases.{i}: mask.sets.{model.examples}: {error}") from None
     check_milestones(values)
+    check_teachers(values)
     for name, cut in values.truncate.models.items():
         one_of(f"truncate.models.{name}.source", cut.source, set(seen) - {name})
     finetune = values.finetune
@@ -145,9 +175,10 @@ def check_milestones(values: Params) -> None:
     """Each is one that its source keeps."""
     for name, milestone in values.milestones.models.items():
         key, source, step = f"milestones.models.{name}", milestone.source, milestone.step
-        kept = values.pretrain.models[one_of(f"{key}.source", source, values.pretrain.models)].milestone_steps
+        model = values.trained[one_of(f"{key}.source", source, values.trained)]
+        kept = model.milestone_steps
         if not kept:
-            raise UserError(f"{key}: {source} keeps no milestones; set pretrain.models.{source}.milestones")
+            raise UserError(f"{key}: {source} keeps no milestones; set {model.stage}.models.{source}.milestones")
         if step not in kept:
             raise UserError(
                 f"{key}.step: {step} is none of {source}'s milestones, which are {told(kept)}; after its last step it"
@@ -160,6 +191,34 @@ def told(steps: range) -> str:
     if len(steps) <= SHOWN:
         return ", ".join(map(str, steps))
     return f"{told(steps[: SHOWN - 1])}, ..., {steps[-1]}"
+
+
+def check_teachers(values: Params) -> None:
+    """Each is a model of the same vocabulary, and has something to teach."""
+    fit = set(values.made_from) - of_other_vocabularies(values)
+    for name, student in values.distill.models.items():
+        key = f"distill.models.{name}"
+        one_of(f"{key}.teacher", student.teacher, fit - {name})
+        if values.pretrain.fsdp:
+            raise UserError(
+                f"{key}: a teacher stays whole in each process, and pretrain.fsdp true keeps parts; set that to false"
+            )
+        if not student.hard_label_weight and values.mask.sets[student.examples].next_sentence_prediction:
+            raise UserError(
+                f"{key}: hard_label_weight 0 leaves the next sentence head untrained, and mask.sets.{student.examples}"
+                " has next_sentence_prediction; set a weight, or take a set without"
+            )
+
+
+def check_circles(values: Params) -> None:
+    """Raises UserError where a model is made from itself, by way of others."""
+    try:
+        TopologicalSorter(values.made_from).prepare()
+    except CycleError as error:
+        raise UserError(
+            f"{' -> '.join(reversed(error.args[1]))}: these models start from each other; let one start from"
+            " init.models"
+        ) from None
 
 
 def cells(values: Params) -> dict[str, tuple[str, str]]:
@@ -181,17 +240,19 @@ def check_sizes(values: Params) -> None:
     """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given
     here.
     """
-    for name, model in values.pretrain.models.items():
-        longest, limit = (
-            max(phase.max_seq_length for phase in model.phases),
-            size(values, name, "max_position_embeddings"),
-        )
-        at_most(
-            f"pretrain.models.{name}.phases: max_seq_length",
-            longest,
-            limit,
-            "positions of the model that it starts from",
-        )
+    check_circles(values)
+    for name, model in values.trained.items():
+        key = f"{model.stage}.models.{name}"
+        longest = max(phase.max_seq_length for phase in model.phases)
+        for source, called in zip(values.made_from[name], ("the model that it starts from", "its teacher")):
+            limit = size(values, source, "max_position_embeddings")
+            at_most(f"{key}.phases: max_seq_length", longest, limit, f"positions of {called}")
+    for name, student in values.distill.models.items():
+        for i, match in enumerate(student.intermediate_matches):
+            key = f"distill.models.{name}.intermediate_matches.{i}"
+            for layer, source in (("layer_S", student.init), ("layer_T", student.teacher)):
+                layers = size(values, source, "num_hidden_layers")
+                at_most(f"{key}.{layer}", getattr(match, layer), layers, f"layers of {source}")
     for name, cut in values.truncate.models.items():
         last, layers = max(cut.layers), size(values, cut.source, "num_hidden_layers")
         if layers is not None and last >= layers:
@@ -216,26 +277,14 @@ def check_sizes(values: Params) -> None:
 
 
 def size(values: Params, name: str, key: str) -> int | None:
-    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name. Raises
-    UserError for a circle.
-    """
-    passed: list[str] = []
+    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name."""
     while name not in values.init.models:
         if name in values.load.models:
             return None
-        if name in passed:
-            raise UserError(
-                f"{' -> '.join([*passed, name])}: these models start from each other; let one start from init.models"
-            )
-        passed.append(name)
-        if name in values.milestones.models:
-            name = values.milestones.models[name].source
-        elif name in values.truncate.models:
+        if name in values.truncate.models:
             if key == "num_hidden_layers":
                 return len(values.truncate.models[name].layers)
-            name = values.truncate.models[name].source
-        else:
-            name = values.pretrain.models[name].init
+        name = values.made_from[name][0]
     architecture = values.init.models[name].architecture
     return None if architecture is None else getattr(architecture, key)
 

@@ -100,6 +100,8 @@ def contests(results: Results, experiments: list[Pairs]) -> Iterator[tuple[str, 
         if row["all_else"] == its["all_else"] and sizes.index(larger) > sizes.index(smaller):
             names = {"larger": say(UNITS[larger]), "smaller": say(UNITS[smaller])}
             yield say("Masks of {larger} beat masks of {smaller}, all else equal", **names), model, other
+        if row.get("all_but_teacher") == its["all_else"] and larger == smaller:
+            yield say("Training with a teacher beats training without, all else equal"), model, other
 
 
 def compare(results: Results, statement: str, model: str, against: str) -> Iterator[Comparison]:

@@ -46,6 +46,7 @@ def ours_row(results: Results, model: str) -> list[str]:
     name, layers = SIZES.get((built["hidden_size"], built["num_attention_heads"]), ("", 0))
     own = built["num_hidden_layers"]
     text = text_of(results.folder, made)
+    start = say("random weights") if row["steps"] == row["own_steps"] else row["init"]
     return [
         model,
         masking,
@@ -57,7 +58,7 @@ def ours_row(results: Results, model: str) -> list[str]:
         " / ".join(dict.fromkeys(f"{phase['batch_size']:,}" for phase in phases)),
         " / ".join(dict.fromkeys(OPTIMIZERS[phase["optimizer"]] for phase in phases)),
         f"{recipe['vocab_size']:,}",
-        say("random weights") if row["steps"] == row["own_steps"] else row["init"],
+        say("{init}, with the teacher {teacher}", init=start, teacher=row["teacher"]) if "teacher" in row else start,
         times.read(f"pretrain/{model}", results.folder).get("device", UNKNOWN),
         flops(row["own_flops"]),
         UNKNOWN if row["flops"] is None else flops(row["flops"]),

@@ -18,6 +18,8 @@ COLUMNS = [
     "heldout_mlm_loss",
     "heldout_mlm_accuracy",
 ]
+# What a student learns of its teacher, behind these.
+OF_TEACHER = ["kd_loss", "matches_loss"]
 # What differs from machine to machine.
 SPEEDS = ["tokens_per_second", "mfu", "memory_gib", "compilations"]
 
@@ -31,6 +33,8 @@ class Sums(NamedTuple):
     nsp: float = 0.0  # cross-entropy in nats
     nsp_correct: float = 0.0
     pairs: float = 0.0  # examples with a next sentence label
+    kd: float = 0.0  # a student's loss on its teacher's logits
+    matches: float = 0.0  # and on its hidden states
     tokens: float = 0.0  # positions that are no padding
     positions: float = 0.0
     flops: float = 0.0  # floating point operations
@@ -41,11 +45,13 @@ class Sums(NamedTuple):
 
 def point(sums: Sums, tokens_per_second: float, peak_flops: float | None) -> dict[str, float | None]:
     """The columns that follow from sums; peak_flops: of all devices together, None where it is not known."""
-    return dict.fromkeys([*COLUMNS, *SPEEDS]) | {
+    return dict.fromkeys([*COLUMNS, *OF_TEACHER, *SPEEDS]) | {
         "mlm_loss": sums.mlm / max(1, sums.masked),
         "mlm_accuracy": sums.mlm_correct / max(1, sums.masked),
         "nsp_loss": sums.nsp / sums.pairs if sums.pairs else None,
         "nsp_accuracy": sums.nsp_correct / sums.pairs if sums.pairs else None,
+        "kd_loss": sums.kd / sums.masked if sums.kd else None,
+        "matches_loss": sums.matches / sums.tokens if sums.matches else None,
         "tokens_per_second": tokens_per_second,
         "fill": sums.tokens / sums.positions,
         "mfu": tokens_per_second * sums.flops / sums.tokens / peak_flops if peak_flops else None,

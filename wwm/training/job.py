@@ -3,13 +3,16 @@
 The keys that training reads of params.yaml, as it needs them; wwm/params/training.py says what each of them means.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from transformers import BertForPreTraining
+
 from wwm.training import optim
 from wwm.training.device import Processes
+from wwm.training.model import Pretraining
 
 
 class Phase(Protocol):
@@ -50,6 +53,7 @@ class Log(Protocol):
 class Job:
     """One model and its phases. `scratch` holds its checkpoints and milestones while it is trained."""
 
+    stage: str  # that trains it
     name: str
     seed: int
     threads: int
@@ -60,4 +64,19 @@ class Job:
     scratch: Path
     log: Log
     processes: Processes
+    losses: Callable[["Job", BertForPreTraining], Pretraining]  # what is learnt from
     milestones: Collection[int] = ()  # steps after which the model is kept as it then is
+
+    @property
+    def key(self) -> str:
+        """What params.yaml calls it."""
+        return f"{self.stage}.models.{self.name}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage} {self.name}"
+
+
+def from_labels(job: Job, bert: BertForPreTraining) -> Pretraining:
+    """From masked words, and from which sentences follow each other, alone."""
+    return Pretraining(bert)

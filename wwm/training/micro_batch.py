@@ -32,7 +32,7 @@ class Fitting(TypedDict):
     asked: int | None
 
 
-def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved: Fitting | None) -> Fitting:
+def rows_of(phase: Phase, stepper: Stepper, examples: Examples, saved: Fitting | None) -> Fitting:
     """How many rows each process takes; saved: what an earlier run found, kept where it was asked for the same.
 
     Raises UserError where the processes do not divide the batch, devices not the rows, or one row does not fit.
@@ -44,13 +44,13 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
     if rest:
         nearest = max(1, round(phase.batch_size / processes.count)) * processes.count
         raise UserError(
-            f"pretrain.models.{name}: batch_size {phase.batch_size} is not divisible by {processes.count} processes;"
+            f"{stepper.job.key}: batch_size {phase.batch_size} is not divisible by {processes.count} processes;"
             f" nearest is {nearest}"
         )
     if phase.micro_batch and phase.micro_batch % cores:
         nearest = max(1, round(phase.micro_batch / cores)) * cores
         raise UserError(
-            f"pretrain.models.{name}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is"
+            f"{stepper.job.key}: micro_batch {phase.micro_batch} is not divisible by {cores} devices; nearest is"
             f" {nearest}"
         )
     asked = (processes.count, phase.micro_batch)
@@ -65,7 +65,7 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
         if isinstance(stepper.plain, FSDPModule):
             # A pass that runs out of memory in one process leaves the others waiting for it.
             raise UserError(
-                f"pretrain.models.{name}: micro_batch null cannot be found out with fsdp; set it to a number of rows"
+                f"{stepper.job.key}: micro_batch null cannot be found out with fsdp; set it to a number of rows"
                 " that fits"
             )
         found = min(
@@ -78,7 +78,7 @@ def rows_of(name: str, phase: Phase, stepper: Stepper, examples: Examples, saved
         found = next((rows for rows in reversed(sizes) if rows * phase.max_seq_length <= POSITIONS * cores), 1)
         found = -(-found // cores) * cores
     print(
-        f"pretrain {name}: {found} rows in one forward pass, at most {-(-share // found)} of them a step in each of"
+        f"{stepper.job.title}: {found} rows in one forward pass, at most {-(-share // found)} of them a step in each of"
         f" {processes.count} processes",
         flush=True,
     )
@@ -133,10 +133,10 @@ def fit(
         # No longer in the handler, whose error holds what the pass had made.
         rows, half = fitting["rows"], -(-fitting["rows"] // 2)
         if rows == 1:
-            raise UserError(f"pretrain.models.{stepper.name}: {TOO_LARGE}")
+            raise UserError(f"{stepper.job.key}: {TOO_LARGE}")
         if processes.count > 1:
             raise UserError(
-                f"pretrain.models.{stepper.name}: a pass of {rows} rows ran out of memory in one of {processes.count}"
+                f"{stepper.job.key}: a pass of {rows} rows ran out of memory in one of {processes.count}"
                 f" processes, and the others wait for it; set micro_batch of this phase to {half}, and the next run"
                 " goes on from the newest checkpoint"
             )
@@ -144,7 +144,7 @@ def fit(
         device.forget_peak_memory()
         fitting["rows"] = half
         print(
-            f"pretrain {stepper.name}: out of memory with {rows} rows in one forward pass; from here on {half}",
+            f"{stepper.job.title}: out of memory with {rows} rows in one forward pass; from here on {half}",
             flush=True,
         )
 
@@ -156,7 +156,7 @@ def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> No
     gradients, and a twentieth of the device that is lost between blocks of different sizes.
     """
     bert, place = stepper.plain.bert, stepper.processes.device
-    trained = [p for p in bert.parameters() if p.requires_grad]
+    trained = [p for p in stepper.plain.parameters() if p.requires_grad]
     copies = 1 + (0 if stepper.optimizer.state else 2) + (stepper.processes.count > 1)
     beside = [torch.empty_like(p) for p in trained for _ in range(copies)]
     beside.append(
@@ -170,6 +170,6 @@ def try_rows(stepper: Stepper, rows: int, length: int, examples: Examples) -> No
     try:
         with stepper.autocast():
             result = stepper.plain(on_device(batch, bert))
-        (result.mlm + result.nsp).backward()
+        stepper.plain.loss(result, dict.fromkeys(("masked", "pairs", "tokens"), 1)).backward()
     finally:
-        bert.zero_grad(set_to_none=True)
+        stepper.plain.zero_grad(set_to_none=True)

@@ -1,5 +1,6 @@
 """What is added around transformers' BERT: packed rows, and the MLM head at masked positions only."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +17,14 @@ GRAPHS = 64  # that torch.compile makes of a layer: for each phase, with and wit
 
 
 class Losses(NamedTuple):
-    """Sums over a batch, not means, so that batches add up whatever their sizes."""
+    """Sums over a batch, not means, so that batches add up whatever their sizes; 0 of what is not learnt from."""
 
     mlm: torch.Tensor  # () sum of cross-entropies in nats over masked positions
     mlm_correct: torch.Tensor  # () masked positions predicted right
     nsp: torch.Tensor  # () sum over examples; 0 without next sentence prediction
     nsp_correct: torch.Tensor  # () examples predicted right
+    kd: torch.Tensor  # () of a student, by distillation.py: sum over masked positions
+    matches: torch.Tensor  # () of a student: sum over positions that are no padding, each match by its weight
 
 
 class Pretraining(torch.nn.Module):
@@ -34,16 +37,35 @@ class Pretraining(torch.nn.Module):
     def forward(self, batch: dict[str, torch.Tensor]) -> Losses:
         """batch: the arrays of a loader.Batch, as `on_device` puts them there."""
         hidden = self.hidden_states(batch)
-        logits = self.bert.cls.predictions(hidden.index_select(0, batch["masked_positions"])).float()
+        return self.label_losses(hidden, self.masked_logits(hidden, batch), batch)
+
+    def masked_logits(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(M, vocabulary) float32, of hidden states (R * L, hidden)."""
+        return self.bert.cls.predictions(hidden.index_select(0, batch["masked_positions"])).float()
+
+    def label_losses(self, hidden: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> Losses:
+        """By what stands in the text; hidden (R * L, hidden), logits (M, vocabulary)."""
         mlm, mlm_correct = summed(logits, batch["masked_ids"])
+        zero, none = torch.zeros_like(mlm), torch.zeros_like(mlm_correct)
         if not len(batch["next_sentence_labels"]):
-            return Losses(mlm, mlm_correct, torch.zeros_like(mlm), torch.zeros_like(mlm_correct))
+            return Losses(mlm, mlm_correct, zero, none, zero, zero)
         # transformers' pooler takes token 0 of a row; a packed row has one [CLS] per example.
         assert self.bert.bert.pooler is not None  # as BertForPreTraining has it
         pooled = self.bert.bert.pooler(hidden.index_select(0, batch["cls_positions"])[:, None])
-        return Losses(
-            mlm, mlm_correct, *summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
-        )
+        nsp = summed(self.bert.cls.seq_relationship(pooled).float(), batch["next_sentence_labels"])
+        return Losses(mlm, mlm_correct, *nsp, zero, zero)
+
+    def loss(self, sums: Losses, counts: Mapping[str, float]) -> torch.Tensor:
+        """() what is minimized: means over the counts of a global batch, of `masked` positions, `pairs` and `tokens`,
+        never a mean of means.
+        """
+        return sums.mlm / max(1, counts["masked"]) + sums.nsp / max(1, counts["pairs"])
+
+    def flops(
+        self, tokens: float, squares: float, masked: float, optimizer_flops: float = 0.0, head_only: bool = False
+    ) -> float:
+        """Of a step, as `training_flops`."""
+        return training_flops(self.bert.config, tokens, squares, masked, optimizer_flops, head_only)
 
     def hidden_states(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(R * L, hidden) last hidden states of packed rows; examples of one row do not see each other."""
@@ -150,11 +172,16 @@ def training_flops(
     left out, and so is what padding and checkpointing add. As in PaLM (arXiv 2204.02311, appendix B), but for the head,
     which is at `masked` positions only.
     """
-    h, i = config.hidden_size, config.intermediate_size
-    layers = config.num_hidden_layers * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares)
-    transform, decoder = masked * 2 * h * h, masked * 2 * h * config.vocab_size
+    layers, transform, decoder = forward_flops(config, tokens, squares, masked)
     passes = layers + 3 * transform + 2 * decoder if head_only else 3 * (layers + transform + decoder)
     return passes + optimizer_flops
+
+
+def forward_flops(config: BertConfig, tokens: float, squares: float, masked: float) -> tuple[float, float, float]:
+    """What `training_flops` counts of one forward pass: of the layers, of the MLM head's transform, of its decoder."""
+    h, i = config.hidden_size, config.intermediate_size
+    layers = config.num_hidden_layers * (tokens * (8 * h * h + 4 * h * i) + 4 * h * squares)
+    return layers, masked * 2 * h * h, masked * 2 * h * config.vocab_size
 
 
 def choose_trained(bert: BertForPreTraining, next_sentence_prediction: bool, head_only: bool) -> None:

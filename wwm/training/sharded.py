@@ -9,15 +9,14 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from transformers import BertForPreTraining
 
 from wwm.training.device import Processes
 from wwm.training.model import Pretraining
 
 
-def shard(bert: BertForPreTraining, processes: Processes) -> Pretraining:
-    """A copy of `bert` with its losses, whose parameters are spread over the processes."""
-    losses = Pretraining(copy.deepcopy(bert))
+def shard(losses: Pretraining, processes: Processes) -> Pretraining:
+    """A copy of a model with its losses, whose parameters are spread over the processes."""
+    losses = copy.deepcopy(losses)
     mesh = init_device_mesh(processes.device.type, (processes.count,))
     for layer in losses.bert.bert.encoder.layer:
         fully_shard(layer, mesh=mesh)

@@ -76,7 +76,7 @@ class State:
         random = processes.gathered(device.random_state())
         # Where each process has all of them, one is enough to copy them from.
         if fsdp or processes.rank == 0:
-            weights, moments = sharded.gather(plain.bert.state_dict()), sharded.gather(optimizer.state_dict())
+            weights, moments = sharded.gather(plain.state_dict()), sharded.gather(optimizer.state_dict())
         if fsdp:
             whole.load_state_dict(weights)
         if processes.rank == 0:

@@ -13,9 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from wwm.common.errors import UserError
 from wwm.training import device
 from wwm.training.curve import Sums
-from wwm.training.job import Settings
+from wwm.training.job import Job
 from wwm.training.loader import IGNORED, Batch, Examples, empty
-from wwm.training.model import Losses, Pretraining, on_device, training_flops
+from wwm.training.model import Losses, Pretraining, on_device
 from wwm.training.optim import Muon
 
 SPIKE_WINDOW = 100  # steps whose mean a loss is compared to
@@ -35,20 +35,12 @@ class Measured(NamedTuple):
 class Stepper:
     """Takes steps, and watches their losses.
 
-    name: of the model; settings: of all models; plain: the model with its losses; recent: losses of the steps
-    before, at most SPIKE_WINDOW. `losses` is `plain` until somebody wraps it for several processes.
+    plain: the model with its losses; recent: losses of the steps before, at most SPIKE_WINDOW. `losses` is `plain`
+    until somebody wraps it for several processes.
     """
 
-    def __init__(
-        self,
-        name: str,
-        settings: Settings,
-        processes: device.Processes,
-        plain: Pretraining,
-        optimizer: torch.optim.Optimizer,
-        recent: list[float],
-    ):
-        self.name, self.settings, self.processes = name, settings, processes
+    def __init__(self, job: Job, plain: Pretraining, optimizer: torch.optim.Optimizer, recent: list[float]):
+        self.job, self.settings, self.processes = job, job.settings, job.processes
         self.plain, self.optimizer, self.recent = plain, optimizer, recent
         self.optimizer_flops = optimizer.flops() if isinstance(optimizer, Muon) else 0
         self.head_only = not any(parameter.requires_grad for parameter in plain.bert.bert.parameters())
@@ -62,10 +54,8 @@ class Stepper:
     def step(self, number: int, numbers: np.ndarray, batches: list[Batch], stop: bool) -> tuple[dict[str, float], bool]:
         """Trains on the global batch, of which `batches` (examples `numbers`) are this process's part.
 
-        Returns its counts (masked, pairs, tokens, positions, flops), and whether a process was asked to stop. The loss
-        is the mean over all masked positions of the global batch plus the mean over its examples, never a mean of
-        means. Raises UserError as `read` does, before the weights change but on XLA, where reading is left to the
-        caller.
+        Returns its counts (masked, pairs, tokens, positions, flops), and whether a process was asked to stop. Raises
+        UserError as `read` does, before the weights change but on XLA, where reading is left to the caller.
         """
         lengths = np.concatenate([batch.lengths for batch in batches])
         counts: dict[str, float] = {
@@ -76,8 +66,8 @@ class Stepper:
         }
         *totals, squares, stops = self.processes.total([*counts.values(), int((lengths**2).sum()), float(stop)])
         counts = dict(zip(counts, totals))
-        counts["flops"] = training_flops(
-            self.plain.bert.config, counts["tokens"], squares, counts["masked"], self.optimizer_flops, self.head_only
+        counts["flops"] = self.plain.flops(
+            counts["tokens"], squares, counts["masked"], self.optimizer_flops, self.head_only
         )
         batches = self.as_many_as_others(batches)
         place = self.processes.device
@@ -89,10 +79,7 @@ class Stepper:
                 with self.autocast():
                     result = self.losses(on_device(batch, self.plain.bert))
                 # Gradients come as the mean over processes, and this is a sum.
-                (
-                    self.processes.count
-                    * (result.mlm / max(1, counts["masked"]) + result.nsp / max(1, counts["pairs"]))
-                ).backward()
+                (self.processes.count * self.plain.loss(result, counts)).backward()
             sums += torch.stack([value.detach().to(sums.dtype) for value in result])
             device.flush(place)
         norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.max_grad_norm)
@@ -131,7 +118,7 @@ class Stepper:
             loss = sums.mlm / max(1, sums.masked)
             if what := self.gone_wrong(loss):
                 raise UserError(
-                    f"pretrain.models.{self.name}: at step {measured.step} {what};"
+                    f"{self.job.key}: at step {measured.step} {what};"
                     f" {self.worst(examples, measured.numbers, max_seq_length)}; lower learning_rate, raise"
                     " warmup_steps, or, where the text is as it should be, raise pretrain.loss_spike"
                 )

@@ -1,4 +1,4 @@
-"""The training loop of wwm/pretrain.py, in one process or in several that share each batch."""
+"""The training loop of wwm/pretraining.py, in one process or in several that share each batch."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ class Trainer:
         self.job, self.state, self.stop = job, State(), False
         settings, processes = job.settings, job.processes
         if processes.device.type == "xla" and any(phase.optimizer == "muon" for phase in job.phases):
-            raise UserError(f"pretrain.models.{job.name}: optimizer muon does not run on XLA; take adamw or lamb")
+            raise UserError(f"{job.key}: optimizer muon does not run on XLA; take adamw or lamb")
         device.set_up_cpu(job.threads)
         logging.disable_progress_bar()
         # Each process drops out positions of its own, and none those of a training with the next seed.
@@ -59,9 +59,10 @@ class Trainer:
         limit = self.model.config.max_position_embeddings
         if longest > limit:
             raise UserError(
-                f"pretrain.models.{job.name}: max_seq_length {longest} is more than the {limit} positions of"
+                f"{job.key}: max_seq_length {longest} is more than the {limit} positions of"
                 f" {job.init}; shorten the phase, or raise max_position_embeddings where the model begins"
             )
+        self.losses = job.losses(job, self.model)
         self.before = model_folder.training_history(job.init)
 
     def train(self, keep: Callable[[], object] = lambda: None) -> None:
@@ -69,14 +70,14 @@ class Trainer:
         self.keep = keep
         self.state = State.newest(self.job.scratch)
         if self.state.restored:
-            self.model.load_state_dict(self.state.restored["model"])
+            self.losses.load_state_dict(self.state.restored["model"])
         before = signal.signal(signal.SIGTERM, self.ask_to_stop)
         self.begun = time.perf_counter() - self.state.seconds
         total = sum(phase.steps for phase in self.job.phases)
         with tqdm(
             total=total,
             initial=self.state.total_steps,
-            desc=f"pretrain {self.job.name}",
+            desc=self.job.title,
             unit=" steps",
             mininterval=2,
             disable=self.job.processes.rank > 0,
@@ -96,12 +97,12 @@ class Trainer:
         examples = Examples(folder / "train", vocab, order)
         heldout = Examples(folder / "heldout", vocab, job.seed)
         choose_trained(self.model, examples.next_sentence_prediction, HEAD_ONLY[phase.train])
-        plain = sharded.shard(self.model, processes) if self.fsdp else Pretraining(self.model)
-        groups = parameter_groups(plain.bert, settings.weight_decay, single_segments=not examples.pairs)
+        plain = sharded.shard(self.losses, processes) if self.fsdp else self.losses
+        groups = parameter_groups(plain, settings.weight_decay, single_segments=not examples.pairs)
         optimizer = OPTIMIZERS[phase.optimizer](groups, phase.learning_rate, settings)
         xla = processes.device.type == "xla"
-        stepper = Stepper(job.name, settings, processes, plain, optimizer, state.recent)
-        state.micro_batch = fitting = micro_batch.rows_of(job.name, phase, stepper, examples, state.micro_batch)
+        stepper = Stepper(job, plain, optimizer, state.recent)
+        state.micro_batch = fitting = micro_batch.rows_of(phase, stepper, examples, state.micro_batch)
         if processes.count > 1 and not self.fsdp:
             stepper.losses = DistributedDataParallel(plain, gradient_as_bucket_view=True)
         state.restore(optimizer, processes, self.fsdp)
@@ -131,7 +132,7 @@ class Trainer:
                 counts, stop = micro_batch.fit(stepper, fitting, batches, work)
                 if not counts["masked"]:
                     raise UserError(
-                        f"pretrain.models.{job.name}: at step {state.total_steps + 1} no piece of the whole batch is"
+                        f"{job.key}: at step {state.total_steps + 1} no piece of the whole batch is"
                         f" masked; look at {folder}/train with `wwm show`, and run the stage mask again"
                     )
                 if not xla:
@@ -162,10 +163,10 @@ class Trainer:
                     self.milestone(plain)
                 if save:
                     state.seconds = time.perf_counter() - self.begun
-                    state.save(job.scratch, self.model, plain, optimizer, processes, self.fsdp)
+                    state.save(job.scratch, self.losses, plain, optimizer, processes, self.fsdp)
                 if stop:
                     print(
-                        f"pretrain {job.name}: stopped at step {state.total_steps}, checkpoint saved; the next `dvc"
+                        f"{job.title}: stopped at step {state.total_steps}, checkpoint saved; the next `dvc"
                         " repro` goes on from here",
                         flush=True,
                     )
@@ -206,7 +207,7 @@ class Trainer:
             self.uncompiled |= new
             for reason in sorted(new):
                 print(
-                    f"pretrain {self.job.name}: NOT COMPILED in full from step {self.state.total_steps} on, and slower:"
+                    f"{self.job.title}: NOT COMPILED in full from step {self.state.total_steps} on, and slower:"
                     f" {reason}",
                     flush=True,
                 )

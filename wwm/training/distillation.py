@@ -1,0 +1,171 @@
+"""What a student learns of its teacher beside the text: its logits at masked positions, its hidden states layer by
+layer.
+
+Terms and their names are TextBrewer's (arXiv 2002.12620): kd_loss_weight * KD + hard_label_weight * (MLM + NSP) + the
+matches. Logits are divided by the temperature on both sides, and nothing is multiplied by its square.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import BertForPreTraining
+
+from wwm.common import files, model_folder
+from wwm.common.errors import UserError
+from wwm.training import model
+from wwm.training.job import Job
+from wwm.training.model import Losses, Pretraining
+
+# Logits of student and teacher (M, vocabulary), divided by the temperature -> () sum over masked positions.
+KD_LOSSES = {
+    "ce": lambda student, teacher: F.cross_entropy(student, teacher.softmax(-1), reduction="sum"),
+    "mse": lambda student, teacher: F.mse_loss(student, teacher, reduction="sum") / student.shape[-1],
+}
+# Hidden states (R, L, width) of both -> (R, L).
+MATCH_LOSSES = {
+    "hidden_mse": lambda student, teacher: F.mse_loss(student, teacher, reduction="none").mean(-1),
+    "cos": lambda student, teacher: 1 - F.cosine_similarity(student, teacher, dim=-1),
+}
+PROJECTIONS = {"linear": torch.nn.Linear}
+
+
+class Match(Protocol):
+    layer_T: int  # 0: embeddings
+    layer_S: int
+    feature: str
+    loss: str
+    weight: float
+    proj: Sequence[str | int] | None
+
+
+class Distillation(Protocol):
+    """Of one model: its entry in the section `distill`."""
+
+    temperature: float
+    kd_loss_type: str
+    kd_loss_weight: float
+    hard_label_weight: float
+    intermediate_matches: Sequence[Match]
+
+
+class Distilled(Pretraining):
+    """A student with its losses. Its projections are trained and checkpointed with it, and are no part of `bert`.
+
+    seed: of the projections' first weights.
+    """
+
+    def __init__(self, bert: BertForPreTraining, teacher: BertForPreTraining, settings: Distillation, seed: int):
+        super().__init__(bert)
+        self.settings, matches = settings, settings.intermediate_matches
+        # In a tuple, since a module would be trained, saved, and copied to other processes.
+        self.teacher = (Pretraining(teacher.eval().requires_grad_(False)),)
+        draw = torch.Generator().manual_seed(seed)
+        self.projections = torch.nn.ModuleList(projection(match, draw) for match in matches).to(bert.device)
+        for one, layers in ((bert, {m.layer_S for m in matches}), (teacher, {m.layer_T for m in matches})):
+            for layer in layers:
+                output_of(one, layer).register_forward_hook(keep)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> Losses:
+        """As Pretraining; the teacher is asked while training alone."""
+        settings, (teacher,) = self.settings, self.teacher
+        learns = self.training
+        if learns:
+            # First, when nothing of the student is held yet.
+            with torch.no_grad():
+                seen = teacher.hidden_states(batch)
+                wanted = teacher.masked_logits(seen, batch) if settings.kd_loss_weight else None
+        hidden = self.hidden_states(batch)
+        logits = self.masked_logits(hidden, batch)
+        losses = self.label_losses(hidden, logits, batch)
+        states = kept(self.bert, {match.layer_S for match in settings.intermediate_matches})
+        if not learns:
+            return losses
+        if wanted is not None:
+            heat = settings.temperature
+            losses = losses._replace(kd=KD_LOSSES[settings.kd_loss_type](logits / heat, wanted / heat))
+        taught = kept(teacher.bert, {match.layer_T for match in settings.intermediate_matches})
+        for match, project in zip(settings.intermediate_matches, self.projections):
+            state, other = project(states[match.layer_S]).float(), taught[match.layer_T].float()
+            each = MATCH_LOSSES[match.loss](state, other)
+            if "example" in batch:
+                each = each * (batch["example"] > 0)
+            losses = losses._replace(matches=losses.matches + match.weight * each.sum())
+        return losses
+
+    def loss(self, sums: Losses, counts: Mapping[str, float]) -> torch.Tensor:
+        settings = self.settings
+        of_teacher = settings.kd_loss_weight * sums.kd / max(1, counts["masked"]) + sums.matches / counts["tokens"]
+        return of_teacher + settings.hard_label_weight * super().loss(sums, counts)
+
+    def flops(
+        self, tokens: float, squares: float, masked: float, optimizer_flops: float = 0.0, head_only: bool = False
+    ) -> float:
+        own = super().flops(tokens, squares, masked, optimizer_flops, head_only)
+        return own + sum(model.forward_flops(self.teacher[0].bert.config, tokens, squares, masked))
+
+
+def projection(match: Match, draw: torch.Generator) -> torch.nn.Module:
+    """From the student's width to the teacher's, so that both can be compared."""
+    if match.proj is None:
+        return torch.nn.Identity()
+    kind, own, wanted = match.proj
+    made = PROJECTIONS[str(kind)](int(own), int(wanted))
+    with torch.no_grad():
+        made.weight.normal_(0, int(own) ** -0.5, generator=draw)
+        made.bias.zero_()
+    return made
+
+
+def output_of(bert: BertForPreTraining, layer: int) -> torch.nn.Module:
+    return bert.bert.encoder.layer[layer - 1] if layer else bert.bert.embeddings
+
+
+def keep(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
+    """A forward hook: transformers' own ones break torch.compile's graphs."""
+    module.kept = output
+
+
+def kept(bert: BertForPreTraining, layers: set[int]) -> dict[int, torch.Tensor]:
+    """Takes what the last forward pass left, by layer: (R, L, width)."""
+    return {layer: output_of(bert, layer).__dict__.pop("kept") for layer in layers}
+
+
+def student(teacher: Path, settings: Distillation, job: Job, bert: BertForPreTraining) -> Distilled:
+    """`bert` as the student of the model in the folder `teacher`. Raises UserError where it cannot learn from that."""
+    if job.processes.device.type == "xla":
+        raise UserError(f"{job.key}: a teacher does not run on XLA; train on a CPU or GPU")
+    if files.content_hash(teacher / "vocab.txt") != files.content_hash(job.init / "vocab.txt"):
+        raise UserError(
+            f"{job.key}.teacher: {teacher} has another vocabulary than {job.init}; take a teacher with the student's"
+        )
+    if settings.kd_loss_weight and model_folder.MLM_HEAD in model_folder.training_history(teacher).get("untrained", []):
+        raise UserError(
+            f"{job.key}.teacher: the MLM head of {teacher} was never trained, so its logits say nothing; train it first"
+            " (a phase with train: mlm_head), or set kd_loss_weight to 0 and match hidden states"
+        )
+    loaded = model.load(teacher, job.processes.device, job.settings.precision)
+    longest, limit = max(phase.max_seq_length for phase in job.phases), loaded.config.max_position_embeddings
+    if longest > limit:
+        raise UserError(
+            f"{job.key}: max_seq_length {longest} is more than the {limit} positions of {teacher}; shorten the phase,"
+            " or take another teacher"
+        )
+    for number, match in enumerate(settings.intermediate_matches):
+        key = f"{job.key}.intermediate_matches.{number}"
+        for layer, one, where in (("layer_S", bert, job.init), ("layer_T", loaded, teacher)):
+            count = one.config.num_hidden_layers
+            if getattr(match, layer) > count:
+                raise UserError(f"{key}.{layer}: {where} has no layer {getattr(match, layer)}; it has 0 to {count}")
+        widths = [bert.config.hidden_size, loaded.config.hidden_size]
+        if not (list(match.proj[1:]) == widths if match.proj else widths[0] == widths[1]):
+            raise UserError(
+                f"{key}.proj: {job.init} is {widths[0]} wide, {teacher} {widths[1]}; write proj: [linear, {widths[0]},"
+                f" {widths[1]}]"
+            )
+    seed = int(np.random.SeedSequence(job.seed).generate_state(1)[0])
+    print(f"{job.title}: taught by {teacher}", flush=True)
+    return Distilled(bert, loaded, settings, seed)
