@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wwm.common import files, hub, model_folder
 from wwm.common.errors import UserError
+from wwm.text import added
 
 if TYPE_CHECKING:
     from wwm.training import weights
@@ -47,7 +48,8 @@ def main(name: str) -> None:
         else:
             own = weights.entries(source, named)
             loaded = weights.bert(source, named, len(own))
-            if own != vocabulary:
+            new = added.new_ids(own, vocabulary)
+            if new is None:
                 line, (one, other) = next(
                     (n, pair) for n, pair in enumerate(zip_longest(own, vocabulary), 1) if pair[0] != pair[1]
                 )
@@ -55,6 +57,12 @@ def main(name: str) -> None:
                     f"{named} has a vocabulary of {len(own)} entries, data/vocab another one of {len(vocabulary)}: line"
                     f" {line} is {one!r} and {other!r}; set vocab.source to {model.source} too"
                 )
+            if new:
+                told = files.read_json("data/vocab/tokenizer_config.json")
+                entries = [vocabulary[place] for place in new]
+                were = added.pieces(own, entries, told["do_lower_case"], told.get("map_characters", {}))
+                loaded = weights.widened(loaded, dict(zip(new, were)), len(vocabulary))
+                print(f"{model.source}: {len(new)} entries of its vocabulary are new, each the mean of its pieces")
             config = loaded.config
         # Also what a loaded model lacks starts from this.
         torch.manual_seed(base.seed if model.seed is None else model.seed)

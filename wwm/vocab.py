@@ -2,7 +2,7 @@
 
 Reads   data/corpus/{train,heldout}/*.parquet
 Writes  data/vocab/: vocab.txt, tokenizer.json, tokenizer_config.json (loads with BertTokenizer); results/vocab.json
-        with the shares of [UNK]
+        with the shares of [UNK]; results/vocab.csv: what is [UNK], rare characters, words of many pieces
 By hand python -m wwm.vocab
 """
 
@@ -23,9 +23,11 @@ from tqdm import tqdm
 from wwm.common import files, hub
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError
-from wwm.text import tokenization, vocabulary
+from wwm.text import added, coverage, tokenization, vocabulary
 
 SHOWN = 10  # of the texts that became [UNK]
+LISTED = 1000  # of each kind in results/vocab.csv
+READ = 20_000_000  # characters of the text to train on, in which these are counted
 
 
 def main() -> None:
@@ -33,18 +35,26 @@ def main() -> None:
 
     values = params.read()
     base, vocab = values.base, values.vocab
-    outs = [Path("data/vocab"), Path("results/vocab.json")]
+    outs = [Path("data/vocab"), Path("results/vocab.json"), Path("results/vocab.csv")]
     with track.run("vocab", params=vocab.model_dump(), outs=outs) as run:
+        trained_on, heldout = ([*files.shards("corpus", part)] for part in ("train", "heldout"))
         if vocab.source == "train":
             lower_case, mapped = vocab.do_lower_case is not False, vocab.map_characters or {}
-            lines = partial(texts, shuffled([*files.shards("corpus", "train")], base.seed), vocab.train_characters)
+            lines = partial(texts, shuffled(trained_on, base.seed), vocab.train_characters)
             empty = vocabulary.build(vocabulary.SPECIAL, lower_case, mapped)
             tokens = train(empty, lines, vocab.vocab_size, vocab.min_frequency)
         else:
             tokens, lower_case, mapped = load(vocab.source, vocab.do_lower_case, vocab.map_characters)
         tokenizer = vocabulary.build(tokens, lower_case, mapped)
         check_map(tokenizer, mapped)
-        counts, unknown = unknown_shares(tokenizer, tokens, texts([*files.shards("corpus", "heldout")]))
+        before = {}
+        if vocab.add:
+            given = added.read(vocab.add)
+            new = added.placed(tokens, given, tokenizer)
+            before = {"size": len(tokens)}
+            before |= unknown_shares(tokenizer, tokens, texts(heldout))[0]
+            tokens, tokenizer = new, vocabulary.build(new, lower_case, mapped)
+        counts, unknown = unknown_shares(tokenizer, tokens, texts(heldout))
         shown = ", ".join(f"{word} {count:,}" for word, count in unknown.most_common(SHOWN))
         letters = (
             f"{counts['unknown_share']:.2%} of letters and {counts['unknown_punctuation_share']:.2%} of punctuation in"
@@ -58,10 +68,28 @@ def main() -> None:
         with files.new_folder(outs[0]) as folder:
             vocabulary.save(tokenizer, tokens, lower_case, folder, mapped)
         counts = {"size": len(tokens)} | counts
-        files.write_json(outs[1], counts | {"most_frequent_unknown": unknown.most_common(SHOWN)})
-        run.log(counts)
+        found = coverage.measure(tokenizer, tokens, texts(shuffled(trained_on, base.seed), READ))
+        fits = {
+            "unknown_texts": len(found.unknown),
+            "rare_characters": len(found.rare),
+            "words_of_many_pieces": found.split.total(),
+        }
+        told = {"before": before, "added": [entry for _, entry in given]} if before else {}
+        shown_words = [[text, count, found.pieces[text]] for text, count in coverage.ordered(found.split)[:SHOWN]]
+        lists = {"most_frequent_unknown": unknown.most_common(SHOWN), "most_frequent_split": shown_words}
+        files.write_json(outs[1], counts | fits | told | lists)
+        files.write_text(outs[2], csv_text(["kind", "text", "count", "pieces"], found.rows(LISTED)))
+        run.log(counts | fits | {f"before.{name}": number for name, number in before.items()})
         run.text("unknown.csv", csv_text(["text", "count"], unknown.most_common(1000)))
         print(f"vocab: {len(tokens):,} entries; {casing(tokens, lower_case)}; {letters}")
+        if before:
+            print(f"vocab: {len(given)} entries were added; {before['unknown_share']:.2%} of letters were [UNK] before")
+        if found.split:
+            words = ", ".join(f"{text} {count:,}" for text, count in coverage.ordered(found.split)[:SHOWN])
+            print(
+                f"vocab: words of {coverage.MANY} pieces or more in the text: {words}; {outs[2]} lists more (a Chinese"
+                " character is a piece by itself, so these are of other scripts); vocab.add makes entries of them"
+            )
 
 
 def shuffled(paths: list[Path], seed: int) -> list[Path]:

@@ -256,6 +256,15 @@ class Vocab(Section):
             " none."
         ),
     )
+    add: Annotated[list[Text], Field(min_length=1)] | Text | None = Field(
+        default=None,
+        description=(
+            "Entries that the vocabulary lacks, a list or a file with one a line: into `[unused*]` first, then behind"
+            " it. In a model that is loaded each starts as the mean of the pieces that it was. Chinese characters are"
+            " single ones. A file is read when the stage runs: after changing it, `dvc repro -f -s vocab`. Default"
+            " null."
+        ),
+    )
     unknown_share_limit: Share = Field(
         description=(
             "The stage fails above this share of [UNK] among the letters and digits of held-out text; that of"

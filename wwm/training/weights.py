@@ -156,6 +156,22 @@ def bert(folder: Path, named: str, n_entries: int) -> Bert:
     return Bert(config, tensors, lacking, told)
 
 
+def widened(loaded: Bert, pieces: dict[int, list[int]], size: int) -> Bert:
+    """With a vocabulary of `size` entries, of which those of the ids in `pieces` are new: their embeddings, and what a
+    head has by entry, are the means of those of these old entries.
+    """
+    tensors = dict(loaded.tensors)
+    for name in (WORDS, BIAS, f"{DECODER}.weight", f"{DECODER}.bias"):
+        if name in tensors:
+            old = tensors[name]
+            tensors[name] = old.new_empty((size, *old.shape[1:]))
+            tensors[name][: len(old)] = old
+            for place, parts in pieces.items():
+                tensors[name][place] = old[parts].mean(0)
+    config = BertConfig.from_dict(loaded.config.to_dict() | {"vocab_size": size})
+    return loaded._replace(config=config, tensors=tensors)
+
+
 def pretrained(folder: Path, **options: str) -> BertForPreTraining:
     """A BERT that a stage made, with its heads, in 32-bit weights. Raises UserError for a folder that is none, or
     lacks some of its tensors.
