@@ -37,7 +37,7 @@ def save(
                 rows.append(["general-txt", kind, f"general {i:032x}", *numbers, *said])
     Path("results/cloze").mkdir(parents=True, exist_ok=True)
     Path(f"results/cloze/{model}.csv").write_text(csv_text(cloze.COLUMNS, rows), encoding="utf-8")
-    part = {kind: figures(mean) for kind, mean in means.items()}
+    part = {kind: figures(mean, 1 if general is None else 2) for kind, mean in means.items()}
     nothing = dict.fromkeys(means, NOTHING)
     finetuned.write(
         f"results/cloze/{model}.json",
@@ -58,11 +58,11 @@ def save(
     )
 
 
-def figures(nats: float) -> dict:
+def figures(nats: float, sources: int) -> dict:
     return {
-        "questions": DOCUMENTS,
-        "pieces": 2 * DOCUMENTS,
-        "characters": 2 * DOCUMENTS,
+        "questions": sources * DOCUMENTS,
+        "pieces": 2 * sources * DOCUMENTS,
+        "characters": 2 * sources * DOCUMENTS,
         "nats_per_piece": nats,
         "nats_per_character": nats,
         "piece_accuracy": 50.0,
