@@ -13,6 +13,7 @@ from wwm.common.errors import UserError
 from wwm.tasks import counting
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.rows import Example
+from wwm.tasks.tags import Sentence
 
 ROOT = Path(__file__).parent.parent
 GOOD = ["房间很干净，服务也好。", "性价比高，值得推荐！", "书写得真好，孩子喜欢", "送货快，质量很好"]
@@ -72,9 +73,30 @@ def test_of_a_pair_it_sees_what_both_texts_share():
     other = list(zip(firsts, seconds[1:] + seconds[:1]))
     examples = [Example(pair, 1) for pair in same] + [Example(pair, 0) for pair in other]
     new = [Example(("怎么还书", "如何还书"), 1), Example(("怎么还书", "能退货吗"), 0)]
-    found = counting.counted({"train": examples, "dev": examples, "test": new}, METRICS["accuracy"], "toy")
-    assert found.said["dev"].tolist() == [1] * 4 + [0] * 4
+    splits = {"train": examples, "dev": examples, "test": new}
+    found = counting.counted(splits, ["no", "yes"], METRICS["accuracy"], "toy")
+    assert found.said["dev"] == ["yes"] * 4 + ["no"] * 4
     assert set(counting.n_grams(Example(("还款", "款"), 1), 2)) == {"a还", "a款", "a还款", "b款", "=款"}
+
+
+def test_of_a_token_it_sees_what_stands_near_it(project):
+    place = counting.Place(Sentence(tuple("我去北京了"), ()), 2)
+    assert set(counting.n_grams(place, 1)) == {"-2 我", "-1 去", "0 北", "1 京", "2 了"}
+    assert set(counting.n_grams(place._replace(token=0), 2)) == {"0 我", "1 去", "2 北", "0 我 去", "1 去 北"}
+    set_params(
+        finetune__tasks={"places": {"define": {"kind": "tagging", "labels": ["LOC"], "scheme": "BIO"}}},
+        characters__tasks={"places": {}},
+        overlap__tasks={"places": {}},
+        scores__tasks=["places"],
+    )
+    Path("data/tasks/places").mkdir()
+    lines = "我 O\n去 O\n{} B-LOC\n{} I-LOC\n了 O\n\n"
+    for split, places in (("train", ["北京", "上海", "天津"]), ("dev", ["大连", "南京"]), ("test", ["重庆"])):
+        text = "".join(lines.format(*each) for each in places)
+        Path(f"data/tasks/places/{split}.txt").write_text(text, encoding="utf-8")
+    characters.main("places")
+    told = json.loads(Path("results/finetune/places/characters.json").read_text(encoding="utf-8"))
+    assert told["kind"] == "tagging" and told["seeds"][0]["scores"]["test"]["entity_f1"] == 100
 
 
 def test_its_row_stands_in_the_tables_of_tasks_and_in_none_of_models(project):

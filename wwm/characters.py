@@ -13,7 +13,7 @@ from wwm.common import files
 from wwm.common.result_files import CHARACTERS, Finetuned
 from wwm.tasks import figures
 from wwm.tasks.conditions import conditions
-from wwm.tasks.counting import counted, gold
+from wwm.tasks.counting import counted
 from wwm.tasks.metrics import METRICS
 from wwm.tasks.splits import load_given, task_of
 
@@ -30,13 +30,14 @@ def main(task: str) -> None:
     with track.run("characters", name=task, params=given.model_dump(), outs=outs) as run:
         data = load_given(table, given)
         metric = METRICS[table.metric]
-        found = counted({split: part.examples for split, part in data.splits.items()}, metric, f"characters {task}")
-        scored = {split: data.splits[split].examples for split in table.splits if split in data.splits}
-        said = {f"{split}.json": [data.labels[number] for number in found.said[split]] for split in scored}
-        scores = {
-            split: {name: round(value, 4) for name, value in metric.score(gold(examples), found.said[split]).items()}
-            for split, examples in scored.items()
-        }
+        examples = {split: part.examples for split, part in data.splits.items()}
+        found = counted(examples, data.labels, metric, f"characters {task}")
+        scored = {split: examples[split] for split in table.splits if split in examples}
+        said = {f"{split}.json": found.said[split] for split in scored}
+        scores = {}
+        for split, own in scored.items():
+            score = metric.score(*figures.compared(own, data.labels, found.said[split]))
+            scores[split] = {name: round(value, 4) for name, value in score.items()}
         figures.write(outs[1], metric, scored, data.labels, [(None, said)])
         result: Finetuned = {
             "model": CHARACTERS,

@@ -240,7 +240,7 @@ class Characters(Section):
     tasks: dict[Name, OfFinetune] = Field(
         default={},
         description=(
-            "Tasks of finetune.tasks, but for reading and tagging, -> `{}`. `characters` in scores.models makes a row"
+            "Tasks of finetune.tasks, but for reading, -> `{}`. `characters` in scores.models makes a row"
             " of it. Default none."
         ),
     )
