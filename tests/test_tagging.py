@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keeping
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from transformers import AutoModelForTokenClassification
 
-from wwm import finetune, scores
+from wwm import finetune, overlap, scores
 from wwm.common.errors import UserError
 from wwm.params.tasks import OwnTask
 from wwm.release import predict
@@ -177,6 +178,47 @@ def test_a_sentence_longer_than_the_model_takes_loses_nothing(project, capsys):
     assert max(row["scores"]["dev"]["entity_f1"] for row in result()["seeds"]) > 80
 
 
+def test_rows_of_characters_and_of_longer_tokens_stand_in_one_table(place, capsys):
+    home = keeping.model("tagging", ("O", "B-天", "I-天"))
+    Path("rows.jsonl").write_text(
+        '{"text": "春天很热"}\n{"tokens": ["春天", "hot"]}\n{"text": ""}\n{"tokens": ["春", " "]}\n', encoding="utf-8"
+    )
+    predict.main(home, "rows.jsonl", Path("said.csv"), None, {})
+    header, *found = csv.reader(io.StringIO(Path("said.csv").read_text(encoding="utf-8")))
+    assert header == ["id", "text", "tags"]
+    assert [(row[1], len(row[2].split())) for row in found] == [("春天很热", 4), ("春天hot", 2), ("", 0), ("春 ", 2)]
+    assert "no tags for 1 with an empty text" in capsys.readouterr().err
+    predict.main(home, "rows.jsonl", Path("said.jsonl"), None, {})
+    assert [row.get("tokens") for row in rows("said.jsonl")] == [None, ["春天", "hot"], None, None]
+
+
+def test_what_a_tagger_cannot_read_is_one_line_with_its_remedy(place):
+    home = keeping.model("tagging", ("O", "B-天", "I-天"))
+    for name, text, told in (
+        ("half.jsonl", '{"text": "春\\ud800"}', "half.jsonl:1: text has half a character"),
+        ("other.jsonl", '{"text": "春", "tags": ["B-人"]}', "tag 'B-人' is none of O, B-天, I-天"),
+        ("tags.txt", "春 B-天\n天 I-天\n", "tags.txt:1 has a tag beside its token; read it by --format conll"),
+        ("pairs.json", "{}\n[", "pairs.json"),
+    ):
+        Path(name).write_text(text, encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            predict.main(home, name, Path("said.jsonl"), None, {})
+        assert told in str(caught.value), name
+    predict.main(home, "other.jsonl", Path("said.jsonl"), None, {"label": ""})
+    assert len(rows("said.jsonl")[0]["tags"]) == 1
+
+
+def test_sentences_are_looked_for_in_the_text_that_models_are_trained_on(project):
+    values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    save(values | {"overlap": {"tasks": {"names": {}}}})
+    Path("data/corpus/train").mkdir(parents=True)
+    pq.write_table(pa.table({"text": ["昨天张三去了北京，今天回来。"]}), "data/corpus/train/00000.parquet")
+    write({"train.txt": "".join(sentences()), "dev.txt": "".join(sentences()[:32])})
+    overlap.main("names")
+    told = json.loads(Path("results/overlap/names.json").read_text(encoding="utf-8"))
+    assert told["whole"] == {"dev": 100 / 32}
+
+
 LAYOUTS = {
     "spaces": "张 B-PER\n三 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n",
     "tabs": "张\tB-PER\n三\tI-PER\n去\tO\n\n北\tB-LOC\n京\tI-LOC\n\n\n",
@@ -221,6 +263,12 @@ def test_objects_have_tokens_or_a_text_and_tags_or_their_numbers(place, row):
         pq.write_table(pa.Table.from_pylist([row]), f"data/tasks/names/{split}.parquet")
     [one] = load_task(Path("data/tasks/names"), own(), False, None, None).splits["train"].examples
     assert one[:2] == (("张", "三", "去"), ("B-PER", "I-PER", "O"))
+
+
+def test_tags_that_the_hub_keeps_are_none(place):
+    known, hidden = '{"tokens": ["张"], "ner_tags": [1]}\n', '{"tokens": ["张"], "ner_tags": [-1]}\n'
+    data = load({"train.jsonl": known, "dev.jsonl": known, "test.jsonl": hidden})
+    assert [one.tokens for one in data.unlabelled["test"].examples] == [("张",)] and "test" not in data.splits
 
 
 def test_words_are_tags_without_types(place):

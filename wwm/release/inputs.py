@@ -155,9 +155,10 @@ def questions(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Ite
 
 
 def sentences(path: Path, form: str, kept: Kept, columns: dict[str, str]) -> Iterator[Given]:
-    """Rows of tokens, or of a text whose characters they are, with tags or without."""
+    """Rows of tokens, or of a text whose characters they are, with tags or without. Raises as text_of does."""
     names = looked_for(tagged.named(task_of(kept)), columns)
-    for _, one in tagged.sentences(path, f".{form}", names, kept["labels"], Counter()):
+    for where, one in tagged.sentences(path, f".{form}", names, kept["labels"], Counter()):
+        text_of(where, "text", one.text)
         yield Given(one._replace(tags=()) if one.tokens else None, {"id": one.id} | one.shown, one.tags or None)
 
 

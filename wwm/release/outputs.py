@@ -66,6 +66,6 @@ def writer(output: Path | None) -> Iterator[Callable[[dict], object]]:
             if not header:
                 header.extend(flat)
                 table.writerow(header)
-            table.writerow([flat[key] for key in header])
+            table.writerow([flat.get(key) for key in header])
 
         yield write

@@ -67,8 +67,9 @@ def of_reader(questions: Sequence[Question], n_best: dict[str, list]) -> Iterato
 def of_tagger(
     sentences: Sequence[Sentence], said: Sequence[Sequence[str]], probabilities: Sequence[Sequence[float]]
 ) -> Iterator[dict]:
-    """`id`, `text` or `tokens`, `gold` (the tags, null where the file has none), and the rest as `wwm predict` has it.
-    said, probabilities: of each token of each sentence the tag, and how likely it is.
+    """`id`, `text`, `tokens` where they are not its characters, `gold` (the tags, null where the file has none), and
+    the rest as `wwm predict` has it. said, probabilities: of each token of each sentence the tag, and how likely it
+    is.
     """
     for sentence, own, shares in zip(sentences, said, probabilities, strict=True):
         yield {

@@ -114,11 +114,13 @@ def tokens_of(where: str, value: Any) -> tuple[str, ...]:
 
 
 def tags_of(where: str, value: Any, tokens: Sequence[str], tags: Sequence[str]) -> tuple[str, ...]:
-    """A list of tags, or of their places among `tags`, or tags with spaces between; () where there is nothing."""
+    """A list of tags, or of their places among `tags`, or tags with spaces between; () where there is nothing, or -1,
+    which stands for tags that are kept in data sets of the hub.
+    """
     given = value.split() if isinstance(value, str) else value or []
     if not isinstance(given, list):
         raise UserError(f"{where}: {value!r:.60} are no tags; write a list of them, one for each token")
-    if not given:
+    if all(one == -1 for one in given):
         return ()
     if len(given) != len(tokens):
         raise UserError(

@@ -25,9 +25,9 @@ class Sentence(NamedTuple):
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The `text` where its characters are the tokens, else the `tokens`."""
+        """The `text`, and the `tokens` where they are not its characters."""
         characters = all(len(token) == 1 for token in self.tokens)
-        return {"text": self.text} if characters else {"tokens": [*self.tokens]}
+        return {"text": self.text} | ({} if characters else {"tokens": [*self.tokens]})
 
 
 class Entity(NamedTuple):
