@@ -16,6 +16,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,9 +32,19 @@ from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, Traine
 from transformers import Trainer as PeerTrainer
 
 from wwm.common import files
-from wwm.training import device, dropout, loader, model, optim, trainer
+from wwm.training import device, distillation, dropout, loader, model, optim, trainer
 from wwm.training.job import Job, from_labels
 
+# As MiniRBT's, with two layers matched.
+TEACHER = SimpleNamespace(
+    temperature=8.0,
+    kd_loss_type="ce",
+    kd_loss_weight=1.0,
+    hard_label_weight=0.0,
+    intermediate_matches=[
+        SimpleNamespace(layer_T=layer, layer_S=layer, loss="hidden_mse", weight=1.0, proj=None) for layer in (0, 1)
+    ],
+)
 WARM_UP = 2  # steps of each round that are not timed
 PEER = "peer: transformers' Trainer"
 
@@ -190,6 +201,9 @@ class Bench:
             "head at every position": lambda: self.ours(mock.patch.object(model.Pretraining, "forward", dense)),
             "optimizer not fused": lambda: self.ours(mock.patch.object(optim.torch.optim.AdamW, "__init__", unfused)),
             "not read ahead": lambda: self.ours(mock.patch.object(trainer, "ThreadPoolExecutor", Now)),
+            "with a teacher of its size": lambda: self.ours(
+                losses=partial(distillation.student, self.root / "model", TEACHER)
+            ),
             **(on_cpu if place.type == "cpu" else {}),
             **(flash if place.type == "cuda" and model.is_flash_attn_2_available() else {}),
         }

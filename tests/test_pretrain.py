@@ -504,7 +504,7 @@ def test_a_disk_without_room_for_checkpoints_or_the_model_is_named(tmp_path, mon
         (7e6, [1, 2], "8 MB for checkpoints and 2 milestones in .*WWM_SCRATCH"),
         (23e6, [1, 2, 3, 4], "20 MB for models/bert and 4 milestones, and"),
     ):
-        job = SimpleNamespace(name="bert", scratch=scratch, milestones=milestones)
+        job = SimpleNamespace(title="pretrain bert", scratch=scratch, milestones=milestones)
         trained = SimpleNamespace(job=job, model=model)
         usage = shutil.disk_usage(".")._replace(free=free)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)

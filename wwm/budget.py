@@ -90,7 +90,7 @@ def disk(values: Params, parameters: dict[str, int], characters: float | None) -
         told = "" if characters else ", for each billion characters"
         total += size if characters else 0.0
         yield f"{f'data/mask/{name}{told}':<52}{size / GB:>10,.1f}"
-    milestones = {name: len(model.milestone_steps) for name, model in values.pretrain.models.items()}
+    milestones = {name: len(model.milestone_steps) for name, model in values.trained.items()}
     models = sum(count * (1 + milestones.get(name, 0)) for name, count in parameters.items())
     kept = {None: 1, "best": 1, "all": values.finetune.seeds, "none": 0}
     tuned = sum(
