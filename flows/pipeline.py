@@ -250,6 +250,9 @@ def main(targets: list[str], concurrency: int | None = None) -> None:
                 state = pipeline(targets or None, concurrency, return_state=True)
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)
+        except server.Ended as error:
+            print(f"\nerror: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # at its exit Prefect looks for the server for ten seconds with each event that is left
         if not state.is_completed():
             sys.exit(f"\nerror: {state.message}")
     else:

@@ -24,9 +24,15 @@ STOP_SECONDS = 5
 TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
+class Ended(RuntimeError):
+    """The server was gone before the flow was over."""
+
+
 @contextlib.contextmanager
 def temporary() -> Iterator[None]:
-    """Serves within the block, unless PREFECT_API_URL names a server. Raises RuntimeError if it does not start."""
+    """Serves within the block, unless PREFECT_API_URL names a server. Raises RuntimeError if it does not start, and
+    Ended where it did not live as long as the block, whatever came of that.
+    """
     from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, get_current_settings, temporary_settings
 
@@ -51,6 +57,11 @@ def temporary() -> Iterator[None]:
             try:
                 yield
             finally:
+                if process.poll() is not None:
+                    raise Ended(
+                        f"Prefect's temporary server ended with exit code {process.returncode} before the flow did;"
+                        " what was made is kept: run again"
+                    )
                 APILogHandler().flush()
     finally:
         process.stdin.close()

@@ -253,11 +253,8 @@ def test_an_interrupted_flow_leaves_no_process_behind(toy, client):
     assert all(gone(child.pid) for child in children), text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_flow_with_a_server_of_its_own_takes_that_along(toy, number):
-    """Ctrl-C reaches all of a terminal's foreground at once; the flow can still tell its server how it ended."""
-    Path("a.py").write_text(WAIT)
+def with_a_server_of_its_own(toy: Path) -> tuple[subprocess.Popen, list[psutil.Process], psutil.Process]:
+    """A flow of stage `a`, which is at work; its processes; the server among them."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(toy / ".prefect")}
     command = [sys.executable, "-m", "flows.pipeline", "a"]
@@ -266,7 +263,27 @@ def test_a_flow_with_a_server_of_its_own_takes_that_along(toy, number):
     )
     wait_for(Path("../pid"))
     children = psutil.Process(flow.pid).children(recursive=True)
-    assert any("flows/server.py" in " ".join(child.cmdline()) for child in children)
+    [server] = [child for child in children if "flows/server.py" in " ".join(child.cmdline())]
+    return flow, children, server
+
+
+@pytest.mark.slow
+def test_a_flow_whose_server_is_killed_ends_with_a_line_and_what_it_made(toy):
+    Path("a.py").write_text(WAIT.replace("300", "5") + WRITE.format("a"))
+    flow, _, server = with_a_server_of_its_own(toy)
+    server.kill()
+    text = flow.communicate(timeout=120)[0]
+    assert flow.returncode == 1 and Path("a").read_text() == "a"
+    last = text.splitlines()[-1]
+    assert last.startswith("error: Prefect's temporary server ended with exit code -9") and last.endswith("run again")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_flow_with_a_server_of_its_own_takes_that_along(toy, number):
+    """Ctrl-C reaches all of a terminal's foreground at once; the flow can still tell its server how it ended."""
+    Path("a.py").write_text(WAIT)
+    flow, children, _ = with_a_server_of_its_own(toy)
     (os.killpg if number == signal.SIGINT else os.kill)(flow.pid, number)
     assert all(gone(child.pid) for child in children)
     text = flow.communicate()[0]
