@@ -50,6 +50,7 @@ VALUES: dict[str, list[object]] = {
     "vocab.train_characters": [0, -1],
     "vocab.min_frequency": [0, HUGE],
     "vocab.map_characters": [{"ab": "a"}, {"“": ""}, {"“": "x" * 20}],
+    "vocab.add": [[], "", 7, [2024]],
     "vocab.unknown_share_limit": [-1, 7],
     "mask.masked_lm_prob": [0, 1, -0.15, 15, "15%"],
     "mask.short_seq_prob": [-0.1, 1.5],

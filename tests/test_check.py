@@ -44,7 +44,7 @@ def all_wrong(values: dict) -> None:
     values["corpus"]["sources"]["d"] = "http://127.0.0.1:9/wiki.txt"
     values["segmenter"]["source"] = "LTP/none"
     values["segment"]["dictionary"] = "words.txt"
-    values["vocab"]["source"] = "org/vocab"
+    values["vocab"] |= {"source": "org/vocab", "add": "terms.txt"}
     values["init"]["models"]["random"] = {"source": "org/bert@v1", "architecture": None}
     values["fetch"] = {"tasks": {"cmrc2018": "hub"}}
     define = {"kind": "single", "labels": ["0", "1"]}
@@ -62,6 +62,7 @@ def test_everything_that_is_missing_is_told_at_once_with_its_key_and_remedy(proj
         "segmenter.source: LTP/none is not here",
         "segment.dictionary: words.txt does not exist",
         "vocab.source: org/vocab is not here",
+        "vocab.add: terms.txt does not exist",
         "init.models.random.source: org/bert@v1 is not here",
         "fetch.tasks.cmrc2018: hfl/cmrc2018 is not here",
         "data/tasks/mine has no train, dev or test file",
@@ -74,7 +75,7 @@ def test_everything_that_is_missing_is_told_at_once_with_its_key_and_remedy(proj
 def test_what_no_stage_to_be_run_asks_for_or_what_one_makes_is_not_missing(project):
     assert project(all_wrong, stages={"mask@whole-word"}) == []
     told = project(lambda values: None, made=["text", "data/tasks"])
-    assert not [one for one in told if "corpus.sources.a" in one or "mine" in one] and len(told) == 7
+    assert not [one for one in told if "corpus.sources.a" in one or "mine" in one] and len(told) == 8
 
 
 def test_a_task_is_looked_into_as_finetune_reads_it(project):

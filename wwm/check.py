@@ -45,6 +45,8 @@ def asked(values: Params, stages: Collection[str], made: Collection[Path]) -> It
         yield partial(check_file, "segment.dictionary", dictionary)
     if "vocab" in stages and values.vocab.source != "train" and not Path(values.vocab.source).is_file():
         yield partial(hub.check, values.vocab.source, "vocab.source", hub.CHOICES["vocab"])
+    if "vocab" in stages and isinstance(given := values.vocab.add, str):
+        yield partial(check_file, "vocab.add", given)
     for name, model in values.init.models.items():
         if f"init@{name}" in stages and model.source != "random":
             yield partial(hub.check, model.source, f"init.models.{name}.source", hub.CHOICES["init"])

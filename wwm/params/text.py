@@ -3,11 +3,11 @@
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Changes, Counted, Name, Positive, Repeats, Rows, Section, Share, Text
+from wwm.params.fields import Changes, Counted, Name, Positive, Repeats, Rows, Section, Share, Text, quoted
 
 Character = Annotated[str, Field(pattern=r"^\S$")]
 
@@ -223,6 +223,15 @@ class Segment(Section):
     batch_size: Rows = Field(description="Documents handed to LTP at once.")
 
 
+def entries(given: object) -> object:
+    """Raises UserError for what is neither texts in a list nor the name of a file."""
+    if given is None or (isinstance(given, str) and given.strip()):
+        return given
+    if isinstance(given, list) and quoted(given) and all(isinstance(one, str) for one in given):
+        return given
+    raise UserError(f"{given!r} is no list of entries and no file of them; write [covid, mmhg], or a path")
+
+
 class Vocab(Section):
     """The WordPiece tokenizer."""
 
@@ -256,7 +265,7 @@ class Vocab(Section):
             " none."
         ),
     )
-    add: Annotated[list[Text], Field(min_length=1)] | Text | None = Field(
+    add: Annotated[list[str] | str | None, BeforeValidator(entries)] = Field(
         default=None,
         description=(
             "Entries that the vocabulary lacks, a list or a file with one a line: into `[unused*]` first, then behind"
