@@ -165,7 +165,12 @@ def params_reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-KINDS = {"single": "one text, one label", "pair": "two texts, one label", "reading": "questions on a text"}
+KINDS = {
+    "single": "one text, one label",
+    "pair": "two texts, one label",
+    "reading": "questions on a text",
+    "tagging": "a tag for each token",
+}
 LAYOUTS = {
     "single": "`label` and `text` by name in a first line or in JSON objects, or by place with the label first or last",
     "pair": (
@@ -175,6 +180,7 @@ LAYOUTS = {
     "reading": (
         "SQuAD-style JSON: `data`, `paragraphs`, `context`, `qas`, `id`, `question`, `answers`, `text`, `answer_start`"
     ),
+    "tagging": "a token and its tag a line, an empty one between sentences (CoNLL), or JSON objects with lists of both",
 }
 
 

@@ -71,3 +71,7 @@ def test_scratch_is_keyed_by_the_code_that_makes_what_lies_there(toy):
         changes_the_key(toy / name)
         for name in ("other.py", "room/four.py", "track/__init__.py", "common/errors.py", "common/hub.py")
     )
+
+
+def test_modules_that_change_nothing_are_there():
+    assert all(code.path_of(module).is_file() for module in code.CHANGES_NOTHING | code.HANDS_ON)

@@ -15,13 +15,13 @@ from wwm.params import Params
 from wwm.params.training import Phase
 from wwm.report.tables import amount, flops
 from wwm.start.shapes import shape
-from wwm.training import device, optim
+from wwm.training import checkpoint, device, optim
 from wwm.training.model import forward_flops, training_flops
 
 # bfloat16, floating point operations a second; four chips of 123e12 (cloud.google.com/tpu/docs/v3).
 PEAKS = {"h100": device.PEAK_FLOPS["H100"], "a100": device.PEAK_FLOPS["A100"], "v3-8": 492e12}
 FLOAT = 4  # bytes
-COPIES = 4  # of the weights in a checkpoint: themselves, two moments, and the one before while it is replaced
+COPIES = 3 * (checkpoint.KEPT + 1)  # of the weights: two moments with each; one more while it is written
 GB = 1e9
 
 
@@ -100,7 +100,7 @@ def disk(values: Params, parameters: dict[str, int], characters: float | None) -
     for name, count in (
         ("models", models),
         ("models/finetuned", tuned),
-        ("checkpoint of the largest, while it trains", COPIES * max(parameters.values())),
+        ("checkpoints of the largest, while it trains", COPIES * max(parameters.values())),
     ):
         total += count * FLOAT
         yield f"{name:<52}{count * FLOAT / GB:>10,.1f}"

@@ -18,8 +18,8 @@ CHANGES_NOTHING = {
 }
 # They read, write and hand on; what they read is in the keys of scratch/ itself.
 HANDS_ON = {
-    *("wwm.common.files", "wwm.common.hub", "wwm.engine"),
-    *(f"wwm.text.{name}" for name in ("sources", "download", "dumps", "kinds", "records", "streams")),
+    *("wwm.common.files", "wwm.common.hub", "wwm.common.kinds", "wwm.engine"),
+    *(f"wwm.text.{name}" for name in ("sources", "download", "dumps", "records", "streams")),
 }
 
 
