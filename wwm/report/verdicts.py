@@ -28,7 +28,7 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
     if isinstance(margin, Unknown):
         text = "On {task} the data cannot tell {model} from {other}: {why}."
         return Claim("–", say(text, task=on, model=model, other=baseline, why=margin.why), [])
-    apart, better = p < 1 - margins.LEVEL, margin.mean > 0
+    apart, better = p < 1 - margins.LEVEL, margin.mean >= 0
     names = (model, baseline) if better else (baseline, model)
     low, high = sorted((margin.low, margin.high) if better else (-margin.low, -margin.high))
     text = (
