@@ -21,6 +21,7 @@ from wwm import distill, params, pretrain
 from wwm.common.errors import UserError
 from wwm.training import device, loader, trainer
 from wwm.training.distillation import Distilled
+from wwm.training.model import on_device
 from wwm.training.step import Stepper
 
 MATCHES = [
@@ -119,6 +120,27 @@ def test_loss_is_that_of_plain_formulas_over_examples_one_by_one(tmp_path, kd_lo
     assert sums.kd / sums.masked == pytest.approx((kd / masked).item(), rel=1e-5)
     assert sums.matches / sums.tokens == pytest.approx((matches / tokens).item(), rel=1e-5)
     assert all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize("of_teacher", [False, True])
+def test_a_pass_that_runs_out_of_memory_leaves_nothing_on_the_models(tmp_path, monkeypatch, of_teacher):
+    bert, teacher = toy.model(tmp_path / "model"), toy.model(layers=3, hidden=48)
+    toy.shards(tmp_path / "shards")
+    settings = SimpleNamespace(**OF_TEACHER | {"intermediate_matches": [SimpleNamespace(**m) for m in MATCHES]})
+    student = Distilled(bert, teacher, settings, seed=1)
+    examples = loader.Examples(tmp_path / "shards", tmp_path / "model/vocab.txt", seed=1)
+    batch = on_device(next(iter(examples.batches(examples.numbers(0, 4), 32, rows=2))), bert)
+
+    def too_much(*_):
+        assert hasattr((teacher if of_teacher else bert).bert.embeddings, "kept")
+        raise torch.OutOfMemoryError
+
+    student.train()
+    with monkeypatch.context() as patched, pytest.raises(torch.OutOfMemoryError):
+        patched.setattr((teacher if of_teacher else bert).cls.predictions, "forward", too_much)
+        student(batch)
+    assert not [module for model in (bert, teacher) for module in model.modules() if hasattr(module, "kept")]
+    assert student(batch).matches > 0
 
 
 def test_killed_student_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, capsys):
