@@ -19,6 +19,7 @@ from transformers import BertForPreTraining
 
 from wwm import distill, params, pretrain
 from wwm.common.errors import UserError
+from wwm.common.model_folder import COST, HEADS, MLM_HEAD
 from wwm.training import device, loader, trainer
 from wwm.training.distillation import Distilled
 from wwm.training.model import on_device
@@ -35,6 +36,16 @@ OF_TEACHER = {
     "kd_loss_weight": 1.0,
     "hard_label_weight": 0.5,
     "intermediate_matches": MATCHES,
+}
+WARM_UP = {
+    "max_seq_length": 32,
+    "steps": 4,
+    "batch_size": 8,
+    "micro_batch": 2,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "warmup_steps": 2,
+    "train": "mlm_head",
 }
 
 
@@ -175,6 +186,16 @@ def test_student_is_a_model_like_any_other_and_its_results_tell_of_its_teacher(p
     assert float(rows[-1]["matches_loss"]) < float(rows[0]["matches_loss"])
 
 
+def test_mlm_head_stays_untrained_where_neither_logits_nor_text_are_learnt_from(project):
+    for part, seed in (("train", 0), ("heldout", 1)):
+        toy.shards(Path("data/mask/whole-word/32", part), next_sentence_prediction=False, seed=seed)
+    for weight, left in ((0, list(HEADS)), (1, [head for head in HEADS if head != MLM_HEAD])):
+        change(examples="whole-word", hard_label_weight=0, kd_loss_weight=weight)
+        Path("models/random/training.json").write_text(json.dumps(dict.fromkeys(COST, 0) | {"untrained": HEADS}))
+        distill.main("small")
+        assert json.loads(Path("models/small/training.json").read_text())["untrained"] == left
+
+
 def test_student_that_is_its_teacher_has_nothing_to_match(project):
     same = [{"layer_T": i, "layer_S": i, "feature": "hidden", "loss": "hidden_mse", "weight": 1} for i in (0, 1, 2)]
     change({"log_every": 1}, dropout=0.0, teacher="random", intermediate_matches=same)
@@ -252,6 +273,10 @@ def test_a_teacher_that_cannot_teach_is_refused_in_one_line(project, damage, tol
     [
         ({"teacher": "nobody"}, "distill.models.small.teacher: 'nobody' is none of bert, "),
         ({"kd_loss_weight": 0, "intermediate_matches": []}, "small: kd_loss_weight 0 without intermediate_matches"),
+        (
+            {"kd_loss_weight": 0, "hard_label_weight": 0, "phases": [WARM_UP]},
+            "phases.0.train mlm_head: kd_loss_weight and hard_label_weight 0 leave the MLM head untrained; set one",
+        ),
         ({"hard_label_weight": 0}, "small: hard_label_weight 0 leaves the next sentence head untrained"),
         ({"intermediate_matches": [MATCHES[0] | {"layer_T": 9}]}, "0.layer_T 9 is more than the 3 layers of teacher"),
         (

@@ -61,6 +61,7 @@ class Distilled(Pretraining):
     def __init__(self, bert: BertForPreTraining, teacher: BertForPreTraining, settings: Distillation, seed: int):
         super().__init__(bert)
         self.settings, matches = settings, settings.intermediate_matches
+        self.trains_mlm_head = bool(settings.kd_loss_weight or settings.hard_label_weight)
         # In a tuple, since a module would be trained, saved, and copied to other processes.
         self.teacher = (Pretraining(teacher.eval().requires_grad_(False)),)
         draw = torch.Generator().manual_seed(seed)
