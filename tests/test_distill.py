@@ -62,9 +62,12 @@ def change(settings: dict | None = None, dropout: float = 0.1, **changes) -> Non
     values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     begun = values["init"]["models"]
     begun["random"]["architecture"] |= {"num_hidden_layers": 2}
-    begun["teacher"] = {"source": "random", "architecture": begun["random"]["architecture"] | {"num_hidden_layers": 3}}
-    values["truncate"] = {"models": {}}
+    wider = {"num_hidden_layers": 3, "hidden_size": 48}
+    begun["begun"] = {"source": "random", "architecture": begun["random"]["architecture"] | wider}
+    begun["loaded"] = {"source": "elsewhere", "architecture": None}
+    values["truncate"] = {"models": {"cut": {"source": "begun", "layers": [0, 1, 2]}}}
     values["pretrain"]["models"].pop("rbt3", None)
+    values["pretrain"]["models"]["teacher"] = values["pretrain"]["models"]["bert"] | {"init": "begun"}
     for section in ("cloze", "scores"):
         values[section]["models"] = ["random"]
     values["finetune"]["models"] = {"random": {}}
@@ -198,7 +201,8 @@ def test_mlm_head_stays_untrained_where_neither_logits_nor_text_are_learnt_from(
 
 def test_student_that_is_its_teacher_has_nothing_to_match(project):
     same = [{"layer_T": i, "layer_S": i, "feature": "hidden", "loss": "hidden_mse", "weight": 1} for i in (0, 1, 2)]
-    change({"log_every": 1}, dropout=0.0, teacher="random", intermediate_matches=same)
+    change({"log_every": 1}, dropout=0.0, teacher="loaded", intermediate_matches=same)
+    shutil.copytree("models/random", "models/loaded")
     distill.main("small")
     assert not losses("small")[0]["matches_loss"] and float(losses("small")[-1]["matches_loss"]) > 0
 
@@ -252,8 +256,8 @@ def no_head() -> None:
             "teacher: the MLM head of models/teacher was never trained, so its logits say nothing; train",
         ),
         (
-            lambda: change(intermediate_matches=[MATCHES[0] | {"proj": None}]),
-            r"intermediate_matches.0.proj: models/random is 32 wide, models/teacher 48; write proj: \[linear, 32, 48\]",
+            lambda: toy.model(Path("models/teacher"), layers=3, hidden=64),
+            r"intermediate_matches.0.proj: models/random is 32 wide, models/teacher 64; write proj: \[linear, 32, 64\]",
         ),
         (
             lambda: toy.model(Path("models/teacher"), layers=2, hidden=48),
@@ -271,13 +275,23 @@ def test_a_teacher_that_cannot_teach_is_refused_in_one_line(project, damage, tol
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"teacher": "nobody"}, "distill.models.small.teacher: 'nobody' is none of bert, "),
+        ({"teacher": "nobody"}, "distill.models.small.teacher: 'nobody' is none of begun, bert, "),
         ({"kd_loss_weight": 0, "intermediate_matches": []}, "small: kd_loss_weight 0 without intermediate_matches"),
         (
             {"kd_loss_weight": 0, "hard_label_weight": 0, "phases": [WARM_UP]},
             "phases.0.train mlm_head: kd_loss_weight and hard_label_weight 0 leave the MLM head untrained; set one",
         ),
         ({"hard_label_weight": 0}, "small: hard_label_weight 0 leaves the next sentence head untrained"),
+        ({"teacher": "begun"}, "small.teacher: begun has random weights; take a trained model"),
+        ({"teacher": "cut"}, "small.teacher: cut has random weights"),
+        (
+            {"intermediate_matches": [MATCHES[0] | {"proj": None}]},
+            r"0.proj: random is 32 wide, teacher 48; write proj: \[linear, 32, 48\]",
+        ),
+        (
+            {"intermediate_matches": [MATCHES[0] | {"proj": ["linear", 48, 32]}]},
+            "0.proj: random is 32 wide, teacher 48",
+        ),
         ({"intermediate_matches": [MATCHES[0] | {"layer_T": 9}]}, "0.layer_T 9 is more than the 3 layers of teacher"),
         (
             {"intermediate_matches": [MATCHES[0] | {"proj": ["relu", 32, 48]}]},
