@@ -19,8 +19,10 @@ from transformers import BertForPreTraining
 
 from wwm import distill, params, pretrain
 from wwm.common.errors import UserError
+from wwm.common.model_folder import COST, HEADS, MLM_HEAD
 from wwm.training import device, loader, trainer
 from wwm.training.distillation import Distilled
+from wwm.training.model import on_device
 from wwm.training.step import Stepper
 
 MATCHES = [
@@ -34,6 +36,16 @@ OF_TEACHER = {
     "kd_loss_weight": 1.0,
     "hard_label_weight": 0.5,
     "intermediate_matches": MATCHES,
+}
+WARM_UP = {
+    "max_seq_length": 32,
+    "steps": 4,
+    "batch_size": 8,
+    "micro_batch": 2,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "warmup_steps": 2,
+    "train": "mlm_head",
 }
 
 
@@ -50,9 +62,12 @@ def change(settings: dict | None = None, dropout: float = 0.1, **changes) -> Non
     values = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     begun = values["init"]["models"]
     begun["random"]["architecture"] |= {"num_hidden_layers": 2}
-    begun["teacher"] = {"source": "random", "architecture": begun["random"]["architecture"] | {"num_hidden_layers": 3}}
-    values["truncate"] = {"models": {}}
+    wider = {"num_hidden_layers": 3, "hidden_size": 48}
+    begun["begun"] = {"source": "random", "architecture": begun["random"]["architecture"] | wider}
+    begun["loaded"] = {"source": "elsewhere", "architecture": None}
+    values["truncate"] = {"models": {"cut": {"source": "begun", "layers": [0, 1, 2]}}}
     values["pretrain"]["models"].pop("rbt3", None)
+    values["pretrain"]["models"]["teacher"] = values["pretrain"]["models"]["bert"] | {"init": "begun"}
     for section in ("cloze", "scores"):
         values[section]["models"] = ["random"]
     values["finetune"]["models"] = {"random": {}}
@@ -121,6 +136,27 @@ def test_loss_is_that_of_plain_formulas_over_examples_one_by_one(tmp_path, kd_lo
     assert all(p.grad is None for p in teacher.parameters())
 
 
+@pytest.mark.parametrize("of_teacher", [False, True])
+def test_a_pass_that_runs_out_of_memory_leaves_nothing_on_the_models(tmp_path, monkeypatch, of_teacher):
+    bert, teacher = toy.model(tmp_path / "model"), toy.model(layers=3, hidden=48)
+    toy.shards(tmp_path / "shards")
+    settings = SimpleNamespace(**OF_TEACHER | {"intermediate_matches": [SimpleNamespace(**m) for m in MATCHES]})
+    student = Distilled(bert, teacher, settings, seed=1)
+    examples = loader.Examples(tmp_path / "shards", tmp_path / "model/vocab.txt", seed=1)
+    batch = on_device(next(iter(examples.batches(examples.numbers(0, 4), 32, rows=2))), bert)
+
+    def too_much(*_):
+        assert hasattr((teacher if of_teacher else bert).bert.embeddings, "kept")
+        raise torch.OutOfMemoryError
+
+    student.train()
+    with monkeypatch.context() as patched, pytest.raises(torch.OutOfMemoryError):
+        patched.setattr((teacher if of_teacher else bert).cls.predictions, "forward", too_much)
+        student(batch)
+    assert not [module for model in (bert, teacher) for module in model.modules() if hasattr(module, "kept")]
+    assert student(batch).matches > 0
+
+
 def test_killed_student_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, capsys):
     small = {"stage": "distill", "name": "small"}
     assert run(**small) == 0
@@ -153,9 +189,20 @@ def test_student_is_a_model_like_any_other_and_its_results_tell_of_its_teacher(p
     assert float(rows[-1]["matches_loss"]) < float(rows[0]["matches_loss"])
 
 
+def test_mlm_head_stays_untrained_where_neither_logits_nor_text_are_learnt_from(project):
+    for part, seed in (("train", 0), ("heldout", 1)):
+        toy.shards(Path("data/mask/whole-word/32", part), next_sentence_prediction=False, seed=seed)
+    for weight, left in ((0, list(HEADS)), (1, [head for head in HEADS if head != MLM_HEAD])):
+        change(examples="whole-word", hard_label_weight=0, kd_loss_weight=weight)
+        Path("models/random/training.json").write_text(json.dumps(dict.fromkeys(COST, 0) | {"untrained": HEADS}))
+        distill.main("small")
+        assert json.loads(Path("models/small/training.json").read_text())["untrained"] == left
+
+
 def test_student_that_is_its_teacher_has_nothing_to_match(project):
     same = [{"layer_T": i, "layer_S": i, "feature": "hidden", "loss": "hidden_mse", "weight": 1} for i in (0, 1, 2)]
-    change({"log_every": 1}, dropout=0.0, teacher="random", intermediate_matches=same)
+    change({"log_every": 1}, dropout=0.0, teacher="loaded", intermediate_matches=same)
+    shutil.copytree("models/random", "models/loaded")
     distill.main("small")
     assert not losses("small")[0]["matches_loss"] and float(losses("small")[-1]["matches_loss"]) > 0
 
@@ -209,8 +256,8 @@ def no_head() -> None:
             "teacher: the MLM head of models/teacher was never trained, so its logits say nothing; train",
         ),
         (
-            lambda: change(intermediate_matches=[MATCHES[0] | {"proj": None}]),
-            r"intermediate_matches.0.proj: models/random is 32 wide, models/teacher 48; write proj: \[linear, 32, 48\]",
+            lambda: toy.model(Path("models/teacher"), layers=3, hidden=64),
+            r"intermediate_matches.0.proj: models/random is 32 wide, models/teacher 64; write proj: \[linear, 32, 64\]",
         ),
         (
             lambda: toy.model(Path("models/teacher"), layers=2, hidden=48),
@@ -228,9 +275,23 @@ def test_a_teacher_that_cannot_teach_is_refused_in_one_line(project, damage, tol
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"teacher": "nobody"}, "distill.models.small.teacher: 'nobody' is none of bert, "),
+        ({"teacher": "nobody"}, "distill.models.small.teacher: 'nobody' is none of begun, bert, "),
         ({"kd_loss_weight": 0, "intermediate_matches": []}, "small: kd_loss_weight 0 without intermediate_matches"),
+        (
+            {"kd_loss_weight": 0, "hard_label_weight": 0, "phases": [WARM_UP]},
+            "phases.0.train mlm_head: kd_loss_weight and hard_label_weight 0 leave the MLM head untrained; set one",
+        ),
         ({"hard_label_weight": 0}, "small: hard_label_weight 0 leaves the next sentence head untrained"),
+        ({"teacher": "begun"}, "small.teacher: begun has random weights; take a trained model"),
+        ({"teacher": "cut"}, "small.teacher: cut has random weights"),
+        (
+            {"intermediate_matches": [MATCHES[0] | {"proj": None}]},
+            r"0.proj: random is 32 wide, teacher 48; write proj: \[linear, 32, 48\]",
+        ),
+        (
+            {"intermediate_matches": [MATCHES[0] | {"proj": ["linear", 48, 32]}]},
+            "0.proj: random is 32 wide, teacher 48",
+        ),
         ({"intermediate_matches": [MATCHES[0] | {"layer_T": 9}]}, "0.layer_T 9 is more than the 3 layers of teacher"),
         (
             {"intermediate_matches": [MATCHES[0] | {"proj": ["relu", 32, 48]}]},

@@ -271,7 +271,10 @@ def test_a_head_that_was_drawn_is_remembered_until_a_phase_reaches_it(pairs, hea
     drawn = ["cls.predictions", "cls.seq_relationship", "bert.pooler"]
     ended = SimpleNamespace(phase=len(phases))
     trained = SimpleNamespace(
-        before={"steps": None, "untrained": drawn}, job=SimpleNamespace(phases=phases), state=ended
+        before={"steps": None, "untrained": drawn},
+        job=SimpleNamespace(phases=phases),
+        state=ended,
+        losses=model.Pretraining(None),
     )
     assert pretraining.untrained(trained, {"next_sentence_prediction": pairs}) == {"untrained": left}
     trained.before = {"steps": None}

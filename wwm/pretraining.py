@@ -208,7 +208,8 @@ def untrained(trained: trainer.Trainer, header: dict) -> dict[str, list[str]]:
     head_only = all(trainer.HEAD_ONLY[phase.train] for phase in trained.job.phases[: trained.state.phase + 1])
     without_pairs = head_only or not header["next_sentence_prediction"]
     heads = trained.before["untrained"] if without_pairs else []
-    return {"untrained": [head for head in heads if head != model_folder.MLM_HEAD]}
+    done = {model_folder.MLM_HEAD} if trained.losses.trains_mlm_head else set()
+    return {"untrained": [head for head in heads if head not in done]}
 
 
 def write(trained: trainer.Trainer, out: Path, results: list[Path], told: dict) -> None:

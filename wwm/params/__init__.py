@@ -15,7 +15,8 @@ from wwm.common import files
 from wwm.common.errors import UserError, in_a_line
 from wwm.params.explain import explain
 from wwm.params.fields import one_of
-from wwm.params.whole import Params, cells, check_names, check_sizes
+from wwm.params.sizes import check_sizes
+from wwm.params.whole import Params, cells, check_circles, check_names
 
 __all__ = ["Params", "cell", "one_of", "parsed", "read"]
 DEEPEST = 100
@@ -55,6 +56,7 @@ def parsed(text: str, path: Path = Path("params.yaml")) -> Params:
         raise UserError(explain(path, error, Params)) from None
     try:
         check_names(checked)
+        check_circles(checked)
         check_sizes(checked)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -71,6 +71,17 @@ class DistilledModel(PretrainedModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def a_head_alone_has_something_to_learn_from(self) -> Self:
+        if not self.kd_loss_weight and not self.hard_label_weight:
+            for i, phase in enumerate(self.phases):
+                if phase.train == "mlm_head":
+                    raise UserError(
+                        f"phases.{i}.train mlm_head: kd_loss_weight and hard_label_weight 0 leave the MLM head"
+                        " untrained; set one of them, or train to all"
+                    )
+        return self
+
 
 class Distill(Section):
     """Masked examples and a bigger model, the teacher -> smaller models. What `pretrain` says of all models holds."""

@@ -164,9 +164,14 @@ def check_names(values: Params) -> None:
 
 def of_other_vocabularies(values: Params) -> set[str]:
     """Names of models that were loaded with a vocabulary of their own, and of what is cut of them."""
-    found = {*values.load.models, *(name for name, model in values.init.models.items() if model.own_vocabulary)}
+    own = {name for name, model in values.init.models.items() if model.own_vocabulary}
+    return with_cuts(values, {*values.load.models, *own})
+
+
+def with_cuts(values: Params, found: set[str]) -> set[str]:
+    """Names of models, and of what is cut of them."""
     while more := {name for name, cut in values.truncate.models.items() if cut.source in found} - found:
-        found |= more
+        found = found | more
     return found
 
 
@@ -195,9 +200,12 @@ def told(steps: range) -> str:
 def check_teachers(values: Params) -> None:
     """Each is a model of the same vocabulary, and has something to teach."""
     fit = set(values.made_from) - of_other_vocabularies(values)
+    drawn = with_cuts(values, {name for name, model in values.init.models.items() if model.source == "random"})
     for name, student in values.distill.models.items():
         key = f"distill.models.{name}"
         one_of(f"{key}.teacher", student.teacher, fit - {name})
+        if student.teacher in drawn:
+            raise UserError(f"{key}.teacher: {student.teacher} has random weights; take a trained model")
         if values.pretrain.fsdp:
             raise UserError(
                 f"{key}: a teacher stays whole in each process, and pretrain.fsdp true keeps parts; set that to false"
@@ -233,63 +241,3 @@ def cells(values: Params) -> dict[str, tuple[str, str]]:
             )
         found[name] = model, task
     return found
-
-
-def check_sizes(values: Params) -> None:
-    """Lengths against positions and kept layers against layers, wherever a model descends from an architecture given
-    here.
-    """
-    check_circles(values)
-    for name, model in values.trained.items():
-        key = f"{model.stage}.models.{name}"
-        longest = max(phase.max_seq_length for phase in model.phases)
-        for source, called in zip(values.made_from[name], ("the model that it starts from", "its teacher")):
-            limit = size(values, source, "max_position_embeddings")
-            at_most(f"{key}.phases: max_seq_length", longest, limit, f"positions of {called}")
-    for name, student in values.distill.models.items():
-        for i, match in enumerate(student.intermediate_matches):
-            key = f"distill.models.{name}.intermediate_matches.{i}"
-            for layer, source in (("layer_S", student.init), ("layer_T", student.teacher)):
-                layers = size(values, source, "num_hidden_layers")
-                at_most(f"{key}.{layer}", getattr(match, layer), layers, f"layers of {source}")
-    for name, cut in values.truncate.models.items():
-        last, layers = max(cut.layers), size(values, cut.source, "num_hidden_layers")
-        if layers is not None and last >= layers:
-            raise UserError(
-                f"truncate.models.{name}.layers: {cut.source} has no layer {last}; it has {layers}, numbered from 0"
-            )
-    for name in values.cloze.models:
-        at_most(
-            "cloze.max_seq_length",
-            values.cloze.max_seq_length,
-            size(values, name, "max_position_embeddings"),
-            f"positions of {name}",
-        )
-    for name, task in product(values.finetune.models, values.finetune.tasks):
-        limit = size(values, name, "max_position_embeddings")
-        at_most(
-            f"finetune.tasks.{task}.max_seq_length",
-            values.finetune.tasks[task].max_seq_length or 0,
-            limit,
-            f"positions of {name}",
-        )
-
-
-def size(values: Params, name: str, key: str) -> int | None:
-    """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name."""
-    while name not in values.init.models:
-        if name in values.load.models:
-            return None
-        if name in values.truncate.models:
-            if key == "num_hidden_layers":
-                return len(values.truncate.models[name].layers)
-        name = values.made_from[name][0]
-    architecture = values.init.models[name].architecture
-    return None if architecture is None else getattr(architecture, key)
-
-
-def at_most(what: str, value: int, limit: int | None, of: str) -> None:
-    if limit is not None and value > limit:
-        raise UserError(
-            f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins"
-        )

@@ -61,16 +61,27 @@ class Distilled(Pretraining):
     def __init__(self, bert: BertForPreTraining, teacher: BertForPreTraining, settings: Distillation, seed: int):
         super().__init__(bert)
         self.settings, matches = settings, settings.intermediate_matches
+        self.trains_mlm_head = bool(settings.kd_loss_weight or settings.hard_label_weight)
         # In a tuple, since a module would be trained, saved, and copied to other processes.
         self.teacher = (Pretraining(teacher.eval().requires_grad_(False)),)
         draw = torch.Generator().manual_seed(seed)
         self.projections = torch.nn.ModuleList(projection(match, draw) for match in matches).to(bert.device)
-        for one, layers in ((bert, {m.layer_S for m in matches}), (teacher, {m.layer_T for m in matches})):
-            for layer in layers:
-                output_of(one, layer).register_forward_hook(keep)
+        self.matched = {
+            output_of(one, layer) for m in matches for one, layer in ((bert, m.layer_S), (teacher, m.layer_T))
+        }
+        for module in self.matched:
+            module.register_forward_hook(keep)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> Losses:
         """As Pretraining; the teacher is asked while training alone."""
+        try:
+            return self.learnt(batch)
+        finally:
+            # Also where the pass ran out of memory, whose graph would stay with what is kept of it.
+            for module in self.matched:
+                module.__dict__.pop("kept", None)
+
+    def learnt(self, batch: dict[str, torch.Tensor]) -> Losses:
         settings, (teacher,) = self.settings, self.teacher
         learns = self.training
         if learns:
@@ -81,15 +92,14 @@ class Distilled(Pretraining):
         hidden = self.hidden_states(batch)
         logits = self.masked_logits(hidden, batch)
         losses = self.label_losses(hidden, logits, batch)
-        states = kept(self.bert, {match.layer_S for match in settings.intermediate_matches})
         if not learns:
             return losses
         if wanted is not None:
             heat = settings.temperature
             losses = losses._replace(kd=KD_LOSSES[settings.kd_loss_type](logits / heat, wanted / heat))
-        taught = kept(teacher.bert, {match.layer_T for match in settings.intermediate_matches})
         for match, project in zip(settings.intermediate_matches, self.projections):
-            state, other = project(states[match.layer_S]).float(), taught[match.layer_T].float()
+            state = project(output_of(self.bert, match.layer_S).kept).float()
+            other = output_of(teacher.bert, match.layer_T).kept.float()
             each = MATCH_LOSSES[match.loss](state, other)
             if "example" in batch:
                 each = each * (batch["example"] > 0)
@@ -127,11 +137,6 @@ def output_of(bert: BertForPreTraining, layer: int) -> torch.nn.Module:
 def keep(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
     """A forward hook: transformers' own ones break torch.compile's graphs."""
     module.kept = output
-
-
-def kept(bert: BertForPreTraining, layers: set[int]) -> dict[int, torch.Tensor]:
-    """Takes what the last forward pass left, by layer: (R, L, width)."""
-    return {layer: output_of(bert, layer).__dict__.pop("kept") for layer in layers}
 
 
 def student(teacher: Path, settings: Distillation, job: Job, bert: BertForPreTraining) -> Distilled:

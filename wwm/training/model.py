@@ -30,6 +30,8 @@ class Losses(NamedTuple):
 class Pretraining(torch.nn.Module):
     """BERT with its losses as the forward pass: the one call that DDP and FSDP see."""
 
+    trains_mlm_head = True
+
     def __init__(self, bert: BertForPreTraining):
         super().__init__()
         self.bert = bert
