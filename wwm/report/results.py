@@ -131,7 +131,7 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
 
     finetuned, overlaps = {name: found(f"finetune/{name}") for name in names}, found("overlap", names)
     each = {
-        name: {model: forms.figures(folder / f"finetune/{name}/{model}.parquet") for model in rows}
+        name: {model: forms.figures(folder / f"finetune/{name}/{model}.parquet", row) for model, row in rows.items()}
         for name, rows in finetuned.items()
     }
     tasks = [task(name, rows, each[name], overlaps.get(name)) for name, rows in finetuned.items() if rows]
