@@ -118,6 +118,14 @@ def test_before_a_head_was_trained_there_is_no_cloze_but_the_task(training):
     assert [point.step for point in cloze.points] == [500, 1000, 2000]
 
 
+@pytest.mark.parametrize("head_trained", [True, False])
+def test_cloze_begins_at_a_start_that_scores_does_not_list_where_its_head_was_trained(training, head_trained):
+    measure(0, head_trained=head_trained)
+    task, cloze = curves((500, 1000, 2000))
+    assert [point.step for point in task.points] == [500, 1000, 2000]
+    assert [point.step for point in cloze.points] == [*[0] * head_trained, 500, 1000, 2000]
+
+
 def test_a_head_that_was_trained_first_is_where_cloze_begins_and_tasks_begin_at_what_was_released(training):
     phase = pretrained.PHASE | {"train": "mlm_head"}
     pretrained.save("head", "released", {"steps": None}, 100, phases=[phase])

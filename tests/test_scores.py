@@ -1,11 +1,14 @@
 """The comparison of models: results as of the demo, and of the authors' tasks with what can be missing there."""
 
 import json
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import clozed
 import finetuned
+import pandas as pd
 import pretrained
 import pytest
 from damage import changed, half, put, with_keys
@@ -184,6 +187,46 @@ def test_a_missing_cell_gives_its_reason(project):
     assert cells(task_tables.cloze_table(found()), "bert")["4 characters"] == "n/a (no such word)"
     scores.main()
     assert "n/a (not fine-tuned)" in Path("results/report/scores.md").read_text(encoding="utf-8")
+
+
+FIGURES, TRAINED = "results/finetune/reviews/bert.parquet", "results/pretrain/bert.json"
+
+
+def figured(change) -> Callable[[], None]:
+    """With other figures: what `change` makes of the data frame."""
+    return lambda: change(pd.read_parquet(FIGURES)).to_parquet(FIGURES, index=False)
+
+
+def in_recipe(**parts: object) -> Callable[[], None]:
+    return lambda: with_keys(TRAINED, recipe=json.loads(Path(TRAINED).read_text())["recipe"] | parts)()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (figured(lambda rows: rows[rows.split == "dev"]), "seeds or examples of test"),
+        (figured(lambda rows: rows.drop(columns="accuracy")), "has no accuracy"),
+        (figured(lambda rows: rows[:0]), "seeds or examples of dev"),
+        (figured(lambda rows: rows.astype({"accuracy": str})), "accuracy is .*string"),
+        (figured(lambda rows: rows[rows.example < 50]), "seeds or examples of dev"),
+        (figured(lambda rows: rows[(rows.seed > 0) | (rows.example > 0)]), "seeds or examples of dev"),
+        (figured(lambda rows: rows[rows.seed > 0]), "seeds or examples of dev"),
+        (figured(lambda rows: rows.assign(accuracy=math.nan)), "accuracy of dev"),
+        (figured(lambda rows: rows.assign(accuracy=rows.accuracy + 1)), "accuracy of dev"),
+        (figured(lambda rows: rows[::-1]), "seeds or examples of dev"),
+        (figured(lambda rows: pd.concat([rows, rows.assign(split="x")])), "other splits"),
+        (with_keys(TRAINED, milestones={"x": "bert"}), "milestones"),
+        (in_recipe(phases=[{}]), "phases"),
+        (in_recipe(phases=[{key: pretrained.PHASE[key] for key in pretrained.PHASE if key != "train"}]), "train"),
+        (in_recipe(examples={"masking": "static", "next_sentence_prediction": True}), "unit"),
+        (in_recipe(examples=pretrained.EXAMPLES | {"unit": "letter"}), "unit"),
+        (in_recipe(architecture={}), "architecture"),
+    ],
+)
+def test_a_result_that_is_damaged_is_one_line_that_names_its_file_and_what_to_run(project, damage, said):
+    damage()
+    with pytest.raises(UserError, match=rf"bert\.(parquet|json).*{said}.*run `dvc repro (finetune|pretrain)`"):
+        found()
 
 
 def empty(*kept: str) -> None:

@@ -1,13 +1,15 @@
 """What stands in the JSON files that one stage writes and another reads."""
 
-from typing import Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import StringConstraints
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 # What stands among the models as naive Bayes over n-grams of characters.
 CHARACTERS = "characters"
 # How the names of sources begin whose text is of no one domain: what a model forgets is measured on it.
 GENERAL = "general"
+Digits = Annotated[str, StringConstraints(pattern="^[0-9]+$")]
 
 
 class Training(TypedDict, total=False):
@@ -25,13 +27,38 @@ class Training(TypedDict, total=False):
     untrained: list[str]  # of wwm/common/model_folder.py's HEADS, those whose weights are as they were drawn
 
 
+class Architecture(TypedDict):
+    """Of config.json; what else a recipe has of it is compared as a whole, as in Masked and Phase."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+
+
+class Masked(TypedDict):
+    """How examples were made."""
+
+    set: NotRequired[str]
+    unit: Literal["wordpiece", "whole_word", "ngram"]
+    masking: str
+    next_sentence_prediction: bool
+
+
+class Phase(TypedDict):
+    max_seq_length: int
+    steps: int
+    batch_size: int
+    optimizer: Literal["adamw", "lamb", "lamb-ymcui", "muon"]
+    train: Literal["all", "mlm_head"] | None
+
+
 class Recipe(TypedDict):
     """What a comparison of pre-trained models needs of how they were made."""
 
-    architecture: dict[str, Any]  # of config.json
+    architecture: Architecture
     vocab_size: int
-    examples: dict[str, Any]  # how they were made
-    phases: list[dict[str, Any]]
+    examples: Masked
+    phases: list[Phase]
 
 
 class Pretrained(TypedDict):
@@ -49,7 +76,7 @@ class Pretrained(TypedDict):
     flops: int | None
     own_steps: int
     own_flops: int
-    milestones: NotRequired[dict[str, str]]  # step -> hash of the weights after it
+    milestones: NotRequired[dict[Digits, str]]  # step -> hash of the weights after it
 
 
 class Guessed(TypedDict):

@@ -43,8 +43,8 @@ def continued(results: Results) -> Iterator[Continued]:
 
 def is_start(results: Results, start: str, row: dict) -> bool:
     """Another model may have the start's name now."""
-    trained = results.pretrain.get(start, {}).get("weights")
-    return results.weights.get(start, trained) == row["init_weights"]
+    known = (results.starts | results.pretrain).get(start, {}).get("weights")
+    return results.weights.get(start, known) == row["init_weights"]
 
 
 def starts(results: Results, row: dict) -> list[str]:

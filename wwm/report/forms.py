@@ -56,22 +56,44 @@ def check_scores(path: Path, row: Finetuned) -> None:
                 raise UserError(f"{path}: seed {seed['seed']} has no {min(lacking)} on {split}; {again('finetune')}")
 
 
-def figures(path: Path) -> Figures:
-    """What wwm/tasks/figures.py wrote. Raises UserError where it is not there, or not whole."""
+def figures(path: Path, row: Finetuned) -> Figures:
+    """What wwm/tasks/figures.py wrote of the measures of `row`, the result beside it. Raises UserError where it is not
+    there, not whole, or of another result.
+    """
     if not path.is_file():
         raise UserError(f"{path} is not beside its .json; {again('finetune')}")
+    kept = 0
+    found: Figures = {}
+    columns = ["split", "seed", "example", *row["measures"]]
     with reading(path, pa.ArrowException, OSError, TypeError, ValueError, remedy=again("finetune")):
         table = pq.read_table(path)
-        if lacking := {"split", "seed", "example"} - {*table.column_names}:
+        if lacking := set(columns) - {*table.column_names}:
             raise UserError(f"{path} has no {', '.join(sorted(lacking))}; {again('finetune')}")
-        found = {}
-        for split in table["split"].unique().to_pylist():
+        for split in dict.fromkeys(split for seed in row["seeds"] for split in seed["scores"]):
             part = table.filter(pc.equal(table["split"], split))
-            examples = pc.max(part["example"]).as_py() + 1
-            for measure in part.column_names[3:]:
-                runs = part[measure].to_numpy().reshape(-1, examples)
-                found[split, measure] = runs if part["seed"].null_count == 0 else runs[0]
+            runs = [seed for seed in row["seeds"] if split in seed["scores"]]
+            numbers, examples = [seed["seed"] for seed in runs], range(row["examples"].get(split, 0))
+            if part["seed"].to_pylist() != [number for number in numbers for _ in examples] or part[
+                "example"
+            ].to_pylist() != [*examples] * len(runs):
+                raise other(path, f"seeds or examples of {split}")
+            kept += len(part)
+            for measure in row["measures"]:
+                if not pa.types.is_floating(part[measure].type):
+                    raise ValueError(f"{measure} is {part[measure].type}, not a number with a fraction")
+                values = part[measure].to_numpy().reshape(len(runs), len(examples))
+                scores = [seed["scores"][split][measure] for seed in runs]
+                # Scores are rounded to four decimals; what is null is NaN here, and close to nothing.
+                if not examples or not np.allclose(values.mean(1), scores, rtol=0, atol=1e-4):
+                    raise other(path, f"{measure} of {split}")
+                found[split, measure] = values[0] if numbers == [None] else values
+        if kept != len(table):
+            raise other(path, "splits")
     return found
+
+
+def other(path: Path, what: str) -> UserError:
+    return UserError(f"{path} has other {what} than {path.with_suffix('.json').name}; {again('finetune')}")
 
 
 def curve(path: Path, row: Pretrained) -> list[tuple[int, float]]:

@@ -90,11 +90,12 @@ def measures(results: Results, source: str) -> Iterator[Measure]:
 def measured(results: Results, source: str, measure: Measure) -> list[tuple[int, str]]:
     """(step, model) of the start, milestones and the end, those that were measured so; [] without any milestone."""
     row, named = results.pretrain[source], {weights: model for model, weights in results.weights.items()}
+    asked = results.guessed_starts | results.guessed
 
     def there(model: str | None) -> bool:
         if measure.task:
             return bool(model and measure.task.values(model, measure.task.last, measure.task.main))
-        return model in results.guessed and results.guessed[model]["rows"] == results.guessed[source]["rows"]
+        return model in asked and asked[model]["rows"] == asked[source]["rows"]
 
     kept = [(int(step), named[weights]) for step, weights in row.get("milestones", {}).items() if weights in named]
     kept = sorted((step, model) for step, model in kept if there(model))

@@ -110,9 +110,16 @@ class Results(NamedTuple):
         """`cloze` without models whose MLM head was never trained, though their encoder may have been: what they guess
         is compared with nothing. Random weights have nothing better to show, and stay.
         """
-        return {
-            model: row for model, row in self.cloze.items() if row["head_trained"] or row["training"].get("steps") == 0
-        }
+        return {model: row for model, row in self.cloze.items() if guesses(row)}
+
+    @property
+    def guessed_starts(self) -> dict[str, dict]:
+        """`starts` without those whose MLM head was never trained, as in `guessed`."""
+        return {model: row for model, row in self.starts.items() if guesses(row)}
+
+
+def guesses(row: dict) -> bool:
+    return row["head_trained"] or row["training"].get("steps") == 0
 
 
 def read(folder: Path, models: list[str], names: list[str]) -> Results:
@@ -124,7 +131,7 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
 
     finetuned, overlaps = {name: found(f"finetune/{name}") for name in names}, found("overlap", names)
     each = {
-        name: {model: forms.figures(folder / f"finetune/{name}/{model}.parquet") for model in rows}
+        name: {model: forms.figures(folder / f"finetune/{name}/{model}.parquet", row) for model, row in rows.items()}
         for name, rows in finetuned.items()
     }
     tasks = [task(name, rows, each[name], overlaps.get(name)) for name, rows in finetuned.items() if rows]
