@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import toy
 from dvc.repo import Repo
+from httpx import Request, Response
+from huggingface_hub.errors import RepositoryNotFoundError
 from project import ROOT, checkout, run
 from transformers import BertConfig
 from typer.testing import CliRunner
@@ -15,7 +17,7 @@ from flows import plan
 from wwm import cli, compare, params
 from wwm.common import model_folder
 from wwm.common.errors import UserError
-from wwm.start import pace, tuning_pace
+from wwm.start import pace, shapes, tuning_pace
 
 LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(300)] + [
     (f"包装破了，第{number}次失望。", "差评") for number in range(300)
@@ -68,6 +70,29 @@ def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):
     names = list(compare.named(models))
     assert names[:2] == ["model", "b-model"] and names[2].endswith("-model")
     assert names[3:] == ["data-finetuned", "org-model", "model-2"]
+
+
+@pytest.mark.parametrize("model", ["/no/such", "./releasde", "~/released", "models/a/b", "presets/releasde"])
+def test_a_mistyped_folder_is_no_model_of_a_hub_that_does_not_answer(project, model):
+    with pytest.raises(UserError, match=f"MODEL: {model} is not here"):
+        said("released", model)
+    assert not Path("params.yaml").exists()
+
+
+def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_it_does_not_answer(
+    project, monkeypatch
+):
+    assert (
+        "org/releasde is neither here nor does the hub answer: taken for a base model"
+        in (shapes.shape("org/releasde")[1])
+    )
+
+    def unknown(*_, **__):
+        raise RepositoryNotFoundError("404", response=Response(404, request=Request("GET", "https://hub")))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unknown)
+    with pytest.raises(UserError, match="org/releasde is not here"):
+        shapes.shape("org/releasde")
 
 
 @pytest.mark.parametrize(
