@@ -43,9 +43,8 @@ def write(path: Path) -> None:
 
 
 def said(*given: str) -> str:
-    return (
-        CliRunner().invoke(cli.commands, ["compare", *given, "--task", "opinions.csv"], catch_exceptions=False).output
-    )
+    task = [] if "--task" in given else ["--task", "opinions.csv"]
+    return CliRunner().invoke(cli.commands, ["compare", *given, *task], catch_exceptions=False).output
 
 
 def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(project):
@@ -70,6 +69,19 @@ def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):
     names = list(compare.named(models))
     assert names[:2] == ["model", "b-model"] and names[2].endswith("-model")
     assert names[3:] == ["data-finetuned", "org-model", "model-2"]
+
+
+def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_stops_all(project):
+    Path("names").mkdir()
+    for name, copies in (("train", 20), ("dev", 4), ("test", 4)):
+        Path(f"names/{name}.txt").write_text("张\tB-PER\n三\tI-PER\n去\tO\n\n" * copies, encoding="utf-8")
+    told = said("released", "--layers", "2", "--task", "names")
+    assert "task names: tagging, 20 rows, 1 labels" in told and "It will take about" in told
+    Path("params.yaml").unlink()
+    Path("names/dev.txt").write_text("张\tB-PER\n三\n", encoding="utf-8")
+    with pytest.raises(UserError, match="dev.txt:2 has 1 columns"):
+        said("released", "--layers", "2", "--task", "names")
+    assert not Path("params.yaml").exists()
 
 
 @pytest.mark.parametrize("model", ["/no/such", "./releasde", "~/released", "models/a/b", "presets/releasde"])
