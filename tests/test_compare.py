@@ -1,6 +1,7 @@
 """One command from released models and a file of labelled texts to which of them is better, without any text."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_st
     Path("names/dev.txt").write_text("张\tB-PER\n三\n", encoding="utf-8")
     with pytest.raises(UserError, match="dev.txt:2 has 1 columns"):
         said("released", "--layers", "2", "--task", "names")
+    assert not Path("params.yaml").exists()
+
+
+def test_a_config_with_a_text_for_a_number_is_one_line(project):
+    config = Path("released/config.json")
+    described = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(described | {"hidden_size": "128"}), encoding="utf-8")
+    with pytest.raises(UserError, match="MODEL released: config.json cannot be read .*hidden_size") as error:
+        said("released", "--layers", "2")
+    assert "\n" not in str(error.value)
     assert not Path("params.yaml").exists()
 
 

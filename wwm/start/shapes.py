@@ -5,7 +5,6 @@ from pathlib import Path
 from transformers import AutoConfig, BertConfig, PretrainedConfig
 
 from wwm.common import hub
-from wwm.common.errors import reading
 from wwm.training import weight_files
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -23,7 +22,7 @@ def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
         return guessed(model)
     name, described = weight_files.read_config(folder, f"{key} {model}")
     # Google's and the authors' zip files have no model_type.
-    with reading(folder / name, OSError, ValueError):
+    with weight_files.loading(f"{key} {model}: {name}"):
         return AutoConfig.for_model(**{"model_type": "bert"} | described), ""
 
 
