@@ -19,6 +19,7 @@ from wwm import cli, compare, params
 from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.start import pace, shapes, tuning_pace
+from wwm.training import released
 
 LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(300)] + [
     (f"包装破了，第{number}次失望。", "差评") for number in range(300)
@@ -85,11 +86,25 @@ def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_st
     assert not Path("params.yaml").exists()
 
 
-def test_a_config_with_a_text_for_a_number_is_one_line(project):
+def of_config(**keys) -> None:
     config = Path("released/config.json")
-    described = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps(described | {"hidden_size": "128"}), encoding="utf-8")
-    with pytest.raises(UserError, match="MODEL released: config.json cannot be read .*hidden_size") as error:
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | keys), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (lambda: [Path("released", name).unlink(True) for name in released.VOCABULARIES], "has no tokenizer"),
+        (lambda: Path("released/model.safetensors").unlink(), "has no weights"),
+        (lambda: of_config(num_hidden_layers=6), "lacks .* tensors"),
+        (lambda: of_config(num_attention_heads=3), "MODEL released"),
+        (lambda: of_config(hidden_size="128"), "config.json cannot be read .*hidden_size"),
+    ],
+    ids=["vocabulary", "weights", "layers", "heads", "text for a number"],
+)
+def test_a_folder_that_load_would_refuse_is_one_line_and_nothing_is_written(project, broken, told):
+    broken()
+    with pytest.raises(UserError, match=told) as error:
         said("released", "--layers", "2")
     assert "\n" not in str(error.value)
     assert not Path("params.yaml").exists()

@@ -21,6 +21,7 @@ from wwm.params import Params, fields, overrides, whole
 from wwm.start import shapes, tables, tuning_pace
 from wwm.start.pace import told
 from wwm.tasks.splits import split_of
+from wwm.training import released
 
 # Learning rates that are tried for each model, by its hidden size: the usual ones of base models, and higher for small.
 RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
@@ -39,6 +40,9 @@ def main(
     table, name, place = tables.task_of(task)
     known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
     configs = {model: config for model, (config, _) in known.items()}
+    for source in sources.values():
+        if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
+            released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
     sizes = rows_of(table, task)
     given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
