@@ -1,12 +1,15 @@
 """One command from released models and a file of labelled texts to which of them is better, without any text."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy
 from dvc.repo import Repo
+from httpx import Request, Response
+from huggingface_hub.errors import RepositoryNotFoundError
 from project import ROOT, checkout, run
 from transformers import BertConfig
 from typer.testing import CliRunner
@@ -15,7 +18,8 @@ from flows import plan
 from wwm import cli, compare, params
 from wwm.common import model_folder
 from wwm.common.errors import UserError
-from wwm.start import pace, tuning_pace
+from wwm.start import pace, shapes, tuning_pace
+from wwm.training import released
 
 LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(300)] + [
     (f"包装破了，第{number}次失望。", "差评") for number in range(300)
@@ -41,9 +45,8 @@ def write(path: Path) -> None:
 
 
 def said(*given: str) -> str:
-    return (
-        CliRunner().invoke(cli.commands, ["compare", *given, "--task", "opinions.csv"], catch_exceptions=False).output
-    )
+    task = [] if "--task" in given else ["--task", "opinions.csv"]
+    return CliRunner().invoke(cli.commands, ["compare", *given, *task], catch_exceptions=False).output
 
 
 def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(project):
@@ -68,6 +71,66 @@ def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):
     names = list(compare.named(models))
     assert names[:2] == ["model", "b-model"] and names[2].endswith("-model")
     assert names[3:] == ["data-finetuned", "org-model", "model-2"]
+
+
+def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_stops_all(project):
+    Path("names").mkdir()
+    for name, copies in (("train", 20), ("dev", 4), ("test", 4)):
+        Path(f"names/{name}.txt").write_text("张\tB-PER\n三\tI-PER\n去\tO\n\n" * copies, encoding="utf-8")
+    told = said("released", "--layers", "2", "--task", "names")
+    assert "task names: tagging, 20 rows, 1 labels" in told and "It will take about" in told
+    Path("params.yaml").unlink()
+    Path("names/dev.txt").write_text("张\tB-PER\n三\n", encoding="utf-8")
+    with pytest.raises(UserError, match="dev.txt:2 has 1 columns"):
+        said("released", "--layers", "2", "--task", "names")
+    assert not Path("params.yaml").exists()
+
+
+def of_config(**keys) -> None:
+    config = Path("released/config.json")
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | keys), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (lambda: [Path("released", name).unlink(True) for name in released.VOCABULARIES], "has no tokenizer"),
+        (lambda: Path("released/model.safetensors").unlink(), "has no weights"),
+        (lambda: of_config(num_hidden_layers=6), "lacks .* tensors"),
+        (lambda: of_config(num_attention_heads=3), "MODEL released"),
+        (lambda: of_config(hidden_size="128"), "config.json cannot be read .*hidden_size"),
+    ],
+    ids=["vocabulary", "weights", "layers", "heads", "text for a number"],
+)
+def test_a_folder_that_load_would_refuse_is_one_line_and_nothing_is_written(project, broken, told):
+    broken()
+    with pytest.raises(UserError, match=told) as error:
+        said("released", "--layers", "2")
+    assert "\n" not in str(error.value)
+    assert not Path("params.yaml").exists()
+
+
+@pytest.mark.parametrize("model", ["/no/such", "./releasde", "~/released", "models/a/b", "presets/releasde"])
+def test_a_mistyped_folder_is_no_model_of_a_hub_that_does_not_answer(project, model):
+    with pytest.raises(UserError, match=f"MODEL: {model} is not here"):
+        said("released", model)
+    assert not Path("params.yaml").exists()
+
+
+def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_it_does_not_answer(
+    project, monkeypatch
+):
+    assert (
+        "org/releasde is neither here nor does the hub answer: taken for a base model"
+        in (shapes.shape("org/releasde")[1])
+    )
+
+    def unknown(*_, **__):
+        raise RepositoryNotFoundError("404", response=Response(404, request=Request("GET", "https://hub")))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unknown)
+    with pytest.raises(UserError, match="org/releasde is not here"):
+        shapes.shape("org/releasde")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from wwm.params import Params, fields, overrides, whole
 from wwm.start import shapes, tables, tuning_pace
 from wwm.start.pace import told
 from wwm.tasks.splits import split_of
+from wwm.training import released
 
 # Learning rates that are tried for each model, by its hidden size: the usual ones of base models, and higher for small.
 RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
@@ -39,13 +40,17 @@ def main(
     table, name, place = tables.task_of(task)
     known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
     configs = {model: config for model, (config, _) in known.items()}
+    for source in sources.values():
+        if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
+            released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
+    sizes = rows_of(table, task)
     given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
     tables.check(task, name, recipe.chosen("compare", given)[1].finetune.tasks[name])
     values = recipe.write("compare", output, given)
     if place is not None:
         tables.copy(task, place)
-    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, task)):
+    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, *sizes)):
         print(line, flush=True)
     if run:
         repro()
@@ -110,16 +115,15 @@ def loaded(source: str) -> dict[str, str]:
 
 
 def report(
-    values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, task: Path
+    values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, train: int, scored: int
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take."""
+    """What was chosen, and how long it will take. train, scored: rows."""
     what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"
     yield f"task {name}: {what}"
     run, finetune = values.finetune.tasks[name], values.finetune
     rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
     yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
     lengths = np.minimum(np.array(table.lengths) + 2 + (table.kind == "pair"), run.max_seq_length)
-    train, scored = rows_of(table, task)
     seconds = 0.0
     for model in finetune.models:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
@@ -137,7 +141,7 @@ def rows_of(table: tables.Table, task: Path) -> tuple[int, int]:
     if task.is_file():
         return round(0.6 * table.rows), round(0.4 * table.rows)
     others = [path for path in tables.taken_of(task) if split_of(path.name) in ("dev", "test")]
-    return table.rows, sum(sum(1 for _ in tables.rows_of(path)) for path in others)
+    return table.rows, sum(tables.count(path, table.kind) for path in others)
 
 
 def repro() -> None:

@@ -18,12 +18,17 @@ CHOICES = {
 SECONDS = 10  # that the hub has to answer
 
 
+class Away(UserError):
+    """The hub does not answer, so nobody knows whether it has what was asked for."""
+
+
 def folder(source: str, key: str, patterns: list[str], choices: str, repo_type: str = "model") -> Path:
     """`source` itself if it is a folder, else the files of NAME or NAME@REVISION on the hub that match `patterns`,
     downloaded.
 
     REVISION is a commit, a branch or a tag; without one the newest commit is taken, or the newest that was downloaded
-    if the hub does not answer, and told. Raises UserError that names the params `key` and the `choices` there are.
+    if the hub does not answer, and told. Raises UserError that names the params `key` and the `choices` there are, Away
+    where the hub may have it.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -70,7 +75,7 @@ def refused(source: str, key: str, choices: str, error: Exception) -> UserError:
     known = errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.HFValidationError
     away = not isinstance(error, known)
     mirror = ", or set HF_ENDPOINT to a mirror of the hub" if away else ""
-    return UserError(
+    return (Away if away else UserError)(
         f"{key}: {source} is not here, and the hub does not give it ({type(error).__name__}: {reason}); use"
         f" {choices}{mirror}"
     )

@@ -5,7 +5,6 @@ from pathlib import Path
 from transformers import AutoConfig, BertConfig, PretrainedConfig
 
 from wwm.common import hub
-from wwm.common.errors import UserError, reading
 from wwm.training import weight_files
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -13,17 +12,17 @@ LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16
 
 def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
     """The model's config; and what is to be said of it, if anything. Raises UserError that names `key` for a folder
-    without one.
+    without one, and for what is neither here nor may be on the hub.
     """
     try:
         folder = hub.folder(model, key, [*weight_files.CONFIGS], hub.CHOICES["init"])
-    except UserError:
-        if Path(model).exists():
+    except hub.Away:
+        if "/" in model and Path(model).parent.is_dir():  # a mistyped folder
             raise
         return guessed(model)
     name, described = weight_files.read_config(folder, f"{key} {model}")
     # Google's and the authors' zip files have no model_type.
-    with reading(folder / name, OSError, ValueError):
+    with weight_files.loading(f"{key} {model}: {name}"):
         return AutoConfig.for_model(**{"model_type": "bert"} | described), ""
 
 

@@ -176,6 +176,13 @@ def of_tags(path: Path) -> Table:
     return Table("tagging", {}, sorted(seen), sorted(lengths))
 
 
+def count(path: Path, kind: str) -> int:
+    """Rows of a file of a task of this kind."""
+    tags = tagged.sentences(path, path.suffix.lower(), tagged.NAMES, (), Counter())
+    found: Iterator[object] = tags if kind == "tagging" else rows_of(path)
+    return sum(1 for _ in found)
+
+
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
     match path.suffix.lower():
         case ".csv" | ".tsv" | ".txt" as ending:

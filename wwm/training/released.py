@@ -18,12 +18,11 @@ FILES = [
 ]
 
 
-def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> int:
-    """Copies a model of any architecture with its own tokenizer, for fine-tuning; its parameters. A pooler that it
-    lacks is drawn by `seed`, and left out without one.
+def opened(source: Path, named: str, seed: int | None = None) -> tuple[Any, Any, list[str]]:
+    """A model of any architecture, its own tokenizer, and the names of what it lacks, which is of its pooler and drawn
+    by `seed`.
 
-    Raises UserError if the folder holds no model, no tokenizer that transformers can write as one file, or another
-    vocabulary than the weights have.
+    Raises UserError if the folder holds no model, no tokenizer, or another vocabulary than the weights have.
     """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
@@ -69,6 +68,16 @@ def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> i
             f"{named} has a vocabulary of {len(tokenizer)} entries and weights for {model.config.vocab_size}; its"
             " tokenizer is another model's"
         )
+    return model, tokenizer, missing
+
+
+def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> int:
+    """Copies a model of any architecture with its own tokenizer, for fine-tuning; its parameters. A pooler that it
+    lacks is drawn by `seed`, and left out without one.
+
+    Raises UserError for what `opened` refuses, and for a tokenizer that transformers cannot write as one file.
+    """
+    model, tokenizer, missing = opened(source, named, seed)
     drawn = missing if seed is not None else []
     if missing:
         then = "starts with a random one" if drawn else "can be fine-tuned on reading, and not on classification"
