@@ -149,7 +149,7 @@ def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
         (lambda: write("opinions.csv", ["评论"], [("好",), ("坏",)]), "its first line has one column"),
         (lambda: write("opinions.csv", ["评论", "label"], []), "no rows in it"),
         (lambda: write("opinions.csv", [*LABELLED[0]], LABELLED[1:]), "and no names; write names of columns there"),
-        (lambda: write("opinions.csv", ["评论", "label"], [*LABELLED, ("没有答案", "")]), "opinions.csv, line 122"),
+        (lambda: write("opinions.csv", ["评论", "label"], [*LABELLED, ("没有答案", "")]), "opinions.csv:122"),
         (lambda: Path("opinions.csv").write_text(""), "is empty"),
         (lambda: Path("mytext/laws/1.txt").write_text("".join(SENTENCES), "utf-8"), "is one document"),
         (lambda: Path("mytext/laws/1.txt").rename("elsewhere"), "no text in it"),

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from contextlib import suppress
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ def unique(group: str, taken: set[str]) -> str:
     name = re.sub("[^A-Za-z0-9]+", "-", group).strip("-") or "text"
     if name.startswith(GENERAL) and not group.startswith(f"{GENERAL}/"):
         name = f"own-{name}"
-    return next(one for one in (name, *(f"{name}-{number}" for number in count(2))) if one not in taken)
+    return next(one for one in chain([name], (f"{name}-{number}" for number in count(2))) if one not in taken)
 
 
 def group_of(path: Path, apart: bool) -> str | None:
