@@ -68,6 +68,15 @@ def test_where_examples_are_too_few_more_of_them_are_asked_for(folder):  # noqa:
     assert "scored examples to tell, and here are 100; more seeds alone will not do." in answers()[0]
 
 
+def test_an_interval_that_says_otherwise_than_the_verdict_has_the_corrected_p_beside_it(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [85.0, 85.4, 84.6], examples=100)
+    results = found(MODELS)
+    made = claims.comparisons(results, [], answer.comparisons(results))
+    made = [one._replace(p=0.08, margin=one.margin._replace(low=0.1, p=0.02)) for one in made]
+    [told] = answer.answers(results, made).values()
+    assert told.count(f"p after correction for {len(made)} comparisons (Holm): 0.080.") == 3 == len(made)
+
+
 def test_a_task_that_is_too_small_says_so(folder):  # noqa: F811
     measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], examples=20)
     assert "no answer on reviews (fewer than 50 examples or documents)" in answers()[0]

@@ -132,6 +132,12 @@ def test_what_is_open_among_many_tests_takes_more_than_alone():
     assert among > alone
 
 
+def test_an_interval_without_0_that_is_open_is_explained_by_the_correction():
+    told = "p after correction for 4 comparisons (Holm): 0.080."
+    assert margins.correction(Margin(1.3, 0.1, 2.5, 0.02), 0.08, 4) == told
+    assert margins.correction(Margin(1.3, -0.1, 2.7, 0.08), 0.32, 4) == ""  # says so itself
+
+
 SETTINGS = [claims.Setting(3, 200, 0.6, 0.1), claims.Setting(5, 200, 0.9, 0.3), claims.Setting(10, 1000, 0.6, 0.0)]
 
 

@@ -116,7 +116,7 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
             for on in (say("held-out text of the domain"), say("general text"))
             if (one.head, on) in own
         ]
-        parts += map(on_text, texts)
+        parts += [on_text(found, len(corrected)) for found in texts]
         if texts and len(texts) == 1:
             parts.append(say("No general text is held out, so what it forgot was not measured."))
         if not texts:
@@ -155,11 +155,13 @@ def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float
             " ({interval}, {seeds} seeds).",
             **names,
         ),
+        margins.correction(found.margin, found.p, len(corrected)),
         margins.enough(ours, theirs, margins.open_level(corrected)),
     )
 
 
-def on_text(found: Comparison) -> str:
+def on_text(found: Comparison, count: int) -> str:
+    """count: of all tests."""
     if isinstance(found.margin, Unknown):
         return say("On {where}: no answer ({why}).", where=found.on, why=found.margin.why)
     texts = {
@@ -173,7 +175,10 @@ def on_text(found: Comparison) -> str:
     lost = found.outcome == "reverse"
     low, high = (-found.margin.high, -found.margin.low) if lost else (found.margin.low, found.margin.high)
     number = -found.margin.mean if lost else found.margin.mean
-    return say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+    told = say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+    if found.outcome != "open":
+        return told
+    return sentences(told, margins.correction(found.margin, found.p, count))
 
 
 def unknown(results: Results, one: Continued) -> str:

@@ -159,6 +159,15 @@ def enough(ours: np.ndarray, theirs: np.ndarray, level: float) -> str:
     )
 
 
+def correction(margin: Margin, p: float, count: int) -> str:
+    """Why a difference is open whose interval, which is of that test alone, says otherwise; nothing where it does not.
+    p: corrected for this count of tests.
+    """
+    if margin.p >= 1 - LEVEL:
+        return ""
+    return say("p after correction for {count} comparisons (Holm): {p}.", count=count, p=probability(p))
+
+
 def open_level(corrected: list[float]) -> float:
     """The level for one of the tests that are open after `holm`, alone, to be told: those told before it are no more
     counted.
