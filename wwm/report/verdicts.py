@@ -49,4 +49,6 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
     if apart:
         return Claim("✔", told, [])
-    return Claim("–", sentences(told, margins.correction(margin, p, len(tests))), [])
+    ours, theirs = (task.figures[name][task.last, task.main] for name in names)
+    why = margins.correction(margin, p, len(tests))
+    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests))), [])
