@@ -81,6 +81,63 @@ def test_holm_multiplies_the_smallest_p_by_their_number_and_never_turns_their_or
     assert margins.holm([Unknown("too few"), *tests(0.04)]) == [1.0, 0.04]  # which was no test
 
 
+def scores(of_seeds: np.ndarray, of_examples: np.ndarray, both: float, rng: np.random.Generator) -> np.ndarray:
+    return of_seeds[:, None] + of_examples + rng.normal(0, both, (len(of_seeds), len(of_examples)))
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01])
+@pytest.mark.parametrize("gap", [0.9, 2.2])
+def test_the_seeds_that_are_said_to_be_enough_find_the_difference_in_four_of_five_experiments(gap, level):
+    rng, same = np.random.default_rng(0), np.zeros(60)
+    seen = np.array([-1.0, 0.0, 1.0])  # deviation 1
+    needed = margins.needed(scores(seen + gap, same, 0.01, rng), scores(seen, same, 0.01, rng), level)
+    assert needed and needed.runs and needed.examples is None
+    found = [
+        margins.of_runs(*(scores(rng.normal(mean, 1, needed.runs), same, 0.01, rng) for mean in (gap, 0))).p < level
+        for _ in range(400)
+    ]
+    assert 0.74 <= np.mean(found) <= 0.88
+
+
+def test_where_nothing_is_told_more_is_needed_than_there_is():
+    rng, counts = np.random.default_rng(0), []
+    for _ in range(60):
+        ours, theirs = (scores(rng.normal(mean, 1.5, 3), rng.normal(0, 10, 200), 20, rng) for mean in (3, 0))
+        if margins.of_runs(ours, theirs).p >= 0.05:
+            counts.append(margins.needed(ours, theirs, 0.05))
+    counts = [one for one in counts if one]
+    assert len(counts) > 20 and all((one.runs or 4) > 3 and (one.examples or 201) > 200 for one in counts)
+
+
+def test_where_more_of_one_alone_will_not_do_more_of_both_is_needed():
+    rng = np.random.default_rng(0)
+    hard = np.tile([-10.0, 10.0], 150)  # for one of the two
+    ours, theirs = scores(np.linspace(-3, 3, 5), hard, 1, rng), scores(np.linspace(-3, 3, 5), 0 * hard, 1, rng)
+    ours, theirs = ours - ours.mean() + 1.0, theirs - theirs.mean()
+    needed = margins.needed(ours, theirs, 0.05)
+    assert needed and needed.runs and needed.examples and needed.runs > 5 and needed.examples > 300
+    assert margins.enough(ours, theirs, 0.05) == (
+        f"A difference of this size takes about {needed.runs} seeds and {needed.examples:,} scored examples to tell,"
+        " and here are 300; more of one alone will not do."
+    )
+    assert margins.needed(ours - 0.9999, theirs, 0.05) is None
+    assert margins.enough(ours - 1, theirs, 0.05).endswith("more seeds and examples than anybody has.")
+
+
+def test_what_is_open_among_many_tests_takes_more_than_alone():
+    assert margins.open_level([0.01, 0.2, 1.0]) == pytest.approx(0.05 / 2)  # two are not told
+    rng = np.random.default_rng(0)
+    ours, theirs = (scores(rng.normal(mean, 2, 3), np.zeros(100), 1, rng) for mean in (2, 0))
+    alone, among = (margins.needed(ours, theirs, level).runs for level in (0.05, 0.005))
+    assert among > alone
+
+
+def test_an_interval_without_0_that_is_open_is_explained_by_the_correction():
+    told = "p after correction for 4 comparisons (Holm): 0.080."
+    assert margins.correction(Margin(1.3, 0.1, 2.5, 0.02), 0.08, 4) == told
+    assert margins.correction(Margin(1.3, -0.1, 2.7, 0.08), 0.32, 4) == ""  # says so itself
+
+
 SETTINGS = [claims.Setting(3, 200, 0.6, 0.1), claims.Setting(5, 200, 0.9, 0.3), claims.Setting(10, 1000, 0.6, 0.0)]
 
 

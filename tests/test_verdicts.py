@@ -6,7 +6,7 @@ import pytest
 from test_scores import compare, folder, found  # noqa: F401
 
 from wwm import scores
-from wwm.report import words
+from wwm.report import margins, words
 from wwm.report.verdicts import verdicts
 
 NAMES = ["teacher", "cut"]
@@ -34,8 +34,18 @@ def said(*models: str) -> list[str]:
 def test_which_is_better_is_said_with_interval_seeds_and_examples(folder, teacher, cut, begins):  # noqa: F811
     measure(teacher=teacher, cut=cut)
     [text] = said()
-    assert text.startswith(begins) and text.endswith("; 3 seeds, 100 examples of test).")
-    assert ("cannot tell" in text) == (text.count("-") == 1)
+    assert text.startswith(begins) and "; 3 seeds, 100 examples of test)." in text
+    assert ("cannot tell" in text) == (text.count("-") == 1) == ("A difference of this size takes" in text)
+
+
+def test_what_the_data_cannot_tell_says_how_many_seeds_or_examples_would(folder):  # noqa: F811
+    measure(teacher=[70.0, 74.0, 78.0], cut=[80.0, 81.5, 88.0])
+    [text] = said()
+    figures = found(NAMES, ["reviews"]).tasks[0].figures
+    ours, theirs = (figures[name]["test", "accuracy"] for name in ("cut", "teacher"))
+    assert "cannot tell" in text and text.endswith(margins.enough(ours, theirs, 0.05)) and "anybody" not in text
+    with words.spoken("zh"):
+        assert "要判断这样大小的差值，大约需要" in said()[0]
 
 
 def test_too_few_seeds_tell_nothing(folder):  # noqa: F811
@@ -49,7 +59,7 @@ def test_what_is_claimed_of_several_models_is_corrected_for_their_number(folder)
     [alone] = said()
     measure(teacher=[74.0, 74.5, 75.0], cut=near, **{f"other{n}": [74.0 + n / 9, 75.0, 74.5] for n in range(9)})
     among = said("teacher", "cut", *(f"other{n}" for n in range(9)))[0]
-    assert "is better" in alone and "cannot tell" in among
+    assert "is better" in alone and "cannot tell" in among and "p after correction for 10 comparisons" in among
 
 
 def test_the_sentence_leads_the_report_and_ends_what_the_stage_prints(folder, capsys):  # noqa: F811

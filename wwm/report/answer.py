@@ -106,16 +106,17 @@ def apart(results: Results, model: str) -> Iterator[tuple[str, np.ndarray]]:
 def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
     """A few sentences of each continued model, by its name. compared: all that is claimed, `comparisons` too."""
     told = {}
+    corrected = [one.p for one in compared if one.outcome != "unknown"]
     for one in continued(results):
         own = {(each.against, each.on): each for each in compared if each.model == one.model}
         tasks = [task for task in results.tasks if (one.start, task.title) in own]
-        parts = [on_task(results, one, task, own[one.start, task.title]) for task in tasks]
+        parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
         texts = [
             own[one.head, on]
             for on in (say("held-out text of the domain"), say("general text"))
             if (one.head, on) in own
         ]
-        parts += map(on_text, texts)
+        parts += [on_text(found, len(corrected)) for found in texts]
         if texts and len(texts) == 1:
             parts.append(say("No general text is held out, so what it forgot was not measured."))
         if not texts:
@@ -124,7 +125,8 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
     return told
 
 
-def on_task(results: Results, one: Continued, task: Task, found: Comparison) -> str:
+def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float]) -> str:
+    """corrected: p of all tests."""
     names: dict[str, object] = {"model": one.model, "start": one.start, "task": task.title}
     if isinstance(found.margin, Unknown):
         return say("Training {start} on as {model}: no answer on {task} ({why}).", **names, why=found.margin.why)
@@ -153,24 +155,13 @@ def on_task(results: Results, one: Continued, task: Task, found: Comparison) -> 
             " ({interval}, {seeds} seeds).",
             **names,
         ),
-        enough(margins.needed(ours, theirs), seeds, ours.shape[-1]),
+        margins.correction(found.margin, found.p, len(corrected)),
+        margins.enough(ours, theirs, margins.open_level(corrected)),
     )
 
 
-def enough(needed: margins.Needed, seeds: int, examples: int) -> str:
-    if needed.runs is not None and needed.runs > seeds:
-        return say("A difference of this size takes about {count} seeds to tell.", count=needed.runs)
-    if needed.examples is not None and needed.examples > examples:
-        return say(
-            "A difference of this size takes about {count:,} scored examples to tell, and here are {have:,}; more seeds"
-            " alone will not do.",
-            count=needed.examples,
-            have=examples,
-        )
-    return say("A difference of this size takes more seeds and examples than anybody has.")
-
-
-def on_text(found: Comparison) -> str:
+def on_text(found: Comparison, count: int) -> str:
+    """count: of all tests."""
     if isinstance(found.margin, Unknown):
         return say("On {where}: no answer ({why}).", where=found.on, why=found.margin.why)
     texts = {
@@ -184,7 +175,10 @@ def on_text(found: Comparison) -> str:
     lost = found.outcome == "reverse"
     low, high = (-found.margin.high, -found.margin.low) if lost else (found.margin.low, found.margin.high)
     number = -found.margin.mean if lost else found.margin.mean
-    return say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+    told = say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+    if found.outcome != "open":
+        return told
+    return sentences(told, margins.correction(found.margin, found.p, count))
 
 
 def unknown(results: Results, one: Continued) -> str:

@@ -2,7 +2,6 @@
 is repeated (seeds of fine-tuning, pairs of models) and in what is asked (examples, documents).
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ LEVEL = 0.95
 # models differ by the bootstrap in 9 % of cases with 20 documents, and in 7 % with 40.
 FEWEST_RUNS, FEWEST_ASKED = 3, 50
 POWER = 0.8  # of a test that is planned
-MOST_RUNS, MOST_ASKED = 1_000, 1_000_000
+MOST_RUNS, MOST_ASKED, TRIED = 1_000, 1_000_000, 1_000  # TRIED: how many factors of what there is
 RESAMPLES, AT_ONCE = 9_999, 500  # of the bootstrap, and in memory
 
 
@@ -56,9 +55,7 @@ class Unknown(NamedTuple):
 
 
 class Needed(NamedTuple):
-    """What would tell a difference of the size seen in four of five experiments: so many runs of the same examples, or
-    so many examples with as many runs. None where no number up to MOST_RUNS or MOST_ASKED would.
-    """
+    """What would tell a difference of the size seen in four of five experiments; None: as many as there are."""
 
     runs: int | None
     examples: int | None
@@ -94,29 +91,88 @@ def of_runs(ours: np.ndarray, theirs: np.ndarray) -> Margin | Unknown:
     return Margin(mean, mean - reach, mean + reach, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
 
 
-def needed(ours: np.ndarray, theirs: np.ndarray) -> Needed:
-    """Of figures that `of_runs` makes a margin of, by its parts of variance, for a test of that LEVEL."""
-    n = ours.shape[-1]
-    examples = np.atleast_2d(ours).mean(0) - np.atleast_2d(theirs).mean(0)
-    of_examples, of_runs, of_both, noise = float(examples.var(ddof=1)), 0.0, 0.0, 0.0
-    for figures in (ours, theirs):
-        if figures.ndim == 2:
-            runs, of_run = len(figures), figures.mean(1)
-            left = figures - figures.mean(0) - of_run[:, None] + of_run.mean()
-            both = float((left**2).sum()) / ((runs - 1) * (n - 1))
-            noise += both / runs
-            of_both += both
-            of_runs += max(0.0, float(of_run.var(ddof=1)) - both / n)
-    runs = max(len(np.atleast_2d(figures)) for figures in (ours, theirs))
-    alike = max(0.0, of_examples - noise)  # of examples that a run is the same on
-    allowed = (float(examples.mean()) / (stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER))) ** 2
-    left_for_runs, left_for_examples = allowed - alike / n, allowed - of_runs / runs
-    by_runs = (of_runs + of_both / n) / left_for_runs if left_for_runs > 0 else np.inf
-    by_examples = (alike + of_both / runs) / left_for_examples if left_for_examples > 0 else np.inf
-    return Needed(
-        max(FEWEST_RUNS, math.ceil(by_runs)) if by_runs <= MOST_RUNS else None,
-        max(FEWEST_ASKED, math.ceil(by_examples)) if by_examples <= MOST_ASKED else None,
+def needed(ours: np.ndarray, theirs: np.ndarray, level: float) -> Needed | None:
+    """More runs, else more examples, else more of both by one factor, so that a test at this level (of p, corrected for
+    what is tested besides) tells a difference that `of_runs` was made of and that is not told; None where
+    MOST_RUNS and MOST_ASKED would not.
+
+    The mean squares expected of so many are made of the parts of variance seen, and `of_runs` says what becomes of
+    them.
+    """
+    n, drawn = ours.shape[-1], [figures for figures in (ours, theirs) if figures.ndim == 2]
+    seen = np.atleast_2d(ours).mean(0) - np.atleast_2d(theirs).mean(0)
+    mean, alike = float(seen.mean()), float(seen.var(ddof=1))  # of examples, in the end: that a run is the same on
+    parts = []
+    for figures in drawn:
+        of_run = figures.mean(1)
+        left = figures - figures.mean(0) - of_run[:, None] + of_run.mean()
+        both = float((left**2).sum()) / ((len(figures) - 1) * (n - 1))
+        parts.append((max(0.0, float(of_run.var(ddof=1)) - both / n), both))
+        alike -= both / len(figures)
+    if not mean:
+        return None
+
+    def first(runs: np.ndarray, examples: np.ndarray) -> tuple[int, int] | None:
+        of_examples = (max(0.0, alike) + sum(both for _, both in parts) / runs) / examples
+        variance, squares = of_examples, of_examples**2 / (examples - 1)
+        for alone, both in parts:
+            together = both / runs / examples
+            variance = variance + alone / runs
+            squares = squares + ((alone / runs + together) ** 2 + together**2 / (examples - 1)) / (runs - 1)
+        freedom = variance**2 / squares
+        reach = (stats.t.ppf(1 - level / 2, freedom) + stats.t.ppf(POWER, freedom)) * variance**0.5
+        [told] = np.nonzero(reach <= abs(mean))
+        return (int(runs[told[0]]), int(examples[told[0]])) if len(told) else None
+
+    have = min((len(figures) for figures in drawn), default=MOST_RUNS)
+    more_runs = np.arange(have + 1.0, MOST_RUNS + 1)
+    if found := first(more_runs, np.full_like(more_runs, n)):
+        return Needed(found[0], None)
+    factors = np.geomspace(1, max(MOST_RUNS / have, MOST_ASKED / n, 1), TRIED)
+    more_runs = np.minimum(np.maximum(np.ceil(have * factors), have + 1), MOST_RUNS)
+    more_examples = np.minimum(np.maximum(np.ceil(n * factors), n + 1), MOST_ASKED)
+    if found := first(np.full_like(factors, have), more_examples):
+        return Needed(None, found[1])
+    return Needed(*found) if drawn and (found := first(more_runs, more_examples)) else None
+
+
+def enough(ours: np.ndarray, theirs: np.ndarray, level: float) -> str:
+    """What `needed` finds, as a sentence."""
+    found = needed(ours, theirs, level)
+    if found is None:
+        return say("A difference of this size takes more seeds and examples than anybody has.")
+    if found.examples is None:
+        return say("A difference of this size takes about {count} seeds to tell.", count=found.runs)
+    if found.runs is None:
+        return say(
+            "A difference of this size takes about {count:,} scored examples to tell, and here are {have:,}; more seeds"
+            " alone will not do.",
+            count=found.examples,
+            have=ours.shape[-1],
+        )
+    return say(
+        "A difference of this size takes about {seeds} seeds and {examples:,} scored examples to tell, and here are"
+        " {have:,}; more of one alone will not do.",
+        seeds=found.runs,
+        examples=found.examples,
+        have=ours.shape[-1],
     )
+
+
+def correction(margin: Margin, p: float, count: int) -> str:
+    """Why a difference is open whose interval, which is of that test alone, says otherwise; nothing where it does not.
+    p: corrected for this count of tests.
+    """
+    if margin.p >= 1 - LEVEL:
+        return ""
+    return say("p after correction for {count} comparisons (Holm): {p}.", count=count, p=probability(p))
+
+
+def open_level(corrected: list[float]) -> float:
+    """The level for one of the tests that are open after `holm`, alone, to be told: those told before it are no more
+    counted.
+    """
+    return (1 - LEVEL) / max(1, sum(p >= 1 - LEVEL for p in corrected))
 
 
 def of_pairs(differences: np.ndarray) -> Margin | Unknown:

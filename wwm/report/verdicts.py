@@ -4,7 +4,7 @@ from wwm.report import margins
 from wwm.report.claims import Claim, difference
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task
-from wwm.report.words import known, say
+from wwm.report.words import known, say, sentences
 
 
 def verdicts(results: Results, baseline: str) -> list[Claim]:
@@ -20,10 +20,12 @@ def verdicts(results: Results, baseline: str) -> list[Claim]:
         if model != baseline and model in task.rows and baseline in task.rows
     ]
     corrected = margins.holm([margin for _, _, margin in made])
-    return [verdict(task, model, baseline, margin, p) for (task, model, margin), p in zip(made, corrected)]
+    tests = [p for (_, _, margin), p in zip(made, corrected) if isinstance(margin, Margin)]
+    return [verdict(task, model, baseline, margin, p, tests) for (task, model, margin), p in zip(made, corrected)]
 
 
-def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: float) -> Claim:
+def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: float, tests: list[float]) -> Claim:
+    """tests: p of all that are made."""
     on = f"{task.title}{task.suffix(task.main)}"
     if isinstance(margin, Unknown):
         text = "On {task} the data cannot tell {model} from {other}: {why}."
@@ -45,4 +47,8 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         split=known(task.last),
     )
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
-    return Claim("✔" if apart else "–", told, [])
+    if apart:
+        return Claim("✔", told, [])
+    ours, theirs = (task.figures[name][task.last, task.main] for name in names)
+    why = margins.correction(margin, p, len(tests))
+    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests))), [])
