@@ -139,6 +139,10 @@ def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_
         (["released"], "one model alone; name another, or --layers 3"),
         (["released", "released"], "released stands twice"),
         (["released", "--layers", "4"], "--layers 4: released has 4; give fewer"),
+        *(
+            (["released", "--layers", "2", "--set", f"finetune.tasks.opinions.{key}=null"], f"opinions.*{key} null")
+            for key in ("epochs", "batch_size", "max_seq_length")
+        ),
         (["presets", "released"], "MODEL presets has no config.json"),
         (["released", "--layers", "2", "--run", "--output", "x.yaml"], "--output is x.yaml"),
     ],
