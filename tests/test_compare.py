@@ -138,6 +138,7 @@ def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_
     [
         (["released"], "one model alone; name another, or --layers 3"),
         (["released", "released"], "released stands twice"),
+        (["released", "./released/"], "./released/ stands twice"),
         (["released", "--layers", "4"], "--layers 4: released has 4; give fewer"),
         *(
             (["released", "--layers", "2", "--set", f"finetune.tasks.opinions.{key}=null"], f"opinions.*{key} null")

@@ -62,10 +62,13 @@ def named(models: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     taken = {*whole.TAKEN, *fields.OVERLOOKED}
+    places: set[Path] = set()
     for model in models:
-        if model in found.values():
+        place = Path(model).resolve() if Path(model).is_dir() else Path(model)
+        if place in places:
             raise UserError(f"wwm compare: {model} stands twice; name another model, or --layers")
-        path = Path(model).resolve() if Path(model).is_dir() else Path(model.partition("@")[0])
+        places.add(place)
+        path = place if Path(model).is_dir() else Path(model.partition("@")[0])
         last, both = (re.sub("[^A-Za-z0-9_-]+", "-", part).strip("-_")[-40:] for part in (path.name, path.parent.name))
         last = last or "model"
         names = (last, f"{both}-{last}".strip("-_"), *(f"{last}-{number}" for number in range(2, len(models) + 4)))
