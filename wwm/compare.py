@@ -121,8 +121,7 @@ def report(
     values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, train: int, scored: int
 ) -> Iterator[str]:
     """What was chosen, and how long it will take. train, scored: rows."""
-    what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"
-    yield f"task {name}: {what}"
+    yield f"task {name}: {table.told}"
     run, finetune = values.finetune.tasks[name], values.finetune
     rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
     yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
