@@ -113,6 +113,7 @@ VALUES: dict[str, list[object]] = {
         {"define": {**OWN, "metric": "bleu"}},
         {"define": {**OWN, "columns": {"text": ""}}},
         {"define": {"kind": "pair", "labels": ["a", "b"], "columns": {"question": "q"}}},
+        {"define": OWN, "epochs": None},
     ],
     "finetune.seeds": [0, -1, HUGE, 1_000_000],
     "finetune.select": ["first"],

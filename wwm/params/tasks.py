@@ -187,6 +187,13 @@ class TaskRun(Section):
             raise UserError(f"learning_rate {self.learning_rate:g} and sweep exclude each other; remove one")
         return self
 
+    @model_validator(mode="after")
+    def null_is_the_tables(self) -> Self:
+        for key in ("epochs", "batch_size", "max_seq_length"):
+            if self.define and key in self.model_fields_set and getattr(self, key) is None:
+                raise UserError(f"{key} null: the table of tasks has none for a task with define; write a number")
+        return self
+
 
 class ModelOptions(Section):
     learning_rates: Literal["bert", "ernie"] | None = Field(

@@ -47,6 +47,11 @@ class Table(NamedTuple):
         return self.lengths[int(0.95 * (len(self.lengths) - 1))]
 
     @property
+    def told(self) -> str:
+        columns = ", ".join(self.columns.values()) or "tokens and tags"
+        return f"{self.kind}, {self.rows:,} rows, {len(self.labels)} labels, from {columns}"
+
+    @property
     def define(self) -> dict[str, Any]:
         scheme = {"scheme": self.scheme} if self.scheme else {}
         return {"kind": self.kind, "labels": self.labels, "columns": self.columns} | scheme
