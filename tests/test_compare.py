@@ -64,6 +64,13 @@ def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(pr
     assert "It will take about" in told and "`dvc repro scores` runs it and needs no text" in told
 
 
+def test_every_model_tries_the_rates_of_the_small_and_of_the_large(project):
+    toy.model(Path("small"), CHARACTERS)
+    told = said("small", "org/base", "--seeds", "3")
+    assert params.read().finetune.tasks["opinions"].sweep == [2e-5, 5e-5, 1e-4, 3e-4]
+    assert "after the better of 2e-05 and 5e-05 and 0.0001 and 0.0003 on dev" in told
+
+
 def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):
     models = ["a/model", "b/model", "模型", "data/finetuned", "org/model@abc", "c/b/model"]
     for folder in models[:4] + models[5:]:

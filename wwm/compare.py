@@ -23,7 +23,7 @@ from wwm.start.pace import told
 from wwm.tasks.splits import split_of
 from wwm.training import released
 
-# Learning rates that are tried for each model, by its hidden size: the usual ones of base models, and higher for small.
+# Learning rates by hidden size: the usual ones of base models, and higher for small. Every model tries those of all.
 RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
 CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 
