@@ -1,15 +1,13 @@
 """What stands in the JSON files that one stage writes and another reads."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import StringConstraints
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 # What stands among the models as naive Bayes over n-grams of characters.
 CHARACTERS = "characters"
 # How the names of sources begin whose text is of no one domain: what a model forgets is measured on it.
 GENERAL = "general"
-Digits = Annotated[str, StringConstraints(pattern="^[0-9]+$")]
 
 
 class Training(TypedDict, total=False):
@@ -76,7 +74,7 @@ class Pretrained(TypedDict):
     flops: int | None
     own_steps: int
     own_flops: int
-    milestones: NotRequired[dict[Digits, str]]  # step -> hash of the weights after it
+    milestones: NotRequired[dict[str, str]]  # step -> hash of the weights after it
 
 
 class Guessed(TypedDict):

@@ -43,6 +43,8 @@ def result(path: Path, stage: str) -> Any:
         ) from None
     if stage == "finetune":
         check_scores(path, found)
+    if stage == "pretrain" and (other := [step for step in found.get("milestones", {}) if not step.isdecimal()]):
+        raise UserError(f"{path} is no result, or of another version (milestones.{other[0]}: no step); {again(stage)}")
     return found
 
 
@@ -80,7 +82,7 @@ def figures(path: Path, row: Finetuned) -> Figures:
             kept += len(part)
             for measure in row["measures"]:
                 if not pa.types.is_floating(part[measure].type):
-                    raise ValueError(f"{measure} is {part[measure].type}, not a number with a fraction")
+                    raise other(path, f"kinds of {measure}")
                 values = part[measure].to_numpy().reshape(len(runs), len(examples))
                 scores = [seed["scores"][split][measure] for seed in runs]
                 # Scores are rounded to four decimals; what is null is NaN here, and close to nothing.
