@@ -91,6 +91,13 @@ def test_a_model_whose_head_is_trained_needs_no_phase_for_it(project):
     assert values.scores.models == ["released", "domain"] and "MLM head" not in said
 
 
+def test_milestones_that_are_asked_for_are_measured(project):
+    run("--set", "pretrain.models.domain.milestones=200")
+    values = params.read()
+    assert {name: one.step for name, one in values.milestones.models.items()} == {"domain-200": 200, "domain-400": 400}
+    assert {*values.milestones.models} < {*values.cloze.models} & {*values.scores.models}
+
+
 def test_weights_that_are_of_another_model_are_refused_before_anything_is_written(project):
     Path("released/model.safetensors").write_bytes(b"<html>")
     with pytest.raises(UserError, match="--model released: model.safetensors is a web page"):

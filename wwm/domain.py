@@ -76,10 +76,10 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
     documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
     size = sizes(own, share_of(own, documents), config, head_trained(model))
     positions = config.max_position_embeddings
-    given = keys(text, found, own, model, name, table, task, size, positions) | overrides.given(changes)
-    chosen = recipe.chosen("domain", given)[1].finetune.tasks[name]
-    scored = tables.check(task, name, chosen)
-    values = recipe.write("domain", output, given)
+    fitted, asked = keys(text, found, own, model, name, table, task, size, positions), overrides.given(changes)
+    chosen = recipe.chosen("domain", fitted | asked)[1]
+    scored = tables.check(task, name, chosen.finetune.tasks[name])
+    values = recipe.write("domain", output, fitted | milestones(chosen) | asked)
     if place is not None:
         tables.copy(task, place)
     if note:
@@ -101,6 +101,18 @@ def head_trained(model: str) -> bool:
     bert = BertForPreTraining(loaded.config)
     bert.load_state_dict(loaded.tensors, strict=False)
     return MLM_HEAD not in untrained_heads(bert, loaded.lacking)
+
+
+def milestones(values: Params) -> dict[str, Any]:
+    """Keys that have each milestone which is kept measured by cloze; to fine-tune one takes a key of one's own."""
+    kept = {f"domain-{step}": step for step in values.pretrain.models["domain"].milestone_steps}
+    if not kept:
+        return {}
+    return {
+        "milestones.models": {name: {"source": "domain", "step": step} for name, step in kept.items()},
+        "cloze.models": [*values.cloze.models, *kept],
+        "scores.models": [*values.scores.models, *kept],
+    }
 
 
 def share_of(characters: float, documents: float, most: float = HELDOUT_SHARES[1]) -> float:
