@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from wwm import budget, cli, params
 from wwm.common import hub
-from wwm.common.errors import UserError
 from wwm.masks import use
 from wwm.params.masks import ExampleSet, Length
 from wwm.training import loader
@@ -22,7 +21,7 @@ def printed(*arguments: str) -> str:
 
 
 def nothing(source: str, *_) -> None:
-    raise UserError(f"no network for {source}")
+    raise hub.Away(f"no network for {source}")
 
 
 @pytest.fixture(autouse=True)

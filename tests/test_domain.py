@@ -77,6 +77,8 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert Path("data/tasks/opinions/opinions.csv").read_bytes() == Path("opinions.csv").read_bytes()
     assert values.finetune.seeds == 3 and values.scores.tasks == ["opinions"]
     assert "It will take about" in said and "dvc repro" in said
+    # A fifth of 120.
+    assert re.search(r"Of the task (1\d|2\d|3\d) examples are scored", said)
 
 
 def test_a_model_whose_head_is_trained_needs_no_phase_for_it(project):

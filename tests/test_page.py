@@ -163,7 +163,7 @@ def test_no_english_is_left_in_the_chinese_plots_but_names(folder):
 
     read = results.read(Path("results"), ["random", "bert", "rbt3"], ["cmrc2018", "xnli", "mine"])
     with words.spoken("zh"):
-        figures = [figure.to_plotly_json() for figure in scores.plots(read)]
+        figures = [figure.to_plotly_json() for figure in scores.plots(read, [])]
     layouts = [figure["layout"] for figure in figures]
     said = [layout[part]["title"]["text"] for layout in layouts for part in ("xaxis", "yaxis")]
     said += [layout["title"]["text"] for layout in layouts] + [t["name"] for figure in figures for t in figure["data"]]

@@ -23,8 +23,6 @@ from wwm.start.pace import told
 from wwm.tasks.splits import split_of
 from wwm.training import released
 
-# Learning rates by hidden size: the usual ones of base models, and higher for small. Every model tries those of all.
-RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
 CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 
 
@@ -94,7 +92,7 @@ def keys(
 ) -> dict[str, Any]:
     """What differs from the preset."""
     compared = [*sources, *cuts]
-    tried = {rate for config in configs.values() for rate in RATES[max(s for s in RATES if config.hidden_size >= s)]}
+    tried = {rate for config in configs.values() for rate in shapes.rates(config)}
     run = tables.run(table, task, min(config.max_position_embeddings for config in configs.values()))
     return {
         "base.threads": len(os.sched_getaffinity(0)),

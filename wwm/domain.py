@@ -75,8 +75,7 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
             )
     documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
     size = sizes(own, share_of(own, documents), config, head_trained(model))
-    positions = config.max_position_embeddings
-    fitted, asked = keys(text, found, own, model, name, table, task, size, positions), overrides.given(changes)
+    fitted, asked = keys(text, found, own, model, name, table, task, size, config), overrides.given(changes)
     chosen = recipe.chosen("domain", fitted | asked)[1]
     scored = tables.check(task, name, chosen.finetune.tasks[name])
     values = recipe.write("domain", output, fitted | milestones(chosen) | asked)
@@ -142,9 +141,9 @@ def keys(
     table: tables.Table,
     task: Path,
     size: Sizes,
-    positions: int,
+    config: BertConfig,
 ) -> dict[str, Any]:
-    """What differs from the preset. positions: of the model."""
+    """What differs from the preset. config: of the model."""
     sources = dict(found.sources)
     for group, count in found.documents.items():
         # Of each source something must be held out, and something left.
@@ -170,7 +169,7 @@ def keys(
         warm_up = {"steps": size.head_steps, "learning_rate": size.head_rate, "warmup_steps": size.head_steps // 10}
         head = {"init": "released", "examples": "whole-word", "phases": [phase | warm_up | {"train": "mlm_head"}]}
         trained = {HEAD: head, "domain": trained["domain"] | {"init": HEAD}}
-    run = tables.run(table, task, positions) | {"learning_rate": 2e-5}
+    run = tables.run(table, task, config.max_position_embeddings) | {"sweep": shapes.rates(config)}
     every = max(1, size.steps // MEASURED)
     return {
         "base.threads": len(os.sched_getaffinity(0)),
@@ -257,7 +256,7 @@ def report(
         steps = values.pretrain.models[HEAD].phases[0].steps
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
     yield from times(values, table, name, config)
-    yield "`wwm check` lists what is missing, `dvc repro` does it all, and results/report says whether it helped."
+    yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
 
 
 def times(values: Params, table: tables.Table, name: str, config: BertConfig) -> Iterator[str]:
@@ -277,12 +276,14 @@ def times(values: Params, table: tables.Table, name: str, config: BertConfig) ->
     hours = (rows + FORWARDS * measured) * each / 3600
     epochs = TRAINING_SHARE * table.rows * (run.epochs or 0)
     scored = (1 - TRAINING_SHARE) * table.rows * FORWARDS
-    cells = len(values.finetune.models) * values.finetune.seeds
+    models, seeds = len(values.finetune.models), values.finetune.seeds
+    cells = models * (seeds + len(run.sweep or [0]) - 1)  # the first seed has one of the rates
     tuning = seconds_per_row(run.max_seq_length, run.batch_size, values.finetune.precision)
     tuned = cells * (epochs + scored) * tuning / 3600
     yield (
         f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
-        f" (measured), and {pace.told(tuned)} for {cells} fine-tunings."
+        f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"
+        f" ({models} models, {seeds} seeds, the rate by dev)."
     )
     if hours > LONG:
         fits = max(100, int(first.steps * LONG / hours))

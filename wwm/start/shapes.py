@@ -5,9 +5,17 @@ from pathlib import Path
 from transformers import AutoConfig, BertConfig, PretrainedConfig
 
 from wwm.common import hub
+from wwm.common.errors import UserError
 from wwm.training import weight_files
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+
+# Learning rates by hidden size: the usual ones of base models, and higher for small. Every model tries those of all.
+RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
+
+
+def rates(config: PretrainedConfig) -> list[float]:
+    return RATES[max(size for size in RATES if config.hidden_size >= size)]
 
 
 def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
@@ -17,8 +25,8 @@ def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
     try:
         folder = hub.folder(model, key, [*weight_files.CONFIGS], hub.CHOICES["init"])
     except hub.Away:
-        if "/" in model and Path(model).parent.is_dir():  # a mistyped folder
-            raise
+        if "/" in model and Path(model).parent.is_dir():
+            raise UserError(f"{key} {model}: no such folder, and no name of the hub that answers") from None
         return guessed(model)
     name, described = weight_files.read_config(folder, f"{key} {model}")
     # Google's and the authors' zip files have no model_type.
@@ -30,4 +38,7 @@ def guessed(source: str) -> tuple[BertConfig, str]:
     """The config of a model of the hub by its name, and a line that says so."""
     size = "large" if "large" in source else "base"
     config = BertConfig(vocab_size=21128, **(LARGE if size == "large" else {}))
-    return config, f"{source} is neither here nor does the hub answer: taken for a {size} model"
+    return (
+        config,
+        f"{source} is neither here nor does the hub answer: taken for a {size} model; its speed is not its own",
+    )

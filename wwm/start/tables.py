@@ -118,7 +118,7 @@ def check(task: Path, name: str, run: Any) -> int:
     own = splits.task_of(name, run.define)
     limits = run.split_dev, run.train_examples, run.scored_examples, run.split_file
     data = splits.load_task(task.parent if task.is_file() else task, own, *limits)
-    return len(data.splits["test" if "test" in data.splits else "dev"])
+    return len(data.splits["test" if "test" in data.splits else "dev"].examples)
 
 
 def look(path: Path) -> Table:
