@@ -343,7 +343,7 @@ def test_broken_accelerate_config_is_named_before_a_process_starts(tmp_path, mon
     local = "compute_environment: LOCAL_MACHINE\n" if content.startswith("num") else ""
     Path("acc.yaml").write_text(local + content, encoding="utf-8")
     with pytest.raises(UserError, match="acc.yaml"):
-        pretraining.launch("bert", "acc.yaml")
+        pretraining.launch("pretrain", "bert", "acc.yaml")
 
 
 def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_rounding_alone(project, capsys):
