@@ -220,8 +220,8 @@ def test_a_training_that_takes_days_names_what_fits(project):
     config = BertConfig.from_pretrained("released")
     run("--set", "pretrain.models.domain.phases.0.steps=100000000")
     found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
-    size = domain.sizes(found.characters["txt"], 0.1, config, False)
-    said = "\n".join(domain.report(found, found.characters["txt"], table, "opinions", size, params.read(), config))
+    examples = {"train": 72, "dev": 24, "test": 24}
+    said = "\n".join(domain.report(found, table, "opinions", examples, params.read(), config))
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
 
 

@@ -129,24 +129,31 @@ def test_a_served_model_answers_many_at_once_as_it_answers_one(mlflow_here):
         assert list(pool.map(lambda text: fill.predict([text]), texts)) == alone
 
 
-def test_a_reader_answers_from_mlflow(mlflow_here, tmp_path, monkeypatch):
-    here = Path.cwd()
-    monkeypatch.chdir(tmp_path)
-    kept = keeping.model("reading", ("", "YES", "NO")).resolve()
-    monkeypatch.chdir(here)
-    registry.save(kept, tmp_path / "saved", mlflow_here.models.Model(), "a reader")
+@pytest.fixture
+def save(mlflow_here, tmp_path, monkeypatch):
+    """Makes a kept model of a kind in a folder of its own, and saves it as the registry does to `saved` there."""
+
+    def saved(kind: str, labels: tuple[str, ...]) -> Path:
+        here = Path.cwd()
+        monkeypatch.chdir(tmp_path)
+        kept = keeping.model(kind, labels).resolve()
+        monkeypatch.chdir(here)
+        registry.save(kept, tmp_path / "saved", mlflow_here.models.Model(), f"a model for {kind}")
+        return kept
+
+    return saved
+
+
+def test_a_reader_answers_from_mlflow(mlflow_here, save, tmp_path):
+    save("reading", ("", "YES", "NO"))
     row = {"question": "什么时候？", "context": "春天很热。"}
     [said] = mlflow_here.pyfunc.load_model(str(tmp_path / "saved")).predict([row])
     assert set(said) == {"answer", "probability", "n_best"}
     assert said["answer"] in ("", "YES", "NO") or said["answer"] in row["context"]
 
 
-def test_a_tagger_answers_from_mlflow_as_wwm_predict_does(mlflow_here, tmp_path, monkeypatch):
-    here = Path.cwd()
-    monkeypatch.chdir(tmp_path)
-    kept = keeping.model("tagging", ("O", "B-天", "I-天")).resolve()
-    monkeypatch.chdir(here)
-    registry.save(kept, tmp_path / "saved", mlflow_here.models.Model(), "a tagger")
+def test_a_tagger_answers_from_mlflow_as_wwm_predict_does(mlflow_here, save, tmp_path):
+    kept = save("tagging", ("O", "B-天", "I-天"))
     [said, nothing] = mlflow_here.pyfunc.load_model(str(tmp_path / "saved")).predict(["春天很热。", ""])
     described, model = predict.load(kept)
     with tqdm(disable=True) as bar:

@@ -185,8 +185,7 @@ def preset(
     from wwm import recipe
     from wwm.params import overrides
 
-    given = overrides.given(changes or [])
-    print(recipe.said(name, params_file, recipe.write(name, params_file, given), given))
+    print(recipe.use(name, params_file, overrides.given(changes or [])))
 
 
 @commands.command()

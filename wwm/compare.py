@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PretrainedConfig
 
@@ -20,10 +19,7 @@ from wwm.common.errors import UserError
 from wwm.params import Params, fields, overrides, whole
 from wwm.start import shapes, tables, tuning_pace
 from wwm.start.pace import told
-from wwm.tasks.splits import split_of
 from wwm.training import released
-
-CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 
 
 def main(
@@ -42,13 +38,13 @@ def main(
         if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
-    sizes = rows_of(table, task)
     given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
-    tables.check(task, name, recipe.chosen("compare", given)[1].finetune.tasks[name])
-    values = recipe.write("compare", output, given)
+    text, values = recipe.chosen("compare", given)
+    examples = tables.check(task, name, values.finetune.tasks[name])
+    recipe.write(output, text)
     if place is not None:
         tables.copy(task, place)
-    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, *sizes)):
+    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, examples)):
         print(line, flush=True)
     if run:
         repro()
@@ -116,32 +112,25 @@ def loaded(source: str) -> dict[str, str]:
 
 
 def report(
-    values: Params, configs: dict[str, PretrainedConfig], table: tables.Table, name: str, train: int, scored: int
+    values: Params,
+    configs: dict[str, PretrainedConfig],
+    table: tables.Table,
+    name: str,
+    examples: dict[str, int],
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take. train, scored: rows."""
+    """What was chosen, and how long it will take. examples: by split."""
     yield f"task {name}: {table.told}"
     run, finetune = values.finetune.tasks[name], values.finetune
     rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
     yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
-    lengths = np.minimum(np.array(table.lengths) + 2 + (table.kind == "pair"), run.max_seq_length)
     seconds = 0.0
     for model in finetune.models:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
         config = type(config).from_dict(config.to_dict())
         if model in values.truncate.models:
             config.num_hidden_layers = len(values.truncate.models[model].layers)
-        pace = tuning_pace.measured(config, lengths, len(table.labels), values.base.threads, values.finetune.precision)
-        runs = finetune.seeds + max(0, len(run.sweep) - 1)  # the first seed has one of these rates
-        seconds += CELL + runs * pace.run(train, scored, run.epochs, run.batch_size)
+        seconds += tuning_pace.seconds(config, table, run, examples, values)
     yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
-
-
-def rows_of(table: tables.Table, task: Path) -> tuple[int, int]:
-    """How many rows are trained on and scored, about."""
-    if task.is_file():
-        return round(0.6 * table.rows), round(0.4 * table.rows)
-    others = [path for path in tables.taken_of(task) if split_of(path.name) in ("dev", "test")]
-    return table.rows, sum(tables.count(path, table.kind) for path in others)
 
 
 def repro() -> None:

@@ -18,7 +18,7 @@ from wwm.common.model_folder import MLM_HEAD
 from wwm.common.result_files import GENERAL
 from wwm.params import Params, overrides
 from wwm.report import margins
-from wwm.start import pace, shapes, tables, texts
+from wwm.start import pace, shapes, tables, texts, tuning_pace
 from wwm.training import weights
 from wwm.training.head import untrained_heads
 
@@ -41,7 +41,6 @@ BATCH = {"cpu": 32, "cuda": 384}
 LENGTH = {"cpu": 128, "cuda": 512}
 SEEDS = {"cpu": 5, "cuda": 10}
 FORWARDS = 1 / 3  # of the cost of a row that is trained on
-TRAINING_SHARE = 0.8  # of a task's file
 LONG = 12.0  # hours, above which what is shorter is named
 SEGMENTER = "LTP/legacy"
 HEAD = "released-head"  # the released model, whose MLM head alone was trained
@@ -64,7 +63,7 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
     found = texts.look(text)
     table, name, place = tables.task_of(task)
     config, note = shapes.shape(model)
-    own = sum(count for group, count in found.characters.items() if not group.startswith(GENERAL))
+    own = found.own_characters
     if not own:
         raise UserError(f"--text {text}: nothing but {GENERAL}/ in it; put the text of your domain beside that")
     for group, count in found.documents.items():
@@ -73,18 +72,19 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
                 f"--text {text}: {found.sources[group]['files']} is one document, and some are held out; put blank"
                 " lines between documents, or leave it out"
             )
-    documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
-    size = sizes(own, share_of(own, documents), config, head_trained(model))
-    fitted, asked = keys(text, found, own, model, name, table, task, size, config), overrides.given(changes)
-    chosen = recipe.chosen("domain", fitted | asked)[1]
-    scored = tables.check(task, name, chosen.finetune.tasks[name])
-    values = recipe.write("domain", output, fitted | milestones(chosen) | asked)
+    size = sizes(own, share_of(own, found.own_documents), config, head_trained(model))
+    fitted, asked = keys(text, found, model, name, table, task, size, config), overrides.given(changes)
+    written, values = recipe.chosen("domain", fitted | asked)
+    if measured := milestones(values):
+        written, values = recipe.chosen("domain", fitted | measured | asked)
+    examples = tables.check(task, name, values.finetune.tasks[name])
+    recipe.write(output, written)
     if place is not None:
         tables.copy(task, place)
     if note:
         print(note)
-    print("\n".join(report(found, own, table, name, size, values, config)))
-    if scored < margins.FEWEST_ASKED:
+    print("\n".join(report(found, table, name, examples, values, config)))
+    if (scored := examples["test" if "test" in examples else "dev"]) < margins.FEWEST_ASKED:
         print(
             f"Of the task {scored:,} examples are scored: with fewer than {margins.FEWEST_ASKED} nothing can be told of"
             " it; give more."
@@ -135,7 +135,6 @@ def sizes(characters: float, heldout_share: float, config: BertConfig, head_trai
 def keys(
     text: Path,
     found: texts.Found,
-    own: float,
     model: str,
     name: str,
     table: tables.Table,
@@ -144,14 +143,15 @@ def keys(
     config: BertConfig,
 ) -> dict[str, Any]:
     """What differs from the preset. config: of the model."""
-    sources = dict(found.sources)
+    sources, own = dict(found.sources), found.own_characters
     for group, count in found.documents.items():
         # Of each source something must be held out, and something left.
-        if not group.startswith(GENERAL) and count * size.heldout_share < SURELY:
+        if group not in found.general and count * size.heldout_share < SURELY:
             sources[group] = sources[group] | {"heldout_share": min(0.5, float(f"{SURELY / count:.2g}"))}
-    general = [group for group in sources if group.startswith(GENERAL)]
-    characters, documents = (sum(counts[group] for group in general) for counts in (found.characters, found.documents))
-    for group in general:
+    characters, documents = (
+        sum(counts[group] for group in found.general) for counts in (found.characters, found.documents)
+    )
+    for group in found.general:
         share = share_of(characters, documents, GENERAL_HELDOUT)
         left = (1 - share) * characters
         weight = min(1.0, GENERAL_SHARE / (1 - GENERAL_SHARE) * (1 - size.heldout_share) * own / left)
@@ -215,24 +215,28 @@ def segmenter() -> dict[str, Any]:
 
 
 def report(
-    found: texts.Found, own: float, table: tables.Table, name: str, size: Sizes, values: Params, config: BertConfig
+    found: texts.Found,
+    table: tables.Table,
+    name: str,
+    examples: dict[str, int],
+    values: Params,
+    config: BertConfig,
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take."""
+    """What was chosen, and how long it will take. examples: of the task, by split."""
+    own, share = found.own_characters, values.corpus.heldout_share
     for group, source in found.sources.items():
         yield f"text: {source['files']}, about {found.characters[group]:,.0f} characters"
     if found.left_out:
         yield f"left out: {texts.said(found.left_out)}"
     if own < LITTLE:
         yield f"That is little text: below {LITTLE:,} characters hardly anything can be learnt, and less be measured."
-    documents = sum(count for group, count in found.documents.items() if not group.startswith(GENERAL))
-    share = values.corpus.heldout_share
-    yield f"held out: {share:.2%} of it, about {share * documents:,.0f} documents, to measure on"
+    yield f"held out: {share:.2%} of it, about {share * found.own_documents:,.0f} documents, to measure on"
     general = {
         group: source.heldout_share or share
         for group, source in values.corpus.sources.items()
         if group.startswith(GENERAL)
     }
-    kinds = {"your own": share * documents}
+    kinds = {"your own": share * found.own_documents}
     if general:
         kinds["general"] = sum(
             part * found.documents[group] for group, part in general.items() if group in found.documents
@@ -255,31 +259,31 @@ def report(
     if HEAD in values.pretrain.models:
         steps = values.pretrain.models[HEAD].phases[0].steps
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
-    yield from times(values, table, name, config)
+    yield from times(values, table, name, examples, config)
     yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
 
 
-def times(values: Params, table: tables.Table, name: str, config: BertConfig) -> Iterator[str]:
+def times(
+    values: Params, table: tables.Table, name: str, examples: dict[str, int], config: BertConfig
+) -> Iterator[str]:
     """How long it will take, by passes that are measured here, and what fits where that is days."""
     pretrain, run = values.pretrain, values.finetune.tasks[name]
-
-    def seconds_per_row(max_seq_length: int, rows: int, precision: str) -> float:
-        return 1 / pace.rows_per_second(
-            config, max_seq_length, rows, values.mask.masked_lm_prob, values.base.threads, precision
-        )
-
     phases = [phase for model in pretrain.models.values() for phase in model.phases]
     first = pretrain.models["domain"].phases[-1]
-    each = seconds_per_row(first.max_seq_length, first.batch_size, pretrain.precision)
+    each = 1 / pace.rows_per_second(
+        config,
+        first.max_seq_length,
+        first.batch_size,
+        values.mask.masked_lm_prob,
+        values.base.threads,
+        pretrain.precision,
+    )
     rows = sum(phase.steps * phase.batch_size * (1 if phase.train is None else FORWARDS) for phase in phases)
     measured = sum(phase.steps // pretrain.evaluate_every for phase in phases) * pretrain.heldout_examples
     hours = (rows + FORWARDS * measured) * each / 3600
-    epochs = TRAINING_SHARE * table.rows * (run.epochs or 0)
-    scored = (1 - TRAINING_SHARE) * table.rows * FORWARDS
     models, seeds = len(values.finetune.models), values.finetune.seeds
     cells = models * (seeds + len(run.sweep or [0]) - 1)  # the first seed has one of the rates
-    tuning = seconds_per_row(run.max_seq_length, run.batch_size, values.finetune.precision)
-    tuned = cells * (epochs + scored) * tuning / 3600
+    tuned = models * tuning_pace.seconds(config, table, run, examples, values) / 3600
     yield (
         f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
         f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"

@@ -25,9 +25,8 @@ def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
     return text, values
 
 
-def write(name: str, output: Path, changes: Mapping[str, Any]) -> Params:
+def write(output: Path, text: str) -> None:
     """A file that is no preset is kept as OUTPUT.bak, .bak2 and so on."""
-    text, values = chosen(name, changes)
     if output.is_file() and not presets.names(output):
         kept = next(
             path for number in count(1) if not (path := Path(f"{output}.bak{number if number > 1 else ''}")).exists()
@@ -35,11 +34,12 @@ def write(name: str, output: Path, changes: Mapping[str, Any]) -> Params:
         shutil.copy(output, kept)
         print(f"{output} as it was is kept as {kept}")
     files.write_text(output, text)
-    return values
 
 
-def said(name: str, output: Path, values: Params, changes: Mapping[str, Any]) -> str:
-    """That it is written, and which text is to be put there first."""
+def use(name: str, output: Path, changes: Mapping[str, Any]) -> str:
+    """Writes presets/NAME.yaml with these keys; says so, and which text is to be put there first."""
+    text, values = chosen(name, changes)
+    write(output, text)
     corpus = values.corpus
     wanted = [
         str(Path(corpus.folder, source.files))

@@ -31,14 +31,13 @@ def continued(results: Results) -> Iterator[Continued]:
     for model, row in results.pretrain.items():
         if head_only(row):
             continue
-        head = start = row["init"]
-        while head_only(results.pretrain.get(start)) and is_start(results, start, row):
-            row = results.pretrain[start]
-            start = row["init"]
-        history = training(results, start)
-        loaded = of(results, start) and history.get("steps") is None and "cut_from" not in history
-        if loaded and is_start(results, start, row):
-            yield Continued(model, start, head)
+        chain = starts(results, row)
+        # Where it breaks off before its end, another model has the name of what was begun with.
+        if not chain or head_only(results.pretrain.get(chain[-1])):
+            continue
+        history = training(results, chain[-1])
+        if of(results, chain[-1]) and history.get("steps") is None and "cut_from" not in history:
+            yield Continued(model, chain[-1], chain[0])
 
 
 def is_start(results: Results, start: str, row: dict) -> bool:
@@ -111,13 +110,9 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         own = {(each.against, each.on): each for each in compared if each.model == one.model}
         tasks = [task for task in results.tasks if (one.start, task.title) in own]
         parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
-        texts = [
-            own[one.head, on]
-            for on in (say("held-out text of the domain"), say("general text"))
-            if (one.head, on) in own
-        ]
+        texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
-        if texts and len(texts) == 1:
+        if len(texts) == 1:
             parts.append(say("No general text is held out, so what it forgot was not measured."))
         if not texts:
             parts.append(say("Held-out text was not asked of {start} with a trained MLM head.", start=one.head))

@@ -39,6 +39,13 @@ class Comparison(NamedTuple):
         return "holds" if self.margin.mean > 0 else "reverse"
 
     @property
+    def cells(self) -> list[str]:
+        """Of a table: difference, interval, p, verdict."""
+        verdicts = {"unknown": "–", "open": say("not told apart"), "holds": say("better"), "reverse": say("worse")}
+        p = "–" if self.outcome == "unknown" else margins.probability(self.p)
+        return [self.margin.difference(self.nats), self.margin.interval(self.nats), p, verdicts[self.outcome]]
+
+    @property
     def told(self) -> str:
         difference = self.margin.difference(self.nats)
         if isinstance(self.margin, Margin):
@@ -174,16 +181,7 @@ def details(made: list[Comparison]) -> list[str]:
 
 def claim_table(results: Results, made: list[Comparison]) -> Table:
     """Of all that is claimed of single models; experiments in pairs have tables of their own."""
-    verdicts = {"unknown": "–", "open": say("not told apart"), "holds": say("better"), "reverse": say("worse")}
-    rows = [
-        [
-            *(one.model, one.against, one.on, one.margin.difference(one.nats), one.margin.interval(one.nats)),
-            "–" if one.outcome == "unknown" else margins.probability(one.p),
-            verdicts[one.outcome],
-        ]
-        for one in made
-        if one.model in results.models
-    ]
+    rows = [[one.model, one.against, one.on, *one.cells] for one in made if one.model in results.models]
     measured_by: dict[str, list[str]] = {}
     for task in results.tasks:
         measured_by.setdefault(task.measures[task.main], []).append(task.title)

@@ -156,7 +156,6 @@ def reached(made: Curve) -> str:
 
 
 def table(made: list[Curve]) -> Table:
-    outcomes = {"unknown": "–", "open": say("not told apart"), "holds": say("better"), "reverse": say("worse")}
     rows = []
     for one in made:
         digits = 3 if one.nats else 2
@@ -164,12 +163,7 @@ def table(made: list[Curve]) -> Table:
             numbers = [] if isinstance(point.margin, Unknown) else [point.margin.low, point.margin.high]
             low_high = [f"{number:.{digits}f}" for number in numbers]
             interval = say("{low} to {high}", low=low_high[0], high=low_high[1]) if numbers else "–"
-            held = ["–"] * 5
-            if point.held:
-                margin, unknown = point.held.margin, point.held.outcome == "unknown"
-                p = "–" if unknown else margins.probability(point.held.p)
-                told = [margin.difference(one.nats), margin.interval(one.nats), p]
-                held = [point.held.against, *told, outcomes[point.held.outcome]]
+            held = [point.held.against, *point.held.cells] if point.held else ["–"] * 5
             rows.append(
                 [one.source, one.on, f"{point.step:,}", point.model, f"{point.score:.{digits}f}", interval, *held]
             )

@@ -110,15 +110,15 @@ def run(table: Table, task: Path, positions: int) -> dict[str, Any]:
     }
 
 
-def check(task: Path, name: str, run: Any) -> int:
-    """How many examples are scored in the end, read as fine-tuning will read them. Raises UserError as it would.
+def check(task: Path, name: str, run: Any) -> dict[str, int]:
+    """How many examples each split has, read as fine-tuning will read them. Raises UserError as it would.
 
     run: the entry of finetune.tasks.
     """
     own = splits.task_of(name, run.define)
     limits = run.split_dev, run.train_examples, run.scored_examples, run.split_file
     data = splits.load_task(task.parent if task.is_file() else task, own, *limits)
-    return len(data.splits["test" if "test" in data.splits else "dev"].examples)
+    return {split: len(one.examples) for split, one in data.splits.items()}
 
 
 def look(path: Path) -> Table:
@@ -179,13 +179,6 @@ def of_tags(path: Path) -> Table:
     if types and fitting and all(kind for letter, _, kind in parts if letter != OUTSIDE):
         return Table("tagging", {}, types, sorted(lengths), fitting[0])
     return Table("tagging", {}, sorted(seen), sorted(lengths))
-
-
-def count(path: Path, kind: str) -> int:
-    """Rows of a file of a task of this kind."""
-    tags = tagged.sentences(path, path.suffix.lower(), tagged.NAMES, (), Counter())
-    found: Iterator[object] = tags if kind == "tagging" else rows_of(path)
-    return sum(1 for _ in found)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:

@@ -29,6 +29,19 @@ class Found(NamedTuple):
     documents: dict[str, float]  # the same
     left_out: Counter[str]  # endings of files that are no text
 
+    @property
+    def general(self) -> list[str]:
+        return [name for name in self.sources if name.startswith(GENERAL)]
+
+    @property
+    def own_characters(self) -> float:
+        """Of what is no general text."""
+        return sum(count for name, count in self.characters.items() if name not in self.general)
+
+    @property
+    def own_documents(self) -> float:
+        return sum(count for name, count in self.documents.items() if name not in self.general)
+
 
 def look(folder: Path) -> Found:
     """Raises UserError where there is no text, and for the first file that is none in UTF-8 or of a known layout."""

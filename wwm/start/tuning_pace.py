@@ -1,18 +1,22 @@
 """How long fine-tuning a model takes here, measured on a few of its steps."""
 
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, PretrainedConfig
 
+from wwm.params import Params
 from wwm.start import pace
+from wwm.start.tables import Table
 from wwm.tasks import classifier, tuning
 from wwm.training import device, dropout, optim
 
 ROWS = 8  # of a measured batch
+CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 FORWARD_SHARE = 1 / 3  # of what a row costs in training, when it is scored
 BEGINNING = 2.0  # seconds in which a run reads its model
 
@@ -43,6 +47,15 @@ class Pace(NamedTuple):
         """Seconds of a run: so many rows are trained on in each epoch, and scored in the end."""
         steps = epochs * -(-train // batch_size)
         return BEGINNING + (epochs * train + FORWARD_SHARE * scored) * self.row + steps * self.step
+
+
+def seconds(config: PretrainedConfig, table: Table, run: Any, examples: Mapping[str, int], values: Params) -> float:
+    """Of all seeds of a model of this shape on a task. run: its entry in finetune.tasks; examples: by split."""
+    lengths = np.minimum(np.array(table.lengths) + 2 + (table.kind == "pair"), run.max_seq_length)
+    pace = measured(config, lengths, len(table.labels), values.base.threads, values.finetune.precision)
+    runs = values.finetune.seeds + max(0, len(run.sweep or []) - 1)  # the first seed has one of these rates
+    scored = sum(count for split, count in examples.items() if split != "train")
+    return CELL + runs * pace.run(examples["train"], scored, run.epochs, run.batch_size)
 
 
 def measured(config: PretrainedConfig, lengths: np.ndarray, n_labels: int, threads: int, precision: str) -> Pace:
