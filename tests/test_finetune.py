@@ -221,7 +221,7 @@ def test_the_best_seeds_model_alone_is_kept_by_default_and_none_if_so_said(proje
 def test_a_disk_without_room_for_what_is_kept_is_named_before_the_training(project, monkeypatch):
     full = shutil.disk_usage(".")._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
-    with pytest.raises(UserError, match="this disk has 0 MB left; make room, or set finetune.models.bert.keep"):
+    with pytest.raises(UserError, match="has 0 MB left; make room, or set finetune.models.bert.keep"):
         keep_of("all")
     assert not list(Path("scratch").glob("finetune-*/*.json"))
 

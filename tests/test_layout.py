@@ -43,7 +43,7 @@ ONLY = {
     # The last ask it for hashes, where it is installed.
     "dvc": {
         *(f"flows.{name}" for name in ("stage", "checkout", "plan", "pipeline", "run")),
-        *("wwm.track.lineage", "wwm.track.made"),
+        *("wwm.track.lineage", "wwm.common.room", "wwm.track.made"),
     },
 }
 # Which rooms the modules of a room may import besides their own; stages, and what else stands at the top of wwm, may

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -141,7 +142,7 @@ def test_a_milestone_is_the_whole_model_of_a_training_that_ended_there_and_chang
     assert made("bert") == whole | {f"milestones/12/{name}": digest for name, digest in half.items()}
     told = json.loads(Path("results/pretrain/bert.json").read_text())
     assert told == last | {"milestones": {"12": model_folder.weights_hash(Path("models/bert/milestones/12"))}}
-    assert "MB for models/bert and 1 milestones, and as much again in DVC's cache" in capsys.readouterr().out
+    assert re.search("[0-9] for models/bert and [0-9]+ for 1 milestones\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("fsdp", ["false", "true"])
@@ -498,22 +499,40 @@ def test_examples_of_another_vocabulary_are_not_trained_on(project):
         pretrain.main("bert")
 
 
-def test_a_disk_without_room_for_checkpoints_or_the_model_is_named(tmp_path, monkeypatch):
-    scratch, model = tmp_path / "scratch", torch.nn.Linear(1000, 1000, bias=False)
-    scratch.mkdir()
-    for free, milestones, told in (
-        (35e6, [], "36 MB for checkpoints in .*35 MB left.*WWM_SCRATCH"),
-        (1e6, [], "4 MB for models/bert, and"),
-        (7e6, [1, 2], "8 MB for checkpoints and 2 milestones in .*WWM_SCRATCH"),
-        (23e6, [1, 2, 3, 4], "20 MB for models/bert and 4 milestones, and"),
-    ):
-        job = SimpleNamespace(title="pretrain bert", scratch=scratch, milestones=milestones)
-        trained = SimpleNamespace(job=job, model=model)
-        usage = shutil.disk_usage(".")._replace(free=free)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
-        with pytest.raises(UserError, match=told):
+def test_a_disk_without_room_for_checkpoints_the_model_and_its_milestones_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scratch, model = tmp_path / "scratch/pretrain-bert", torch.nn.Linear(1000, 1000, bias=False)
+    job = SimpleNamespace(title="pretrain bert", scratch=scratch, milestones=range(1, 3))
+    for step in job.milestones:
+        folder = pretraining.milestone(scratch, step)
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(bytes(1_000_000))
+    trained = SimpleNamespace(job=job, model=model)
+    usage = shutil.disk_usage(".")
+    told = "pretrain bert: 36 MB for checkpoints, 4 for models/bert and 8 for 2 milestones: some 42 MB are needed .*"
+    for free in (42e6, 41e6):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage._replace(free=free))
+        with nullcontext() if free == 42e6 else pytest.raises(UserError, match=f"{told}41 MB left; make room, or set"):
             pretraining.check_room(trained, Path("models/bert"))
-        (scratch / "step-00000001.pt").write_bytes(bytes(36_000_000))
+
+
+def test_a_stopped_training_goes_on_where_its_milestones_change(project, capsys):
+    set_milestones(4)
+    assert run() == 0
+    fours = made("bert")
+    for every, told in ((8, "going on from"), (5, "the milestone of step 5 was not kept; going on from before it")):
+        shutil.rmtree("models/bert")
+        set_params(milestones=4)
+        assert run(kill_after=17) == -signal.SIGKILL
+        set_params(milestones=every)
+        capsys.readouterr()
+        assert run() == 0
+        assert told in capsys.readouterr().out
+        now = made("bert")
+        assert {Path(name).parts[1] for name in now if "/" in name} == {str(step) for step in range(every, 24, every)}
+        same = now.keys() & fours.keys()
+        assert "model.safetensors" in same and len({Path(name).parent for name in same}) > 1
+        assert all(now[name] == fours[name] for name in same)
 
 
 def test_muon_is_refused_on_xla_in_one_line(project, monkeypatch):

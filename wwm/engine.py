@@ -13,12 +13,11 @@ import threading
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from configparser import ConfigParser
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from wwm.common import code, files
+from wwm.common import code, files, room
 from wwm.common.errors import UserError
 
 DONE = "done.json"
@@ -74,26 +73,10 @@ def each(what: str, function: Callable, shards: Iterable[tuple[str, tuple]]) -> 
 
 
 def check_room(what: str, size: float) -> None:
-    """Raises UserError where there is no room for shards of `size` bytes in all, as they are to lie in scratch/ and in
-    data/ and DVC's cache. `what` as in `each`: shards that are finished count as written.
+    """Raises UserError where there is no room for shards of `size` bytes in all. `what` as in `each`: those that are
+    finished count as written.
     """
-    files.SCRATCH.mkdir(parents=True, exist_ok=True)
-    there = sum(file.stat().st_size for file in (files.SCRATCH / what).rglob("*") if file.is_file())
-    copies = copied() * size
-    if files.SCRATCH.stat().st_dev == Path().stat().st_dev:
-        copies += size - there
-    else:
-        told = f"{what}: some {size / 1e6:,.0f} MB for shards in {files.SCRATCH}"
-        files.check_room(files.SCRATCH, size - there, told, "set WWM_SCRATCH to another disk")
-    told = f"{what}: some {copies / 1e6:,.0f} MB for shards and DVC's copies of them"
-    files.check_room(Path(), copies, told, "have DVC link by `dvc config cache.type reflink`, or hardlink")
-
-
-def copied() -> int:
-    """How often DVC copies what a stage has linked into data/: into its cache and back, or never where it links."""
-    config = ConfigParser()
-    config.read([".dvc/config", ".dvc/config.local"])
-    return 2 if config.get("cache", "type", fallback="copy") == "copy" else 0
+    room.check(what, shared=size, there=room.size_of(files.SCRATCH / what))
 
 
 def processes(engine) -> int:

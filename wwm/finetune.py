@@ -69,7 +69,7 @@ def main(model: str, task: str) -> None:
         known = {"model": model, "seeds": finetune.seeds, **settings}
         if given.sweep:
             known |= {"how": cell.how._asdict() | {"learning_rate": "swept"}}
-        kept.check_room(cell.job.parameters(), keep, finetune.seeds, home)
+        kept.check_room(cell.job.parameters(), keep, finetune.seeds, home, work)
         outs = [out, out.with_suffix(".parquet"), said, home]
         with track.run("finetune", name=f"{model}-{task}", params=known, outs=outs, scratch=work) as run:
             swept, how = {}, cell.how

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wwm.common import files, hub, model_folder
+from wwm.common import files, hub, model_folder, room
 from wwm.common.errors import UserError
 from wwm.text import added
 
@@ -72,6 +72,8 @@ def main(name: str) -> None:
         untrained = untrained_heads(bert, loaded.lacking if loaded else ())
         if loaded:
             tell(model.source, loaded, untrained)
+        n_parameters = sum(p.numel() for p in bert.parameters())
+        room.check(f"init {name}", made=4 * n_parameters)
         with files.new_folder(out) as folder:
             bert.save_pretrained(folder)
             model_folder.copy_tokenizer(Path("data/vocab"), folder)
@@ -82,7 +84,6 @@ def main(name: str) -> None:
             )
             seen = dict.fromkeys(model_folder.COST, None if loaded else 0)
             files.write_json(folder / "training.json", seen | {"untrained": untrained})
-        n_parameters = sum(p.numel() for p in bert.parameters())
         run.log({"parameters": n_parameters})
         print(f"init {name}: {n_parameters:,} parameters")
 

@@ -8,7 +8,7 @@ By hand python -m wwm.milestones NAME
 import shutil
 from pathlib import Path
 
-from wwm.common import files
+from wwm.common import files, room
 from wwm.common.errors import UserError
 
 
@@ -25,6 +25,7 @@ def main(name: str) -> None:
                 f"milestones.models.{name}.step: {kept} has {', '.join(map(str, steps)) or 'nothing'} and no"
                 f" {model.step}; run the stage that makes {model.source} again"
             )
+        room.check(f"milestones {name}", made=room.size_of(kept / f"{model.step}"))
         with files.new_folder(out) as folder:
             shutil.copytree(kept / f"{model.step}", folder, dirs_exist_ok=True)
         print(f"milestones {name}: {model.source} after {model.step:,} steps")

@@ -10,13 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import BertForPreTraining
 
-from wwm.common import code, files, model_folder
+from wwm.common import code, files, model_folder, room
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError, reading
 from wwm.text import tokenization
@@ -69,11 +69,12 @@ def run(
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             scratch = None
         else:
-            # A training that ran out of memory goes on with fewer rows.
-            model_made = model.model_dump(exclude={"phases": {"__all__": {"micro_batch"}}})
+            # A training that ran out of memory goes on with fewer rows, and one whose milestones change goes on, too.
+            model_made = model.model_dump(exclude={"milestones": True, "phases": {"__all__": {"micro_batch"}}})
             key = making | {"model": model_made, "code": code.key(stage)}
             inputs = [init, examples, *([teacher] if teacher else [])]
             scratch = stack.enter_context(track.scratch(f"{stage}-{name}", inputs, key))
+            forget(scratch, model.milestone_steps)
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
@@ -125,23 +126,27 @@ def run(
 
 def check_room(trained: trainer.Trainer, out: Path) -> None:
     """Raises UserError where the training would run into a full disk. Says what its milestones take of it."""
-    scratch, count = trained.job.scratch, len(trained.job.milestones)
+    scratch, steps = trained.job.scratch, trained.job.milestones
     weights = 4 * sum(parameter.numel() for parameter in trained.model.parameters())
-    checkpoints, kept = (
-        sum(file.stat().st_size for file in scratch.glob(pattern)) for pattern in ("step-*.pt", f"{MILESTONES}/*/*")
-    )
+    milestones = weights * len(steps)
     # Of each weight a checkpoint has two moments besides; one is written before an old one goes.
-    size = 3 * weights * (checkpoint.KEPT + 1) + weights * count - checkpoints - kept
-    milestones = f" and {count} milestones" if count else ""
-    told = f"{size / 1e6:,.0f} MB for checkpoints{milestones} in {scratch}"
-    files.check_room(scratch, size, told, "set WWM_SCRATCH to another disk")
-    made = weights * (1 + count)
-    told = f"{made / 1e6:,.0f} MB for {out}{milestones}, and as much again in DVC's cache"
-    if count:
-        print(f"{trained.job.title}: {told}", flush=True)
-    # On one disk a milestone in scratch and in `out` is the same file.
-    there = kept if scratch.stat().st_dev == Path().stat().st_dev else 0
-    files.check_room(Path(), 2 * made - there, told, "start where there is more")
+    one, most = 3 * weights, checkpoint.KEPT + 1
+    there = sum(path.stat().st_size for path in checkpoint.paths(scratch))
+    there += sum(room.size_of(milestone(scratch, step)) for step in steps)
+    told = f"{trained.job.title}: {most * one / 1e6:,.0f} MB for checkpoints, {weights / 1e6:,.0f} for {out}"
+    if steps:
+        told += f" and {milestones / 1e6:,.0f} for {len(steps)} milestones"
+        print(told, flush=True)
+    room.check(told, made=weights, shared=milestones, alone=one, passing=(most - 1) * one, there=there)
+
+
+def forget(scratch: Path, steps: Collection[int]) -> None:
+    """Checkpoints from after a milestone that is not there go, as where `milestones` has changed since."""
+    for path in checkpoint.paths(scratch):
+        passed = [step for step in steps if step <= checkpoint.step(path)]
+        if lacking := [step for step in passed if not milestone(scratch, step).is_dir()]:
+            print(f"{path}: the milestone of step {lacking[0]} was not kept; going on from before it", flush=True)
+            path.unlink()
 
 
 def launch(stage: str, name: str, config: str) -> None:
@@ -247,10 +252,12 @@ def milestone(folder: Path, step: int) -> Path:
 def keep_milestone(trained: trainer.Trainer, header: dict) -> None:
     """Beside the checkpoints, until the training is over."""
     path = milestone(trained.job.scratch, trained.state.total_steps)
-    # It is there where a run was killed before its next checkpoint.
-    if not path.exists():
-        with files.new_folder(path) as folder:
-            write_model(trained, folder, header)
+    with files.new_folder(path) as folder:
+        write_model(trained, folder, header)
+        # No checkpoint may outlive a milestone before it.
+        for file in folder.iterdir():
+            with open(file, "rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def seen(trained: trainer.Trainer) -> dict[str, int | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from wwm.common import files, model_folder
+from wwm.common import files, model_folder, room
 from wwm.common.errors import UserError, reading
 from wwm.text import tokenization
 
@@ -42,10 +42,11 @@ def main(name: str) -> None:
                     f"truncate.models.{name}.layers: {model.source} has no layer {layer}; it has"
                     f" {config['num_hidden_layers']}, numbered from 0"
                 )
+        file = source / "model.safetensors"
+        with reading(file, SafetensorError, OSError), safe_open(file, "numpy") as weights:
+            kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
+        room.check(f"truncate {name}", made=sum(tensor.nbytes for tensor in kept.values()))
         with files.new_folder(out) as folder:
-            file = source / "model.safetensors"
-            with reading(file, SafetensorError, OSError), safe_open(file, "numpy") as weights:
-                kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
             files.write_json(folder / "config.json", config | {"num_hidden_layers": len(model.layers)})
             model_folder.copy_tokenizer(source, folder)

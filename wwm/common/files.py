@@ -236,12 +236,6 @@ def held(folder: Path) -> bool:
     return False
 
 
-def check_room(place: Path, size: float, what: str, remedy: str) -> None:
-    """Raises UserError where the disk of `place` has not `size` bytes left for `what`."""
-    if (free := shutil.disk_usage(place).free) < size:
-        raise UserError(f"{what}: this disk has {free / 1e6:,.0f} MB left; make room, or {remedy}")
-
-
 def hash_of(value: object) -> str:
     """sha256 of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

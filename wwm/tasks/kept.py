@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from wwm.common import files, model_folder
+from wwm.common import files, model_folder, room
 from wwm.tasks.seeds import Finished
 from wwm.tasks.task import Keep, Kind
 
@@ -48,13 +48,14 @@ def home(task: str, model: str) -> Path:
     return Path("models", "finetuned", task, model)
 
 
-def check_room(parameters: int, keep: Keep, seeds: int, home: Path) -> None:
-    """Says what the kept models take. Raises UserError where the disk has not so much."""
+def check_room(parameters: int, keep: Keep, seeds: int, home: Path, work: Path) -> None:
+    """Says what the kept models take. Raises UserError where the disk has not so much. work: in scratch/."""
     size = 4 * parameters * {"none": 0, "best": 1, "all": seeds}[keep]
     if not size:
         return
-    told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep}), and as much again in DVC's cache"
-    files.check_room(Path(), 2 * size, told, f"set finetune.models.{home.name}.keep to `none`")
+    told = f"{size / 1e6:,.0f} MB for {home} (keep: {keep})"
+    remedy = f"set finetune.models.{home.name}.keep to `none`"
+    room.check(told, shared=size, there=min(size, room.size_of(work)), remedy=remedy)
     print(told, flush=True)
 
 

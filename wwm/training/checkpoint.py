@@ -24,13 +24,23 @@ def save(folder: Path, step: int, state: dict) -> None:
 
 def prune(folder: Path, kept: int) -> None:
     """All but the newest go, and what a kill has left half written."""
-    for old in [*sorted(folder.glob("step-*.pt"))[:-kept], *folder.glob(".step-*.tmp")]:
+    for old in [*paths(folder)[:-kept], *folder.glob(".step-*.tmp")]:
         old.unlink()
+
+
+def paths(folder: Path) -> list[Path]:
+    """Of those that are whole, the oldest first."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def step(path: Path) -> int:
+    """The step after which it was written."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def newest(folder: Path) -> dict | None:
     """The newest state that can be read, on the CPU, or None. One that cannot is named, and the one before it taken."""
-    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+    for path in reversed(paths(folder)):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:

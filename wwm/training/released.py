@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from wwm.common import files, model_folder
+from wwm.common import files, model_folder, room
 from wwm.common.errors import UserError
 from wwm.training import weight_files, weights
 
@@ -82,6 +82,8 @@ def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> i
     if missing:
         then = "starts with a random one" if drawn else "can be fine-tuned on reading, and not on classification"
         print(f"{named} has no pooler ({', '.join(missing)}): it {then}")
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    room.check(f"{out}", made=4 * n_parameters)
     with files.new_folder(out) as folder:
         # What is random now is left out, so that classification, which needs a pooler, can name it.
         kept = {name: tensor for name, tensor in model.state_dict().items() if name in drawn or name not in missing}
@@ -97,7 +99,7 @@ def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> i
                 f"{named} has a tokenizer that exists in Python only ({type(tokenizer).__name__}); use a model with a"
                 " fast one"
             )
-    return sum(parameter.numel() for parameter in model.parameters())
+    return n_parameters
 
 
 def lacking_of(missing: list[str]) -> list[str]:
