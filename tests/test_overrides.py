@@ -72,6 +72,31 @@ def test_what_is_set_is_all_that_changes_in_the_file():
     assert overrides.applied(TINY, {}) == TINY
 
 
+def test_a_comment_goes_with_the_value_that_it_speaks_of():
+    text = Path("presets/domain.yaml").read_text(encoding="utf-8")
+    changed = overrides.applied(
+        text,
+        {
+            "mask.masked_lm_prob": 0.3,
+            "mask.short_seq_prob": 0.0,
+            "pretrain.precision": "fp32",
+            "pretrain.models.domain.phases.0.steps": 500,
+            "mask.sets.whole-word.lengths": [{"max_seq_length": 40, "max_predictions_per_seq": 6, "dupe_factor": 5}],
+            "corpus.sources": {"own": {"files": "own/#*.txt"}},
+        },
+    )
+    gone = [line for line in text.split("\n") if "#" in line and line not in changed]
+    assert [" ".join(line.partition("#")[2].split()[:2]) for line in gone] == [
+        "Your own",
+        "is taken",
+        "[google]",
+        "77 [google];",
+        "bfloat16 where",
+        "rate [issue",
+    ]
+    assert "\n  masked_lm_prob: 0.3\n  short_seq_prob: 0.0  # all long, not mixed [issue 181]\n" in changed
+
+
 def test_an_item_is_added_whole():
     task = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "max_seq_length": 32}
     changed = params.parsed(overrides.applied(TINY, {"finetune.tasks.chnsenticorp": task, "scores.tasks": ["reviews"]}))

@@ -170,6 +170,35 @@ def test_a_preset_is_written_with_keys_of_ones_own_and_checked_first(tmp_path):
     assert written.read_bytes() == before and not list(tmp_path.glob("*.bak*"))
 
 
+def test_what_a_person_wrote_is_kept_once_and_what_a_command_wrote_is_not(tmp_path, monkeypatch, capsys):
+    (tmp_path / "presets").symlink_to(Path("presets").resolve())
+    monkeypatch.chdir(tmp_path)
+    written = Path("params.yaml")
+
+    def told(*changes: str) -> str:
+        cli.preset("tiny", written, [*changes])
+        return capsys.readouterr().out.splitlines()[0]
+
+    told("base.seed=7")
+    assert told("base.seed=8").startswith("params.yaml is now preset tiny, base.seed = 8")
+    assert not list(tmp_path.glob("*.bak*"))
+    own = written.read_text(encoding="utf-8") + "# mine\n"
+    for _ in range(2):
+        written.write_text(own, encoding="utf-8")
+        assert told() == "params.yaml as it was is kept: `cp params.yaml.bak params.yaml` brings it back"
+        assert Path("params.yaml.bak").read_text(encoding="utf-8") == own
+        assert told("base.seed=9") == "`wwm preset tiny` brings back params.yaml as it was"
+    assert [path.name for path in tmp_path.glob("*.bak*")] == ["params.yaml.bak"]
+    written.write_text(own, encoding="utf-8")
+    for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "mine"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], check=True)
+    Path("params.yaml.bak").unlink()
+    for _ in range(2):
+        assert told("base.seed=7") == "`git checkout params.yaml` brings back params.yaml as it was committed"
+    assert not list(tmp_path.glob("*.bak*"))
+    assert params.read().base.seed == 7
+
+
 def test_folders_that_presets_ask_for_are_never_committed():
     folders = {params.read(path).corpus.folder for path in Path("presets").glob("*.yaml")}
     asked = sorted(f"{folder}/text.txt" for folder in folders)

@@ -179,8 +179,8 @@ def preset(
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
     changes: Changes = None,
 ) -> None:
-    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml that is no preset is kept as params.yaml.bak,
-    .bak2 and so on.
+    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml of your own that is not in git is kept as
+    params.yaml.bak, .bak2 and so on.
     """
     from wwm import recipe
     from wwm.params import overrides

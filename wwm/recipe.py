@@ -1,5 +1,7 @@
 """A whole params.yaml from a preset, with keys of one's own; for `wwm preset` and `wwm plan`."""
 
+import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from itertools import count
@@ -10,6 +12,10 @@ from wwm import params
 from wwm.common import files
 from wwm.common import preset as presets
 from wwm.params import Params, overrides
+from wwm.track import lineage
+
+# The first line of what is made here, so that it is told from what a person wrote.
+SEAL = re.compile(r"# From .*, by wwm; changed since if the sha256 of what follows does not begin with (\w{16})\n")
 
 
 def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
@@ -22,18 +28,42 @@ def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
     if changes:
         text = overrides.applied(text, changes)
         values = params.parsed(text, source)
+        text = (
+            f"# From {source}, by wwm; changed since if the sha256 of what follows does not begin with"
+            f" {digest(text)}\n{text}"
+        )
     return text, values
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def write(output: Path, text: str) -> None:
-    """A file that is no preset is kept as OUTPUT.bak, .bak2 and so on."""
-    if output.is_file() and not presets.names(output):
-        kept = next(
-            path for number in count(1) if not (path := Path(f"{output}.bak{number if number > 1 else ''}")).exists()
-        )
-        shutil.copy(output, kept)
-        print(f"{output} as it was is kept as {kept}")
+    """Says how to have back the file that is there. It is kept as OUTPUT.bak, .bak2 and so on, if it can be had neither
+    from git nor by the command that wrote it.
+    """
+    if told := kept(output):
+        print(told)
     files.write_text(output, text)
+
+
+def kept(output: Path) -> str:
+    """How to have it back; "" of what is not there, or comes of a command and is not in git."""
+    if not output.is_file():
+        return ""
+    content = output.read_bytes()
+    committed = lineage.git("-C", str(output.parent), "show", f"HEAD:./{output.name}")
+    seal = SEAL.match(text := content.decode("utf-8", "replace"))
+    written = seal is not None and digest(text[seal.end() :]) == seal[1]
+    if content != committed and not written and not presets.names(output):
+        names = (Path(f"{output}.bak{number if number > 1 else ''}") for number in count(1))
+        place = next(path for path in names if not path.exists() or path.is_file() and path.read_bytes() == content)
+        shutil.copy(output, place)
+        return f"{output} as it was is kept: `cp {place} {output}` brings it back"
+    if committed:
+        return f"`git checkout {output}` brings back {output} as it was committed"
+    return f"`wwm preset {presets.names(output)[0]}` brings back {output} as it was" if not written else ""
 
 
 def use(name: str, output: Path, changes: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from wwm.common.errors import UserError
@@ -14,6 +15,7 @@ from wwm.params.whole import Params
 
 INDEX = "[0-9]+"
 NULL = "tag:yaml.org,2002:null"
+COMMENTED = re.compile(r"""^((?:[^"'#]|"[^"]*"|'[^']*'|(?<=\S)#)*?)\s+#.*$""")
 UNKNOWN = "nothing, for params.yaml has no such key: docs/params.md has them all"
 
 
@@ -87,7 +89,8 @@ def given(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def applied(text: str, overrides: Mapping[str, Any]) -> str:
-    """The text of a params.yaml with these keys set, in sections that may be absent too; comments stay.
+    """The text of a params.yaml with these keys set, in sections that may be absent too; comments stay, but for those
+    on values that are no longer there.
 
     Raises UserError for a key that leads nowhere; what it may hold is checked where the whole is read.
     """
@@ -100,26 +103,60 @@ def applied(text: str, overrides: Mapping[str, Any]) -> str:
     yaml.representer.add_representer(type(None), lambda self, _: self.represent_scalar(NULL, "null"))
     try:
         values = yaml.load(text)
+        values = yaml.load(without_comments(text, [place(values, key, value) for key, value in overrides.items()]))
     except YAMLError as error:
         raise UserError(f"params.yaml is not YAML: {error}") from None
     for key, value in overrides.items():
-        *path, last = key.split(".")
-        section = Params.model_fields.get(path[0]) if path else None
-        if section and not section.is_required():
-            values.setdefault(path[0], section.default.model_dump())
-        node = values
-        for count, part in enumerate(path):
-            node = child(node, part, key, ".".join(path[:count]))
-        if not path:
-            raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
-        if isinstance(node, dict):
-            node[last] = value
-        else:
-            child(node, last, key, ".".join(path))
-            node[int(last)] = value
+        node, last = holder(values, key)
+        node[last] = value
     out = StringIO()
     yaml.dump(values, out)
     return out.getvalue()
+
+
+def holder(values: Any, key: str) -> tuple[Any, str | int]:
+    """What `key` stands in, and its name or place there; a section that may be absent is added. Raises UserError."""
+    *path, last = key.split(".")
+    if not path:
+        raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
+    section = Params.model_fields.get(path[0])
+    if section and not section.is_required():
+        values.setdefault(path[0], section.default.model_dump())
+    node = values
+    for count, part in enumerate(path):
+        node = child(node, part, key, ".".join(path[:count]))
+    if isinstance(node, dict):
+        return node, last
+    child(node, last, key, ".".join(path))
+    return node, int(last)
+
+
+def place(values: Any, key: str, value: Any) -> tuple[int, int] | None:
+    """Line and column where `key` stands, counted from 0; None where it does not, or has this very value."""
+    node, last = holder(values, key)
+    if isinstance(node, CommentedSeq):
+        return None if node[last] == value else node.lc.item(last)
+    if isinstance(node, CommentedMap) and last in node and node[last] != value:
+        return node.lc.key(last)
+    return None
+
+
+def without_comments(text: str, places: Iterable[tuple[int, int] | None]) -> str:
+    """Without the comments on values that begin there: above them, behind them and within."""
+    lines = text.split("\n")
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    dropped: set[int] = set()
+    for first, column in filter(None, places):
+        above = first
+        while above and lines[above - 1].lstrip().startswith("#") and indents[above - 1] == indents[first]:
+            above -= 1
+        below = first + 1
+        while below < len(lines) and lines[below] and indents[below] > column:
+            below += 1
+        dropped |= {number for number in range(above, below) if lines[number].lstrip().startswith("#")}
+        for number in {*range(first, below)} - dropped:
+            lines[number] = COMMENTED.sub(r"\1", lines[number])
+    return "\n".join(line for number, line in enumerate(lines) if number not in dropped)
 
 
 def child(node: Any, part: str, key: str, place: str) -> Any:
