@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ class Browser:
             self.read += new
 
     def value(self, script: str) -> Any:
-        """Of a JavaScript expression; the page itself has no script."""
+        """Of a JavaScript expression."""
         found = self.ask("Runtime.evaluate", seconds=5, expression=script, returnByValue=True)
         return found["result"].get("value")
 
@@ -70,7 +71,8 @@ class Browser:
 
     def open(self, url: str) -> None:
         self.ask("Page.navigate", url=url)
-        self.until("document.readyState == 'complete' && location.protocol == 'http:'")
+        scheme = urllib.parse.urlsplit(url).scheme
+        self.until(f"document.readyState == 'complete' && location.protocol == '{scheme}:'")
 
     def click(self, selector: str) -> None:
         corner = f"document.querySelector({json.dumps(selector)})"

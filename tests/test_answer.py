@@ -10,7 +10,7 @@ import pretrained
 from test_scores import compare, folder, found  # noqa: F401
 
 from wwm import scores
-from wwm.report import answer, claims, margins, page
+from wwm.report import answer, claims, forms, margins, page
 
 HEAD = {"phases": [pretrained.PHASE | {"train": "mlm_head"}]}
 LOADED = {"steps": None, "tokens": None}
@@ -88,6 +88,14 @@ def test_without_general_text_and_without_a_trained_head_it_says_what_was_not_me
     for file in Path("results/cloze").glob("*.json"):
         file.unlink()
     assert "Held-out text was not asked of released-head" in answers()[0]
+
+
+def test_each_file_of_cloze_is_read_once(folder, monkeypatch):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6])
+    read, table = [], forms.table
+    monkeypatch.setattr(forms, "table", lambda path, *more: read.append(path) or table(path, *more))
+    answers()
+    assert sorted(path.name for path in read if path.parent.name == "cloze") == ["domain.csv", "released-head.csv"]
 
 
 def test_models_that_began_at_random_weights_have_no_such_answer(folder):  # noqa: F811

@@ -116,7 +116,7 @@ def test_model_is_theirs_by_its_name_here_or_that_of_their_release(model, theirs
 
 
 def test_tasks_that_their_table_leaves_out_make_one_of_their_own_only_where_there_is_nothing_else():
-    everything = results.Results(Path(), ["mine"], {}, {}, {}, measured(["cjrc", *TASKS]), [], {}, {}, {}, [])
+    everything = results.Results(Path(), ["mine"], {}, {}, {}, measured(["cjrc", *TASKS]), [], {}, {}, {}, {}, [])
     table = averages.average_tables(everything, "mine")[0]
     assert table.header == [
         "model",

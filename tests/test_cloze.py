@@ -239,7 +239,8 @@ def test_the_report_reads_what_the_stage_writes(folder, project):
     documents = [document("news", *NEWS, id="a"), document("reviews", *REVIEW, id="b")]
     pq.write_table(pa.Table.from_pylist(documents), "data/segment/heldout/00000.parquet")
     cloze.main("bert")
-    answers = nats.read(Path("results/cloze/bert.csv"), files.read_json("results/cloze/bert.json"))
+    answers, sources = nats.read(Path("results/cloze/bert.csv"), files.read_json("results/cloze/bert.json"))
+    assert sources == ["news", "reviews"]
     result = json.loads(Path("results/cloze/bert.json").read_text(encoding="utf-8"))
     for kind in cloze.KINDS:
         assert answers[kind].mean == pytest.approx(result[kind]["nats_per_character"], abs=1e-3)

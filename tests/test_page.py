@@ -1,11 +1,15 @@
 """The report's page: what stands in its head, in which order it tells, and that it takes no text for mark-up."""
 
+import base64
 import hashlib
+import json
 import re
 import shutil
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 
+import browser
 import clozed
 import finetuned
 import pretrained
@@ -13,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wwm import scores
-from wwm.report import page, words
+from wwm.report import page, plot, words
 from wwm.report.tables import Table
 
 ROOT = Path(__file__).parent.parent
@@ -130,9 +134,80 @@ def test_a_name_of_params_yaml_is_text_and_no_markup(folder):
 
 
 def test_a_name_in_a_plot_ends_no_script():
-    from wwm.report import plot
+    assert NAME not in named(NAME)
 
-    assert NAME not in page.page("", page.Report([], "", [], [], []), [plot.overview({NAME: {"a": [1.0, 2.0]}})], {})
+
+def named(name: str) -> str:
+    """A page that has it wherever a name can stand."""
+    report = page.Report([name], name, [], [], [Table(name, name, [name], [[name]], [name])])
+    return page.page(name, report, [plot.overview({name: {name: [1.0, 2.0]}})], {name: name})
+
+
+class Tags(HTMLParser):
+    """policy: what the browser may load and run, by directive; scripts: hashes of those that would run; tags."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.feed(html)
+        [rules] = [given["content"] for tag, given in self.tags if given.get("http-equiv") == "Content-Security-Policy"]
+        self.policy = {rule.split()[0]: rule.split()[1:] for rule in rules.split(";")}
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] == ("script", {}) and data.strip():
+            digest = base64.b64encode(hashlib.sha256(data.encode()).digest()).decode()
+            self.scripts.append(f"'sha256-{digest}'")
+
+
+def test_nothing_from_outside_can_be_loaded_and_no_script_runs_but_plotly_and_the_pages_own(folder):
+    scores.main()
+    html = PAGE.read_text(encoding="utf-8")
+    seen = Tags(html)
+    assert html.index("<meta http-equiv") < html.index("<script") and seen.policy.pop("script-src") == seen.scripts
+    assert seen.policy == {
+        "default-src": ["'none'"],
+        "style-src": ["'unsafe-inline'"],
+        "img-src": ["blob:", "data:"],
+        "form-action": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+    assert not [tag for tag, given in seen.tags if given.keys() & {"src", "srcset", "style", "onclick", "onload"}]
+    config = json.loads(html.split('id="figures">')[1].split("</script>")[0])["config"]
+    assert config["showSendToCloud"] is False and config["plotlyServerURL"] == ""
+    assert {given["href"][0] for _, given in seen.tags if "href" in given} == {"#"}
+
+
+def test_the_scripts_that_may_run_are_the_same_whatever_names_there_are():
+    plain, evil = (Tags(named(name)) for name in ("bert", f"</script>{NAME}' 'unsafe-inline'\"><!--"))
+    assert evil.policy == plain.policy and evil.scripts == plain.scripts == plain.policy["script-src"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browser.PROGRAM, reason="no chromium is installed (Debian: chromium)")
+def test_chromium_draws_and_sorts_and_runs_and_loads_nothing_else(folder, tmp_path):
+    scores.main()
+    with browser.opened(tmp_path / "profile") as chromium:
+        chromium.open(PAGE.resolve().as_uri())
+        chromium.until("document.querySelectorAll('.js-plotly-plot').length == 7")
+        assert not chromium.value("[...document.querySelectorAll('[data-title^=Share]')].length")
+        first = "document.querySelector('tbody td').innerText"
+        before = chromium.value(first)
+        chromium.click("th")
+        chromium.until(f"{first} != {before!r}")
+        asked = [event["request"]["url"] for name, event in chromium.events if name == "Network.requestWillBeSent"]
+        assert asked == [PAGE.resolve().as_uri()]
+        assert not [event for name, event in chromium.events if name == "Log.entryAdded"]
+        # What a name would do if it ever became mark-up.
+        chromium.value(
+            "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">'),"
+            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
+        )
+        chromium.until("document.images.length == 1 && document.images[0].complete")
+        assert chromium.value("window.ran") is None
 
 
 def test_the_report_is_in_the_language_of_scores_language(folder):

@@ -264,7 +264,7 @@ def test_the_report_has_every_figure_and_opens_without_a_network(project):
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "Plotly.newPlot" in page and page.count("<script>") >= 2
     assert "<script src" not in page and "<link" not in page
-    assert page.count('class="plotly-graph-div"') == 4
+    assert page.count('<div id="plot-') == 4
     assert "70.0 (68.0)" in page
     assert (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[:3] == [
         "model,step,mlm_loss",

@@ -95,8 +95,7 @@ def apart(results: Results, model: str) -> Iterator[tuple[str, np.ndarray]]:
     """What of cloze is told apart, and which of the documents that the model was asked of it is: (documents,) of
     bool.
     """
-    sources = nats.sources(results.folder / f"cloze/{model}.csv")
-    general = np.array([source.startswith(GENERAL) for source in sources])
+    general = np.array([source.startswith(GENERAL) for source in results.sources[model]])
     for on, part in zip(TEXTS, (~general, general)):
         if part.any():
             yield say(on), part

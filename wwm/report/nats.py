@@ -26,12 +26,12 @@ class Answers(NamedTuple):
         return float(self.nats.sum() / self.characters.sum())
 
 
-def read(path: Path, row: Cloze) -> dict[str, Answers]:
-    """By way of asking (`words`, `characters`), out of results/cloze/MODEL.csv beside the result `row`. Raises
-    UserError where it has not all of the characters that were asked for.
+def read(path: Path, row: Cloze) -> tuple[dict[str, Answers], list[str]]:
+    """By way of asking (`words`, `characters`), and which source each document is of, out of results/cloze/MODEL.csv
+    beside the result `row`. Raises UserError where it has not all of the characters that were asked for.
     """
     remedy = forms.again("cloze")
-    rows = forms.table(path, ("document", "kind", *Answers._fields), remedy)
+    rows = forms.table(path, ("source", "document", "kind", *Answers._fields), remedy)
     with reading(path, ValueError, remedy=remedy):
         found = sums(rows)
     for kind, asked in (("words", row["words"]), ("characters", row["characters"])):
@@ -40,7 +40,7 @@ def read(path: Path, row: Cloze) -> dict[str, Answers]:
                 f"{path} has not the {asked['characters']:,} characters that {path.with_suffix('.json').name} says;"
                 f" {remedy}"
             )
-    return found
+    return found, list({row["document"]: row["source"] for row in rows}.values())
 
 
 def sums(rows: list[dict[str, str]]) -> dict[str, Answers]:
@@ -51,12 +51,6 @@ def sums(rows: list[dict[str, str]]) -> dict[str, Answers]:
         for name, column in of_kind._asdict().items():
             column[numbers[row["document"]]] += float(row[name])
     return found
-
-
-def sources(path: Path) -> list[str]:
-    """Which source each document is of, in the order of `read`, out of results/cloze/MODEL.csv."""
-    rows = forms.table(path, ("document", "source"), forms.again("cloze"))
-    return list({row["document"]: row["source"] for row in rows}.values())
 
 
 def together(kinds: Mapping[str, Answers]) -> Answers:

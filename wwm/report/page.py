@@ -1,5 +1,8 @@
 """The report as one page that opens from disk without a network (plotly.js is inside), and as Markdown."""
 
+import base64
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +18,7 @@ from wwm.report.plot import FONT
 from wwm.report.tables import Table
 from wwm.report.words import LANGUAGE, chinese, known, say, spoken
 
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
+TEMPLATE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.html.jinja", "page.js"))
 # Escaped text cannot hold it.
 STAMP = "<!-- stamp -->"
 # What would begin a tag, an entity, a link, a piece of code, another cell or another line.
@@ -34,26 +37,46 @@ class Report(NamedTuple):
 
 def page(title: str, report: Report, plots: list[go.Figure], facts: dict[str, str]) -> str:
     """HTML, with the first plot at its top and `facts` by name in its head; the same arguments give the same bytes."""
-    # Plotly would name each plot at random; what it says itself is in English.
-    config = {"displaylogo": False, "displayModeBar": False if chinese() else "hover", "showTips": not chinese()}
-    divs = [
-        plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{i}", config=config)
-        for i, plot in enumerate(plots)
-    ]
+    plotly, script = get_plotlyjs(), SCRIPT.read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
     html = template.render(
         title=title,
         report=report,
-        plots=divs,
+        figures=[json.loads(plot.to_json()) for plot in plots],
+        # What plotly says itself is in English.
+        config={
+            "displaylogo": False,
+            # Its button for that opens a window of plotly's and hands the figures over, which no policy forbids.
+            "showSendToCloud": False,
+            "plotlyServerURL": "",
+            "displayModeBar": False if chinese() else "hover",
+            "showTips": not chinese(),
+            "responsive": True,
+        },
         language=LANGUAGE.get(),
         say=say,
-        plotly=get_plotlyjs(),
+        plotly=plotly,
+        script=script,
+        policy=policy(plotly, script),
         font=FONT,
         stamp=STAMP,
     )
     return stamped(html, facts)
+
+
+def policy(*scripts: str) -> str:
+    """The Content-Security-Policy of a page that runs these scripts and no other, and loads nothing: plotly.js writes
+    styles, and saves a plot as a picture by way of a blob.
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src blob: data:; form-action 'none';"
+        " base-uri 'none'"
+    )
 
 
 def stamped(html: str, facts: dict[str, str]) -> str:

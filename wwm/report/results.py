@@ -98,6 +98,7 @@ class Results(NamedTuple):
     unmeasured: list[str]  # tasks that no model was fine-tuned on
     starts: dict[str, dict]  # cloze of the very weights that pre-trained models began as, compared or not
     answers: dict[str, dict[str, Answers]]  # of the models of `cloze` and `starts`, by way of asking
+    sources: dict[str, list[str]]  # of the same, of each document
     weights: dict[str, str]  # hash of those that a model was measured with
     renamed: list[str]  # models whose cloze is of other weights of their name, and left out
 
@@ -152,12 +153,14 @@ def read(folder: Path, models: list[str], names: list[str]) -> Results:
     inits = {row["init"]: row["init_weights"] for row in pretrain.values()}
     starts = {model: row for model, row in found("cloze", inits).items() if row["weights"] == inits[model]}
     empty = [name for name, rows in finetuned.items() if not rows]
-    answers = {model: nats.read(folder / f"cloze/{model}.csv", row) for model, row in (cloze | starts).items()}
+    asked = {model: nats.read(folder / f"cloze/{model}.csv", row) for model, row in (cloze | starts).items()}
+    answers = {model: answers for model, (answers, _) in asked.items()}
+    sources = {model: sources for model, (_, sources) in asked.items()}
     weights = {model: row["weights"] for model, row in cloze.items()} | weights
     renamed = [model for model in measured if model not in cloze]
     if not (tasks or measured or pretrain):
         raise UserError(f"{folder} has no result of {', '.join(models)}; run `dvc repro`")
-    return Results(folder, models, pretrain, curves, cloze, tasks, empty, starts, answers, weights, renamed)
+    return Results(folder, models, pretrain, curves, cloze, tasks, empty, starts, answers, sources, weights, renamed)
 
 
 def weights_of(tasks: list[Task]) -> dict[str, str]:
