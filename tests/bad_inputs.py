@@ -143,16 +143,17 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=Path("scratch/bad-inputs"), help="made where it is not there")
     parser.add_argument("--case", default="", help="only those with this in their names")
     given = parser.parse_args()
+    project = given.project.resolve()
     counts: dict[str, Counter] = {}
     with ready():
-        if not given.project.exists():
-            make(given.project)
+        if not project.exists():
+            make(project)
         for door in given.doors or DOORS:
             counts[door] = Counter()
             for bad in cases(door):
                 if given.case not in bad.name:
                     continue
-                found = run(bad, given.project)
+                found = run(bad, project)
                 counts[door][found.kind] += 1
                 print(f"{found.kind:<9}{found.seconds:5.1f} s  {door}: {bad.name}: {found.line[:1000]}", flush=True)
     print("\n| Door | " + " | ".join(KINDS) + " | all |\n|---|" + "---:|" * (len(KINDS) + 1))

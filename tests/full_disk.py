@@ -79,12 +79,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path("scratch/bad-inputs"), help="made where it is not there")
     given = parser.parse_args()
+    project = given.project.resolve()
     with bad_inputs.ready():
-        if not given.project.exists():
-            bad_inputs.make(given.project)
+        if not project.exists():
+            bad_inputs.make(project)
         for stage in bad_inputs.STAGES:
             for free in FREE:
-                for wrong in tried(stage, given.project.resolve(), free):
+                for wrong in tried(stage, project, free):
                     print(f"      {wrong}", flush=True)
 
 

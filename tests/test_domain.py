@@ -20,6 +20,7 @@ from wwm import cli, domain, params
 from wwm.common import hub
 from wwm.common.errors import UserError
 from wwm.start import pace, tables, texts
+from wwm.training.model import Pretraining
 
 ROOT = Path(__file__).parents[1]
 SENTENCES = [f"第{number}条 公民的合法权益受到法律的保护，任何人不得侵犯。" for number in range(1, 2001)]
@@ -299,3 +300,19 @@ def test_one_command_writes_and_one_runs_and_the_answer_stands_last(tmp_path):
     measured = json.loads((folder / "results/times/pretrain/domain.json").read_text(encoding="utf-8"))["seconds"]
     foreseen = float(re.search(r"about (\d+) minutes? to train here", said)[1]) * 60
     assert measured / 4 < foreseen < 4 * max(measured, 30)
+
+
+def test_where_a_whole_batch_does_not_fit_the_pace_is_that_of_fewer_rows(monkeypatch):
+    asked, forward = [], Pretraining.forward
+
+    def fits_two(model, given):
+        asked.append(len(given["input_ids"]))
+        if asked[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(model, given)
+
+    monkeypatch.setattr(Pretraining, "forward", fits_two)
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    shape = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    assert pace.rows_per_second(shape, 16, 8, 0.15, 1, "fp32", False) > 0
+    assert asked[:3] == [8, 4, 2] and set(asked[3:]) == {2}

@@ -277,6 +277,7 @@ def times(
         values.mask.masked_lm_prob,
         values.base.threads,
         pretrain.precision,
+        pretrain.compile,
     )
     rows = sum(phase.steps * phase.batch_size * (1 if phase.train is None else FORWARDS) for phase in phases)
     measured = sum(phase.steps // pretrain.evaluate_every for phase in phases) * pretrain.heldout_examples

@@ -5,39 +5,53 @@ import time
 import numpy as np
 from transformers import BertConfig, BertForPreTraining
 
+from wwm.common.errors import UserError
 from wwm.training import device, dropout
 from wwm.training.loader import Batch
-from wwm.training.model import Pretraining, choose_trained, on_device
+from wwm.training.micro_batch import TOO_LARGE, has_memory
+from wwm.training.model import Pretraining, choose_trained, compile_layers, on_device
 
 SECONDS = 8.0  # of measuring, after a pass that is not counted
 
 
 def rows_per_second(
-    config: BertConfig, max_seq_length: int, rows: int, masked_lm_prob: float, threads: int, precision: str
+    config: BertConfig,
+    max_seq_length: int,
+    rows: int,
+    masked_lm_prob: float,
+    threads: int,
+    precision: str,
+    compiled: bool,
 ) -> float:
-    """Sequences of max_seq_length that go forwards and backwards in a second, in passes of `rows`, with weights drawn
-    at random; a step of the optimizer, which comes once a batch, is left out.
+    """Sequences of max_seq_length that go forwards and backwards in a second, in passes of `rows`, or of as many as the
+    memory has place for, with weights drawn at random; a step of the optimizer, which comes once a batch, is left out.
     """
     device.set_up_cpu(threads)
     place = device.pick()
     bert = BertForPreTraining(config).to(place).train()  # type: ignore[arg-type]  # transformers' wrapper
     dropout.use_in(bert)
     choose_trained(bert, False, False)
+    if compiled:
+        compile_layers(bert)
     model = Pretraining(bert)
     rng = np.random.default_rng(1)
-    count, begun = 0, 0.0
-    while True:
+
+    def forward_and_back() -> None:
         with device.autocast(place, precision):
             loss = model(on_device(batch(rng, config.vocab_size, rows, max_seq_length, masked_lm_prob), bert)).mlm
         loss.backward()
         bert.zero_grad()
         loss.item()  # waits for a GPU
-        if not begun:
-            begun = time.perf_counter()
-            continue
-        count += 1
-        if (taken := time.perf_counter() - begun) > SECONDS:
-            return count * rows / taken
+
+    while not has_memory(forward_and_back):
+        if rows == 1:
+            raise UserError(TOO_LARGE)
+        rows //= 2
+    count, begun, taken = 0, time.perf_counter(), 0.0
+    while taken < SECONDS:
+        forward_and_back()
+        count, taken = count + 1, time.perf_counter() - begun
+    return count * rows / taken
 
 
 def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, masked_lm_prob: float) -> Batch:
