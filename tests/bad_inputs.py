@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 import forked
 
+from wwm.common import files
+
 DOORS = ("params", "text", "models", "results")
 KINDS = ("named", "poor", "crash", "hang", "accepted")
 SECONDS = 20  # of a CPU, which is no more on a busy machine
@@ -127,14 +129,14 @@ def ready() -> Iterator[None]:
 
 def make(project: Path) -> None:
     """The small project: all stages of presets/tiny.yaml, each run once."""
-    project.mkdir(parents=True)
-    shutil.copytree("presets", project / "presets")
-    shutil.copy("presets/tiny.yaml", project / "params.yaml")
-    for stage in STAGES:
-        print(stage, flush=True)
-        if ended := status(stage, project, project / "printed"):
-            sys.exit(f"{stage} ended with {ended}:\n{(project / 'printed').read_text(encoding='utf-8')}")
-    shutil.rmtree(project / "scratch")
+    with files.new_folder(project) as made:
+        shutil.copytree("presets", made / "presets")
+        shutil.copy("presets/tiny.yaml", made / "params.yaml")
+        for stage in STAGES:
+            print(stage, flush=True)
+            if ended := status(stage, made, made / "printed"):
+                sys.exit(f"{stage} ended with {ended}:\n{(made / 'printed').read_text(encoding='utf-8')}")
+        shutil.rmtree(made / "scratch")
 
 
 def main() -> None:
