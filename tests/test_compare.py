@@ -85,7 +85,10 @@ def test_a_folder_of_columns_of_tags_is_counted_and_a_file_in_it_that_is_none_st
     for name, copies in (("train", 20), ("dev", 4), ("test", 4)):
         Path(f"names/{name}.txt").write_text("张\tB-PER\n三\tI-PER\n去\tO\n\n" * copies, encoding="utf-8")
     told = said("released", "--layers", "2", "--task", "names")
-    assert "task names: tagging, 20 rows, 1 labels, from tokens and tags\n" in told and "It will take about" in told
+    assert (
+        "task names: tagging, 1 labels (PER); tokens and tags\nexamples: 20 train, 4 dev, 4 test\n" in told
+        and "It will take about" in told
+    )
     Path("params.yaml").unlink()
     Path("names/dev.txt").write_text("张\tB-PER\n三\n", encoding="utf-8")
     with pytest.raises(UserError, match="dev.txt:2 has 1 columns"):

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from wwm import cli, domain, params
 from wwm.common import hub
 from wwm.common.errors import UserError
-from wwm.start import pace, tables, texts
+from wwm.start import own_tasks, pace, tables, texts
 from wwm.training.model import Pretraining
 
 ROOT = Path(__file__).parents[1]
@@ -77,6 +77,8 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert task.define.columns == {"text": "评论", "label": "态度"} and task.split_file == "opinions.csv"
     assert Path("data/tasks/opinions/opinions.csv").read_bytes() == Path("opinions.csv").read_bytes()
     assert values.finetune.seeds == 3 and values.scores.tasks == ["opinions"]
+    assert "task opinions: single, 2 labels (好评, 差评); text in 评论, label in 态度\n" in said
+    assert "examples: 67 train, 30 dev, 23 test, parts of opinions.csv by hash\n" in said
     assert "It will take about" in said and "dvc repro" in said
     # A fifth of 120.
     assert re.search(r"Of the task (1\d|2\d|3\d) examples are scored", said)
@@ -208,6 +210,89 @@ def test_a_file_of_tags_is_a_task(project):
     assert task.define.kind == "tagging" and task.split_file == "names.txt"
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "张三去", "tags": "B-PER I-PER O"},
+        {"tokens": ["张", "三", "去"], "label": "B-PER I-PER O"},
+        {"id": 7, "text": "张三去", "ner_tags": "B I O"},
+    ],
+)
+def test_tags_in_one_string_are_tags(project, row):
+    Path("names.jsonl").write_text(
+        json.dumps({"text": "去", "tags": None}) + "\n" + f"{json.dumps(row)}\n" * 40, encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="names.jsonl:1: there are no tags"):
+        tables.look(Path("names.jsonl"))
+    Path("names.jsonl").write_text(f"{json.dumps(row)}\n" * 40, encoding="utf-8")
+    assert tables.look(Path("names.jsonl")).kind == "tagging"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.csv", 'text,tags\n张三,"B-PER I-PER"\n', "a.csv:2: tags has tags, 'B-PER I-PER'; a line has a token"),
+        ("a.tsv", "text\tlabel\n张三\tB I\n去吧\tO O\n", "a.tsv:2: label has tags"),
+        ("a.jsonl", '{"text": "张三", "tags": "B-PER,I-PER"}\n', "a.jsonl:1: 2 tokens and 1 tags"),
+        ("a.jsonl", '{"text": "张 三", "tags": "B-PER I-PER"}\n', "a.jsonl:1: 3 tokens and 2 tags"),
+        ("a.jsonl", '{"text": "张三", "bio": ["B-PER", "I-PER"]}\n', "a.jsonl:1: bio has tags"),
+    ],
+)
+def test_tags_that_cannot_be_read_are_never_taken_for_labels(project, name, text, told):
+    Path(name).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=told) as error:
+        tables.look(Path(name))
+    assert "\n" not in str(error.value)
+
+
+BODY = "这是一段很长的正文，说明了事情的经过和结果"
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"title": "标题", "body": BODY}, "body"),
+        ({"title": "标题很长很长", "body": "短"}, "title"),
+        ({"title": "标题", "url": "http://example.org/a/very/long/address/of/a/page"}, "title"),
+        ({"text": "短文", "explanation": BODY}, "text"),
+        ({"review": "短文", "content": BODY}, "content"),
+    ],
+)
+def test_the_text_is_the_column_of_a_usual_name_or_that_with_most_chinese(project, columns, text):
+    rows = [(*(f"{cell}{number}" for cell in columns.values()), number % 2) for number in range(40)]
+    write("table.csv", [*columns, "label"], rows)
+    said = run("--task", "table.csv")
+    [other] = {*columns} - {text}
+    assert (
+        f"text in {text}, label in label\nnot read: {other}; another column by --set finetune.tasks.table.define"
+        in said
+    )
+    run("--task", "table.csv", "--set", f"finetune.tasks.table.define.columns.text={other}")
+    define = params.read().finetune.tasks["table"].define
+    assert define.columns == {"text": other, "label": "label"}
+    with pytest.raises(UserError, match="columns.text=no: table.csv has"):
+        run("--task", "table.csv", "--set", "finetune.tasks.table.define.columns.text=no")
+
+
+def test_labels_that_train_has_not_are_said_and_those_of_all_splits_are_the_tasks(project):
+    Path("folder").mkdir()
+    write("folder/train.csv", ["text", "label"], LABELLED)
+    write("folder/dev.csv", ["text", "label"], [("还行。", "中评"), ("好。", "好评")])
+    write("folder/test.csv", ["text", "label"], [("一般。", "中评"), ("坏。", "差评"), ("？", "不明")])
+    said = run("--task", "folder")
+    assert "examples: 120 train, 2 dev, 3 test\n" in said
+    assert "not in train, so that no model can learn it: 不明 (test), 中评 (dev, test)\n" in said
+    assert params.read().finetune.tasks["folder"].define.labels == ["不明", "中评", "好评", "差评"]
+
+
+def test_a_field_that_the_first_row_lacks_is_seen(project):
+    rows = [{"label": "0"}, *({"content": f"第{n}本书", "label": str(n % 2)} for n in range(40))]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert tables.look(Path("rows.jsonl")).columns == {"text": "content", "label": "label"}
+    with pytest.raises(UserError, match="rows.jsonl:1: text is missing or empty"):
+        run("--task", "rows.jsonl")
+
+
 def test_tags_that_are_numbers_or_say_nothing_are_no_task(project):
     Path("numbers.jsonl").write_text('{"tokens": ["张"], "ner_tags": [1]}\n', encoding="utf-8")
     with pytest.raises(UserError, match=":1: 1 is no tag"):
@@ -221,8 +306,8 @@ def test_a_training_that_takes_days_names_what_fits(project):
     config = BertConfig.from_pretrained("released")
     run("--set", "pretrain.models.domain.phases.0.steps=100000000")
     found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
-    examples = {"train": 72, "dev": 24, "test": 24}
-    said = "\n".join(domain.report(found, table, "opinions", examples, params.read(), config))
+    checked = own_tasks.Checked({"train": 72, "dev": 24, "test": 24}, {})
+    said = "\n".join(domain.report(found, table, "opinions", checked, params.read(), config))
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
 
 

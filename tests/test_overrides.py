@@ -101,6 +101,8 @@ def test_an_item_is_added_whole():
     task = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "max_seq_length": 32}
     changed = params.parsed(overrides.applied(TINY, {"finetune.tasks.chnsenticorp": task, "scores.tasks": ["reviews"]}))
     assert changed.finetune.tasks["chnsenticorp"].epochs == 2
+    both = {"finetune.tasks.chnsenticorp": task, "finetune.tasks.chnsenticorp.epochs": 3}
+    assert params.parsed(overrides.applied(TINY, both)).finetune.tasks["chnsenticorp"].epochs == 3
 
 
 @pytest.mark.parametrize(

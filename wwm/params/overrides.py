@@ -102,16 +102,27 @@ def applied(text: str, overrides: Mapping[str, Any]) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda self, _: self.represent_scalar(NULL, "null"))
     try:
-        values = yaml.load(text)
-        values = yaml.load(without_comments(text, [place(values, key, value) for key, value in overrides.items()]))
+        changed = set_in(yaml.load(text), overrides)
+        values = yaml.load(without_comments(text, changed))
     except YAMLError as error:
         raise UserError(f"params.yaml is not YAML: {error}") from None
-    for key, value in overrides.items():
-        node, last = holder(values, key)
-        node[last] = value
+    set_in(values, overrides)
     out = StringIO()
     yaml.dump(values, out)
     return out.getvalue()
+
+
+def set_in(values: Any, overrides: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Line and column, counted from 0, of each key that had another value."""
+    places = []
+    for key, value in overrides.items():
+        node, last = holder(values, key)
+        if isinstance(node, CommentedSeq) and node[last] != value:
+            places.append(node.lc.item(last))
+        elif isinstance(node, CommentedMap) and last in node and node[last] != value:
+            places.append(node.lc.key(last))
+        node[last] = value
+    return places
 
 
 def holder(values: Any, key: str) -> tuple[Any, str | int]:
@@ -131,22 +142,12 @@ def holder(values: Any, key: str) -> tuple[Any, str | int]:
     return node, int(last)
 
 
-def place(values: Any, key: str, value: Any) -> tuple[int, int] | None:
-    """Line and column where `key` stands, counted from 0; None where it does not, or has this very value."""
-    node, last = holder(values, key)
-    if isinstance(node, CommentedSeq):
-        return None if node[last] == value else node.lc.item(last)
-    if isinstance(node, CommentedMap) and last in node and node[last] != value:
-        return node.lc.key(last)
-    return None
-
-
-def without_comments(text: str, places: Iterable[tuple[int, int] | None]) -> str:
+def without_comments(text: str, places: Iterable[tuple[int, int]]) -> str:
     """Without the comments on values that begin there: above them, behind them and within."""
     lines = text.split("\n")
     indents = [len(line) - len(line.lstrip()) for line in lines]
     dropped: set[int] = set()
-    for first, column in filter(None, places):
+    for first, column in places:
         above = first
         while above and lines[above - 1].lstrip().startswith("#") and indents[above - 1] == indents[first]:
             above -= 1
