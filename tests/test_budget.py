@@ -61,6 +61,18 @@ def test_milestones_take_the_room_of_as_many_models():
     assert room("--set", every) == pytest.approx(one * (2 + 9), rel=0.03)
 
 
+def test_a_teacher_whose_logits_are_not_learnt_costs_its_layers_up_to_the_highest_match():
+    def work(name: str, *changes: str) -> float:
+        said = printed("distill", "--device", "a100", *(part for each in changes for part in ("--set", each)))
+        return float(re.search(rf"^{name} +\S+ +\S+ +\S+ +(\S+)", said, re.M)[1])
+
+    hidden = "distill.models.mini-taught.kd_loss_weight=0"
+    matches = "distill.models.mini-taught.intermediate_matches"
+    match = "{layer_S: 1, feature: hidden, loss: cos, weight: 1, proj: [linear, 64, 128], layer_T: %d}"
+    each = [work("mini-taught", hidden, f"{matches}=[{match % layer}]") for layer in (0, 2, 4)]
+    assert each[0] == work("mini") < each[1] < each[2] < work("mini-taught")
+
+
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_examples_take_the_room_that_was_foretold(tmp_path, dynamic):
     toy.shards(tmp_path / "set", dynamic=dynamic, n_documents=4000)

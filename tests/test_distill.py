@@ -157,6 +157,27 @@ def test_a_pass_that_runs_out_of_memory_leaves_nothing_on_the_models(tmp_path, m
     assert student(batch).matches > 0
 
 
+def test_without_logits_the_teacher_runs_and_counts_up_to_its_highest_matched_layer(tmp_path):
+    bert, teacher, whole = toy.model(tmp_path / "model"), *(toy.model(layers=3, hidden=48) for _ in range(2))
+    toy.shards(tmp_path / "shards")
+    examples = loader.Examples(tmp_path / "shards", tmp_path / "model/vocab.txt", seed=1)
+    batch = on_device(next(iter(examples.batches(examples.numbers(0, 4), 32, rows=2))), bert)
+    ran = []
+    for part in (*teacher.bert.encoder.layer, teacher.cls):
+        part.register_forward_hook(lambda module, *_: ran.append(module))
+    first, second, _ = teacher.bert.encoder.layer
+    matches = [SimpleNamespace(**MATCHES[1] | {"layer_T": 2})]
+
+    def student(teacher, weight: float) -> Distilled:
+        settings = OF_TEACHER | {"kd_loss_weight": weight, "intermediate_matches": matches}
+        return Distilled(bert, teacher, SimpleNamespace(**settings), seed=1).train()
+
+    of_hidden, of_logits = student(teacher, 0), student(whole, 1)
+    learnt = of_hidden(batch).matches
+    assert ran == [first, second] and learnt == of_logits(batch).matches > 0
+    assert of_hidden.flops(64, 2048, 9) < of_logits.flops(64, 2048, 9)
+
+
 def test_killed_student_goes_on_and_ends_with_the_weights_of_one_that_was_never_killed(project, capsys):
     small = {"stage": "distill", "name": "small"}
     assert run(**small) == 0

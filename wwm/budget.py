@@ -12,11 +12,13 @@ from transformers import BertConfig, BertForPreTraining
 
 from wwm.masks import use
 from wwm.params import Params
+from wwm.params.distill import DistilledModel
 from wwm.params.training import Phase
 from wwm.report.tables import amount, flops
 from wwm.start.shapes import shape
 from wwm.training import checkpoint, device, optim
-from wwm.training.model import forward_flops, training_flops
+from wwm.training.distillation import teacher_flops
+from wwm.training.model import training_flops
 
 # bfloat16, floating point operations a second; four chips of 123e12 (cloud.google.com/tpu/docs/v3).
 PEAKS = {"h100": device.PEAK_FLOPS["H100"], "a100": device.PEAK_FLOPS["A100"], "v3-8": 492e12}
@@ -44,9 +46,10 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
     for name, model in values.trained.items():
         examples = values.mask.sets[model.examples]
         prob = examples.masked_lm_prob or values.mask.masked_lm_prob
-        teachers = [config[teacher] for teacher in values.made_from[name][1:]]
-        cost = [phase_cost(config[name], phase, prob, teachers) for phase in model.phases]
-        steps, tokens, work = (sum(column) for column in zip(*cost))
+        costs = [phase_cost(config[name], phase, prob) for phase in model.phases]
+        if student := values.distill.models.get(name):
+            costs += [teacher_cost(config[student.teacher], student, phase, prob) for phase in model.phases]
+        steps, tokens, work = (sum(column) for column in zip(*costs))
         hours = work / (share * peak) / 3600
         total += hours
         yield (
@@ -61,11 +64,8 @@ def lines(values: Params, place: str, share: float, characters: float | None) ->
     yield from notes
 
 
-def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float, teachers: list[BertConfig]) -> Cost:
-    if phase.masked_lm_prob:
-        masked_lm_prob = sum(phase.masked_lm_prob) / 2  # a line from the one to the other
-    tokens = phase.steps * phase.batch_size * phase.max_seq_length
-    squares, masked = tokens * phase.max_seq_length, tokens * masked_lm_prob
+def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float) -> Cost:
+    tokens, squares, masked = positions(phase, masked_lm_prob)
     multiplied = optim.orthogonalization_flops(hidden_matrices(config)) if phase.optimizer == "muon" else 0
     work = training_flops(
         config,
@@ -75,8 +75,20 @@ def phase_cost(config: BertConfig, phase: Phase, masked_lm_prob: float, teachers
         phase.steps * multiplied,
         phase.train == "mlm_head",
     )
-    work += sum(sum(forward_flops(teacher, tokens, squares, masked)) for teacher in teachers)
     return Cost(phase.steps, tokens, work)
+
+
+def teacher_cost(config: BertConfig, student: DistilledModel, phase: Phase, masked_lm_prob: float) -> Cost:
+    """Beside that of the student, whose steps and tokens these are."""
+    return Cost(0, 0, teacher_flops(config, student, *positions(phase, masked_lm_prob)))
+
+
+def positions(phase: Phase, masked_lm_prob: float) -> tuple[int, int, float]:
+    """Tokens, the sum of squared lengths and masked positions of full rows."""
+    if phase.masked_lm_prob:
+        masked_lm_prob = sum(phase.masked_lm_prob) / 2  # a line from the one to the other
+    tokens = phase.steps * phase.batch_size * phase.max_seq_length
+    return tokens, tokens * phase.max_seq_length, tokens * masked_lm_prob
 
 
 def disk(values: Params, parameters: dict[str, int], characters: float | None) -> Iterator[str]:

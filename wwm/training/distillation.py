@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import BertForPreTraining
+from transformers import BertConfig, BertForPreTraining
 
 from wwm.common import files, model_folder
 from wwm.common.errors import UserError
@@ -55,7 +55,7 @@ class Distillation(Protocol):
 class Distilled(Pretraining):
     """A student with its losses. Its projections are trained and checkpointed with it, and are no part of `bert`.
 
-    seed: of the projections' first weights.
+    teacher: it loses the layers that nothing is learnt from. seed: of the projections' first weights.
     """
 
     def __init__(self, bert: BertForPreTraining, teacher: BertForPreTraining, settings: Distillation, seed: int):
@@ -64,6 +64,8 @@ class Distilled(Pretraining):
         self.trains_mlm_head = bool(settings.kd_loss_weight or settings.hard_label_weight)
         # In a tuple, since a module would be trained, saved, and copied to other processes.
         self.teacher = (Pretraining(teacher.eval().requires_grad_(False)),)
+        encoder = teacher.bert.encoder
+        encoder.layer = encoder.layer[: layers_asked(teacher.config, settings)]
         draw = torch.Generator().manual_seed(seed)
         self.projections = torch.nn.ModuleList(projection(match, draw) for match in matches).to(bert.device)
         self.matched = {
@@ -115,7 +117,21 @@ class Distilled(Pretraining):
         self, tokens: float, squares: float, masked: float, optimizer_flops: float = 0.0, head_only: bool = False
     ) -> float:
         own = super().flops(tokens, squares, masked, optimizer_flops, head_only)
-        return own + sum(model.forward_flops(self.teacher[0].bert.config, tokens, squares, masked))
+        return own + teacher_flops(self.teacher[0].bert.config, self.settings, tokens, squares, masked)
+
+
+def layers_asked(teacher: BertConfig, settings: Distillation) -> int:
+    """How many of its layers run: all of them for its logits, else those up to the highest that is matched."""
+    if settings.kd_loss_weight:
+        return teacher.num_hidden_layers
+    return max(match.layer_T for match in settings.intermediate_matches)
+
+
+def teacher_flops(teacher: BertConfig, settings: Distillation, tokens: float, squares: float, masked: float) -> float:
+    """Floating point operations of what a teacher says of so much, counted as `model.training_flops` does."""
+    layers, *head = model.forward_flops(teacher, tokens, squares, masked)
+    asked = layers * layers_asked(teacher, settings) / teacher.num_hidden_layers
+    return asked + sum(head) if settings.kd_loss_weight else asked
 
 
 def projection(match: Match, draw: torch.Generator) -> torch.nn.Module:
