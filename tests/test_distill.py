@@ -282,7 +282,7 @@ def no_head() -> None:
         ),
         (
             lambda: toy.model(Path("models/teacher"), layers=2, hidden=48),
-            "intermediate_matches.1.layer_T: models/teacher has no layer 3; it has 0 to 2",
+            "intermediate_matches.1.layer_T 3 is more than the 2 layers of models/teacher; lower it, or take a model",
         ),
     ],
     ids=["vocabulary", "head", "width", "layer"],

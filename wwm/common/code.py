@@ -13,7 +13,7 @@ from wwm.common import files
 PACKAGE = Path(__file__).resolve().parents[1]
 # A log format, how params.yaml is checked, how an error is worded or what is shown must not retrain a model.
 CHANGES_NOTHING = {
-    *(f"wwm.common.{name}" for name in ("code", "command", "encoding", "errors", "room", "times")),
+    *(f"wwm.common.{name}" for name in ("code", "command", "encoding", "errors", "room", "sizes", "times")),
     *("wwm.params", "wwm.track", "wwm.show", "wwm.tasks.mistakes"),
 }
 # They read, write and hand on; what they read is in the keys of scratch/ itself.

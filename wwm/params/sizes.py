@@ -3,7 +3,11 @@
 from itertools import product
 
 from wwm.common.errors import UserError
+from wwm.common.sizes import Size, at_most, check_taught
+from wwm.params.training import PretrainedModel
 from wwm.params.whole import Params
+
+KEYS = ("max_position_embeddings", "num_hidden_layers", "hidden_size")  # of an architecture, as Size has them
 
 
 def check_sizes(values: Params) -> None:
@@ -11,23 +15,17 @@ def check_sizes(values: Params) -> None:
     architecture given here.
     """
     for name, model in values.trained.items():
-        key = f"{model.stage}.models.{name}"
-        longest = max(phase.max_seq_length for phase in model.phases)
-        for source, called in zip(values.made_from[name], ("the model that it starts from", "its teacher")):
-            limit = size(values, source, "max_position_embeddings")
-            at_most(f"{key}.phases: max_seq_length", longest, limit, f"positions of {called}")
+        at_most(
+            f"{model.stage}.models.{name}.phases: max_seq_length",
+            longest(model),
+            size(values, model.init, "max_position_embeddings"),
+            f"positions of {model.init}, which it starts from",
+        )
     for name, student in values.distill.models.items():
-        for i, match in enumerate(student.intermediate_matches):
-            key = f"distill.models.{name}.intermediate_matches.{i}"
-            for layer, source in (("layer_S", student.init), ("layer_T", student.teacher)):
-                layers = size(values, source, "num_hidden_layers")
-                at_most(f"{key}.{layer}", getattr(match, layer), layers, f"layers of {source}")
-            own, wanted = (size(values, source, "hidden_size") for source in (student.init, student.teacher))
-            if own and wanted and (match.proj[1:] != [own, wanted] if match.proj else own != wanted):
-                raise UserError(
-                    f"{key}.proj: {student.init} is {own} wide, {student.teacher} {wanted}; write proj: [linear, {own},"
-                    f" {wanted}]"
-                )
+        sizes = (
+            Size(source, *(size(values, source, each) for each in KEYS)) for source in (student.init, student.teacher)
+        )
+        check_taught(f"distill.models.{name}", longest(student), student.intermediate_matches, *sizes)
     for name, cut in values.truncate.models.items():
         last, layers = max(cut.layers), size(values, cut.source, "num_hidden_layers")
         if layers is not None and last >= layers:
@@ -51,6 +49,10 @@ def check_sizes(values: Params) -> None:
         )
 
 
+def longest(model: PretrainedModel) -> int:
+    return max(phase.max_seq_length for phase in model.phases)
+
+
 def size(values: Params, name: str, key: str) -> int | None:
     """`key` of the architecture that models/`name` descends from; None where that is a folder or a hub name."""
     while name not in values.init.models:
@@ -62,10 +64,3 @@ def size(values: Params, name: str, key: str) -> int | None:
         name = values.made_from[name][0]
     architecture = values.init.models[name].architecture
     return None if architecture is None else getattr(architecture, key)
-
-
-def at_most(what: str, value: int, limit: int | None, of: str) -> None:
-    if limit is not None and value > limit:
-        raise UserError(
-            f"{what} {value} is more than the {limit} {of}; lower it, or raise the architecture where the model begins"
-        )

@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForPreTraining
 
 from wwm.common import files, model_folder
 from wwm.common.errors import UserError
+from wwm.common.sizes import Size, check_taught
 from wwm.training import model
 from wwm.training.job import Job
 from wwm.training.model import Losses, Pretraining
@@ -169,24 +170,17 @@ def student(teacher: Path, settings: Distillation, job: Job, bert: BertForPreTra
             " (a phase with train: mlm_head), or set kd_loss_weight to 0 and match hidden states"
         )
     loaded = model.load(teacher, job.processes.device, job.settings.precision)
-    longest, limit = max(phase.max_seq_length for phase in job.phases), loaded.config.max_position_embeddings
-    if longest > limit:
-        raise UserError(
-            f"{job.key}: max_seq_length {longest} is more than the {limit} positions of {teacher}; shorten the phase,"
-            " or take another teacher"
-        )
-    for number, match in enumerate(settings.intermediate_matches):
-        key = f"{job.key}.intermediate_matches.{number}"
-        for layer, one, where in (("layer_S", bert, job.init), ("layer_T", loaded, teacher)):
-            count = one.config.num_hidden_layers
-            if getattr(match, layer) > count:
-                raise UserError(f"{key}.{layer}: {where} has no layer {getattr(match, layer)}; it has 0 to {count}")
-        widths = [bert.config.hidden_size, loaded.config.hidden_size]
-        if not (list(match.proj[1:]) == widths if match.proj else widths[0] == widths[1]):
-            raise UserError(
-                f"{key}.proj: {job.init} is {widths[0]} wide, {teacher} {widths[1]}; write proj: [linear, {widths[0]},"
-                f" {widths[1]}]"
-            )
+    check_taught(
+        job.key,
+        max(phase.max_seq_length for phase in job.phases),
+        settings.intermediate_matches,
+        size(job.init, bert.config),
+        size(teacher, loaded.config),
+    )
     seed = int(np.random.SeedSequence(job.seed).generate_state(1)[0])
     print(f"{job.title}: taught by {teacher}", flush=True)
     return Distilled(bert, loaded, settings, seed)
+
+
+def size(folder: Path, config: BertConfig) -> Size:
+    return Size(str(folder), config.max_position_embeddings, config.num_hidden_layers, config.hidden_size)
