@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from wwm.common import milestones
 from wwm.common.errors import UserError
 from wwm.params.fields import (
     Beta,
@@ -132,8 +133,8 @@ class PretrainedModel(Section):
 
     @property
     def milestone_steps(self) -> range:
-        """Steps at which it is kept: not the last one, after which it is the model itself."""
-        return range(self.milestones, self.steps, self.milestones) if self.milestones else range(0)
+        """After which it is kept as it then is."""
+        return milestones.steps(self.milestones, self.phases)
 
 
 class Pretrain(Section):
