@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from transformers import BertForPreTraining
 
-from wwm.common import code, files, model_folder, room
+from wwm.common import code, files, milestones, model_folder, room
 from wwm.common.csv_text import csv_text
 from wwm.common.errors import UserError, reading
 from wwm.text import tokenization
@@ -62,6 +62,8 @@ def run(
     # A training that was stopped goes on where the rest is different.
     making = settings | {"pretrain": pretrain.own_values(Changes.NOTHING, Changes.MEASURES)}
     plain = making | {"model": model.model_dump(include=set(PretrainedModel.model_fields))}
+    # By a module that is a dep of the stage, as wwm/params is not.
+    kept = milestones.steps(model.milestones, model.phases)
     processes = device.join()
     with contextlib.ExitStack() as stack:
         if processes.rank:
@@ -74,7 +76,7 @@ def run(
             key = making | {"model": model_made, "code": code.key(stage)}
             inputs = [init, examples, *([teacher] if teacher else [])]
             scratch = stack.enter_context(track.scratch(f"{stage}-{name}", inputs, key))
-            forget(scratch, model.milestone_steps)
+            forget(scratch, kept)
         scratch = processes.from_first(scratch)
         if processes.count > 1:
             spread = ", each with a part of the weights (FSDP)" if pretrain.fsdp else ""
@@ -98,7 +100,7 @@ def run(
                     log=run,
                     processes=processes,
                     losses=losses,
-                    milestones=model.milestone_steps,
+                    milestones=kept,
                 )
             )
             if processes.rank == 0:
