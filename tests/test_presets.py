@@ -159,14 +159,22 @@ def test_a_preset_is_written_with_keys_of_ones_own_and_checked_first(tmp_path):
     assert [source.files for source in values.corpus.sources.values()] == ["*.txt"]
     before = written.read_bytes()
     for wrong, told in (
-        ("base.seed=-7", "base.seed is -7"),
-        ("base.sed=7", "did you mean seed"),
+        ("base.seed=-7", "^--set base.seed=-7: base.seed is -7"),
+        ("base.sed=7", "^--set base.sed=7: unknown key base.sed; did you mean seed"),
+        ("init.models={}", "^--set init.models={}: "),
+        (
+            "pretrain.models.bert.phases.0.warmup_steps=999999",
+            "^--set pretrain.models.bert.phases.0.warmup_steps=999999: ",
+        ),
         ("base.seed", "give key and value"),
         ("base.seed={", "no value of YAML"),
         (f"{key}.x=1", "holds no x"),
     ):
         with pytest.raises(UserError, match=told):
             cli.preset("tiny", written, [wrong])
+    with pytest.raises(UserError, match="^--set base.seed=-7: base.seed is -7") as error:
+        cli.preset("tiny", written, ["finetune.seeds=3", "base.seed=-7", "scores.language=fr"])
+    assert "\n--set scores.language=fr: scores.language is 'fr'" in str(error.value)
     assert written.read_bytes() == before and not list(tmp_path.glob("*.bak*"))
 
 

@@ -183,9 +183,8 @@ def preset(
     params.yaml.bak, .bak2 and so on.
     """
     from wwm import recipe
-    from wwm.params import overrides
 
-    print(recipe.use(name, params_file, overrides.given(changes or [])))
+    print(recipe.use(name, params_file, changes or []))
 
 
 @commands.command()
@@ -236,9 +235,8 @@ def plan(
 ) -> None:
     """Print what the recipe NAME takes, before anything is bought: steps, tokens, FLOPs, hours, disk."""
     from wwm import budget, recipe
-    from wwm.params import overrides
 
-    values = recipe.chosen(name, overrides.given(changes or []))[1]
+    values = recipe.chosen(name, changes or [])[1]
     print("\n".join(budget.lines(values, place, share, characters)))
 
 

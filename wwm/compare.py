@@ -33,16 +33,15 @@ def main(
     sources = named(models)
     if len(sources) == 1 and layers is None:
         raise UserError("wwm compare: one model alone; name another, or --layers 3 for the model and its first three")
-    asked = overrides.given(changes)
-    table, name, place = own_tasks.task_of(task, asked)
+    table, name, place = own_tasks.task_of(task, overrides.given(changes))
     known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
     configs = {model: config for model, (config, _) in known.items()}
     for source in sources.values():
         if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
-    given = keys(sources, cuts, configs, seeds, table, name, task) | asked
-    text, values = recipe.chosen("compare", given)
+    fitted = keys(sources, cuts, configs, seeds, table, name, task)
+    text, values = recipe.chosen("compare", changes, fitted)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, text)
     if place is not None:

@@ -33,9 +33,8 @@ HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
     logging.disable_progress_bar()
-    asked = overrides.given(changes)
     found = texts.look(text)
-    table, name, place = own_tasks.task_of(task, asked)
+    table, name, place = own_tasks.task_of(task, overrides.given(changes))
     config, note = shapes.shape(model)
     own = found.own_characters
     if not own:
@@ -48,9 +47,9 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
             )
     size = sizes.chosen(own, sizes.share_of(own, found.own_documents), config, head_trained(model))
     fitted = keys(text, found, model, name, table, task, size, config)
-    written, values = recipe.chosen("domain", fitted | asked)
+    written, values = recipe.chosen("domain", changes, fitted)
     if measured := milestones(values):
-        written, values = recipe.chosen("domain", fitted | measured | asked)
+        written, values = recipe.chosen("domain", changes, fitted | measured)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, written)
     if place is not None:

@@ -3,14 +3,16 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from wwm import params
 from wwm.common import files
 from wwm.common import preset as presets
+from wwm.common.errors import UserError
 from wwm.params import Params, overrides
 from wwm.track import lineage
 
@@ -18,21 +20,40 @@ from wwm.track import lineage
 SEAL = re.compile(r"# From .*, by wwm; changed since if the sha256 of what follows does not begin with (\w{16})\n")
 
 
-def chosen(name: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
-    """Text and values of presets/NAME.yaml, or of params.yaml, with the keys `changes` set. Raises UserError for what
-    is wrong in it.
+def chosen(
+    name: str | None, changes: Sequence[str], fitted: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[str, Params]:
+    """Text and values of presets/NAME.yaml, or of params.yaml, with keys set: those that a command has `fitted`, then
+    `changes`, as a user gives them by --set. Raises UserError for what is wrong, which names the change where there are
+    some.
     """
     source = presets.file(name) if name else Path("params.yaml")
     values = params.read(source)  # what is wrong in the file itself
     text = source.read_text(encoding="utf-8")
-    if changes:
-        text = overrides.applied(text, changes)
-        values = params.parsed(text, source)
+    asked = overrides.given(changes)
+    if asked or fitted:
+        try:
+            text = overrides.applied(text, {**fitted, **asked})
+            values = params.parsed(text, source)
+        except UserError as error:
+            if not asked:
+                raise
+            lines = (line.removeprefix(f"{source}: ") for line in str(error).split("\n"))
+            raise UserError("\n".join(f"{blamed(changes, line)}: {line}" for line in lines)) from None
         text = (
             f"# From {source}, by wwm; changed since if the sha256 of what follows does not begin with"
             f" {digest(text)}\n{text}"
         )
     return text, values
+
+
+def blamed(changes: Sequence[str], told: str) -> str:
+    """Those of the changes, as they were typed, whose key an error names, or leads to; where none is, all."""
+    words = re.findall(r"[\w-]+(?:\.[\w-]+)*", told)
+    keys = {pair: pair.partition("=")[0] for pair in changes}
+    at = [pair for pair, key in keys.items() if any(f"{word}.".startswith(f"{key}.") for word in words)]
+    above = [pair for pair, key in keys.items() if any("." in word and key.startswith(f"{word}.") for word in words)]
+    return " ".join(f"--set {pair}" for pair in at or above or changes)
 
 
 def digest(text: str) -> str:
@@ -66,7 +87,7 @@ def kept(output: Path) -> str:
     return f"`wwm preset {presets.names(output)[0]}` brings back {output} as it was" if not written else ""
 
 
-def use(name: str, output: Path, changes: Mapping[str, Any]) -> str:
+def use(name: str, output: Path, changes: Sequence[str]) -> str:
     """Writes presets/NAME.yaml with these keys; says so, and which text is to be put there first."""
     text, values = chosen(name, changes)
     write(output, text)
@@ -82,5 +103,5 @@ def use(name: str, output: Path, changes: Mapping[str, Any]) -> str:
         if Path(corpus.folder).exists() or corpus.folder.startswith("data/demo")
         else f", once the text is there: {', '.join(wanted)}"
     )
-    changed = "".join(f", {key} = {value}" for key, value in changes.items())
+    changed = "".join(f", {key} = {value}" for key, value in overrides.given(changes).items())
     return f"{output} is now preset {name}{changed}; `dvc repro` runs it{missing}"

@@ -129,7 +129,7 @@ def holder(values: Any, key: str) -> tuple[Any, str | int]:
     """What `key` stands in, and its name or place there; a section that may be absent is added. Raises UserError."""
     *path, last = key.split(".")
     if not path:
-        raise UserError(f"overrides: {key} is no key of params.yaml; docs/params.md has them all")
+        raise UserError(f"{key} is no key of params.yaml; docs/params.md has them all")
     section = Params.model_fields.get(path[0])
     if section and not section.is_required():
         values.setdefault(path[0], section.default.model_dump())
@@ -165,9 +165,9 @@ def child(node: Any, part: str, key: str, place: str) -> Any:
     if isinstance(node, list):
         if re.fullmatch(INDEX, part) and int(part) < len(node):
             return node[int(part)]
-        raise UserError(f"overrides: {key}: {place} is a list of {len(node)}; say 0 to {len(node) - 1} for {part}")
+        raise UserError(f"{key}: {place} is a list of {len(node)}; say 0 to {len(node) - 1} for {part}")
     if isinstance(node, dict):
         if part in node:
             return node[part]
-        raise UserError(f"overrides: {key}: {place or 'params.yaml'} has no {part}; it has {', '.join(map(str, node))}")
-    raise UserError(f"overrides: {key}: {place} is {node!r} and holds no {part}; set {place} as a whole")
+        raise UserError(f"{key}: {place or 'params.yaml'} has no {part}; it has {', '.join(map(str, node))}")
+    raise UserError(f"{key}: {place} is {node!r} and holds no {part}; set {place} as a whole")

@@ -233,7 +233,7 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
     for path in sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in endings and path.is_file() and path.name != CLASSES and path.name[0] != "."
+        if path.suffix.lower() in endings and not path.is_dir() and path.name != CLASSES and path.name[0] != "."
     ):
         if split := split_of(path.name):
             found.setdefault(split, []).append(path)
