@@ -152,6 +152,33 @@ def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
     assert found.characters["parquet"] == pytest.approx(sum(map(len, SENTENCES[:200])), rel=0.1)
 
 
+def objects(name: str, **fields: str) -> None:
+    rows = [{field: f"{text}{number}" for field, text in fields.items()} for number in range(300)]
+    Path("mytext", name).write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+
+
+def test_fields_that_stand_in_other_rows_or_files_alone_are_read_and_said(project):
+    Path("mytext/laws/1.txt").unlink()
+    objects("a.jsonl", content="公民的合法权益受到保护。")
+    objects("b.jsonl", title="题目", note="无", content="任何人不得侵犯。")
+    with open("mytext/a.jsonl", "a", encoding="utf-8") as file:
+        file.write('\n{"text": "法律。"}')
+    said = run()
+    assert params.read().corpus.sources["jsonl"].fields == ["title", "content", "text"]
+    assert re.search(r"text: \*\*/\*.jsonl, about [\d,]+ characters in title, content, text\nnot read: note;", said)
+    objects("c.jsonl", body_="别的字段")
+    with pytest.raises(UserError, match="c.jsonl has no text in title, content, text, as .*a.jsonl has, but body_"):
+        run()
+
+
+def test_a_column_that_not_all_parquet_files_have_is_not_read_and_said(project):
+    Path("mytext/laws/1.txt").unlink()
+    pq.write_table(pa.table({"text": SENTENCES[:200]}), "mytext/a.parquet")
+    pq.write_table(pa.table({"title": SENTENCES[:200], "text": SENTENCES[200:400]}), "mytext/b.parquet")
+    assert "characters in text\nnot read: title; to read other fields" in run()
+    assert params.read().corpus.sources["parquet"].fields == ["text"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -162,6 +162,7 @@ def test_a_preset_is_written_with_keys_of_ones_own_and_checked_first(tmp_path):
         ("base.seed=-7", "^--set base.seed=-7: base.seed is -7"),
         ("base.sed=7", "^--set base.sed=7: unknown key base.sed; did you mean seed"),
         ("init.models={}", "^--set init.models={}: "),
+        ("seed=1", "^--set seed=1: seed is no key"),
         (
             "pretrain.models.bert.phases.0.warmup_steps=999999",
             "^--set pretrain.models.bert.phases.0.warmup_steps=999999: ",

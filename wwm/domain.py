@@ -180,7 +180,12 @@ def report(
     """What was chosen, and how long it will take."""
     own, share = found.own_characters, values.corpus.heldout_share
     for group, source in found.sources.items():
-        yield f"text: {source['files']}, about {found.characters[group]:,.0f} characters"
+        used = values.corpus.sources.get(group)
+        fields = used and used.fields or []
+        read = f" in {', '.join(fields)}" if fields else ""
+        yield f"text: {source['files']}, about {found.characters[group]:,.0f} characters{read}"
+        if others := [name for name in found.unread.get(group, []) if name not in fields]:
+            yield f"not read: {', '.join(others)}; to read other fields: --set corpus.sources.{group}.fields=[FIELD]"
     if found.left_out:
         yield f"left out: {texts.said(found.left_out)}"
     if own < LITTLE:

@@ -20,6 +20,7 @@ from wwm.text import sources
 PACKED = {".gz", ".bz2", ".xz", ".zst"}
 # Fields that hold text, by the names that the corpora of brightmart/nlp_chinese_corpus and others have for them.
 FIELDS = ("title", "desc", "question", "content", "text", "answer", "body", "abstract", "review")
+ROWS = 1000  # of a JSON file whose fields are looked at
 SAMPLE = 3_000_000  # characters that are read of a file, many times what is read ahead
 
 
@@ -28,6 +29,7 @@ class Found(NamedTuple):
     characters: dict[str, float]  # by name: about how many, by what a part of each file is
     documents: dict[str, float]  # the same
     left_out: Counter[str]  # endings of files that are no text
+    unread: dict[str, list[str]]  # by name: other fields of its files that hold text
 
     @property
     def general(self) -> list[str]:
@@ -64,13 +66,24 @@ def look(folder: Path) -> Found:
     found: dict[str, dict[str, Any]] = {}
     characters: dict[str, float] = {}
     documents: dict[str, float] = {}
+    unread: dict[str, list[str]] = {}
     for group, paths in grouped.items():
         name = unique(group, {*found})
-        found[name] = {"files": group} | layout(paths[0])
+        held = {path: holds(path) for path in paths}
+        found[name] = {"files": group} | layout(held)
         source = Source.model_validate(found[name])
-        sizes = [size(path, source) for path in paths]
+        # Of fields, those that this file has: others have the rest.
+        sizes = [
+            size(path, source.model_copy(update={"fields": [one for one in source.fields if one in held[path].texts]}))
+            if source.fields
+            else size(path, source)
+            for path in paths
+        ]
         characters[name], documents[name] = (sum(column) for column in zip(*sizes))
-    return Found(found, characters, documents, left_out)
+        if source.fields:
+            texts = (text for one in held.values() for text in one.texts)
+            unread[name] = [text for text in dict.fromkeys(texts) if text not in source.fields]
+    return Found(found, characters, documents, left_out, unread)
 
 
 def unique(group: str, taken: set[str]) -> str:
@@ -96,30 +109,60 @@ def group_of(path: Path, apart: bool) -> str | None:
     return None
 
 
-def layout(path: Path) -> dict[str, Any]:
-    """Of a file, and of those with the same ending: format and fields, by what it begins with."""
+class Held(NamedTuple):
+    """Names of the fields of a file, and of those with text; none of what has no fields."""
+
+    names: list[str]
+    texts: list[str]
+
+
+def holds(path: Path) -> Held:
+    """By its schema, or by its first rows. Raises UserError where a JSON file has no objects, one a line."""
     name = path.name.lower()
     if ".parquet" in name:
         with reading(path, pa.ArrowException, OSError, remedy="fetch it again"):
             schema = pq.read_schema(path)
-        names = [
-            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        ]
-        return {"format": "parquet", "fields": fields(path, names, schema.names)}
+        texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+        return Held(schema.names, texts)
+    if ".json" not in name:
+        return Held([], [])
+    rows: list[dict] = []
+    with files.opened(path) as raw:
+        for number, line in enumerate(islice(sources.plain(raw, str(path), False), ROWS), 1):
+            row = None
+            with suppress(ValueError, RecursionError):
+                row = json.loads(line)
+            if isinstance(row, dict):
+                rows.append(row)
+            elif line.strip():
+                raise UserError(
+                    f"{path}, line {number}: no JSON object; write an object a line (`jq -c '.[]'` makes them of a"
+                    " list)"
+                )
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Held(names, [name for name in names if any(isinstance(row.get(name), str) for row in rows)])
+
+
+def layout(held: dict[Path, Held]) -> dict[str, Any]:
+    """Format and fields of files of one ending. Fields are those that some file has; of Parquet, those of all."""
+    path = next(iter(held))
+    name = path.name.lower()
     if ".xml" in name:
         return {"format": "mediawiki"}
-    if ".json" in name:
-        with files.opened(path) as raw:
-            first = sources.plain(raw, str(path), False).readline()
-        row = None
-        with suppress(ValueError, RecursionError):
-            row = json.loads(first)
-        if not isinstance(row, dict):
+    if ".parquet" not in name and ".json" not in name:
+        return {}
+    names = list(dict.fromkeys(name for one in held.values() for name in one.names))
+    texts = [name for name in names if any(name in one.texts for one in held.values())]
+    if ".parquet" in name:
+        texts = [name for name in texts if all(name in one.texts for one in held.values())]
+    chosen = fields(path, texts, names)
+    for other, one in held.items():
+        if not {*chosen} & {*one.texts}:
             raise UserError(
-                f"{path}, line 1: no JSON object; write an object a line (`jq -c '.[]'` makes them of a list)"
+                f"{other} has no text in {', '.join(chosen)}, as {path} has, but {', '.join(one.names)}; call its field"
+                f" {chosen[0]}"
             )
-        return {"format": "jsonl", "fields": fields(path, [k for k, v in row.items() if isinstance(v, str)], list(row))}
-    return {}
+    return {"format": "parquet" if ".parquet" in name else "jsonl", "fields": chosen}
 
 
 def fields(path: Path, texts: list[str], names: list[str]) -> list[str]:
