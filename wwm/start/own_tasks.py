@@ -119,18 +119,19 @@ def labels_of(examples: Sequence[Example | Question | Sentence], labels: Sequenc
 
 def told(table: tables.Table, name: str, checked: Checked, run: Any) -> Iterator[str]:
     """What the task is taken for, and what to set where that is wrong. run: its entry in finetune.tasks."""
-    more = ", …" if len(table.labels) > NAMED_AT_MOST else ""
-    labels = ", ".join(table.labels[:NAMED_AT_MOST]) + more
     read = ", ".join(f"{field} in {column}" for field, column in table.columns.items()) or "tokens and tags"
-    yield f"task {name}: {table.kind}, {len(table.labels)} labels ({labels}); {read}"
+    yield f"task {name}: {table.kind}, {len(table.labels)} labels ({listed(table.labels)}); {read}"
     if table.unread:
-        keys = " or ".join(field for field in table.columns)
         yield (
             f"not read: {', '.join(table.unread)}; another column by --set finetune.tasks.{name}.define.columns.FIELD="
-            f"COLUMN, for {keys}"
+            "COLUMN, of which the fields are text, or text_a and text_b, and label"
         )
     divided = f", parts of {run.split_file} by hash" if run.split_file else ""
     yield f"examples: {', '.join(f'{count:,} {split}' for split, count in checked.examples.items())}{divided}"
     if checked.unlearnt:
-        lacking = ", ".join(f"{label} ({', '.join(splits)})" for label, splits in checked.unlearnt.items())
-        yield f"not in train, so that no model can learn it: {lacking}"
+        lacking = [f"{label} ({', '.join(splits)})" for label, splits in checked.unlearnt.items()]
+        yield f"not in train, so that no model can learn it: {listed(lacking)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:NAMED_AT_MOST], *(["…"] if names[NAMED_AT_MOST:] else [])])
