@@ -2,15 +2,18 @@
 general text; or that the data cannot tell.
 """
 
+import json
+import shutil
 from pathlib import Path
 
 import clozed
 import finetuned
 import pretrained
+import pytest
 from test_scores import compare, folder, found  # noqa: F401
 
 from wwm import scores
-from wwm.report import answer, claims, forms, margins, page
+from wwm.report import answer, claims, forms, margins, page, words
 
 HEAD = {"phases": [pretrained.PHASE | {"train": "mlm_head"}]}
 LOADED = {"steps": None, "tokens": None}
@@ -42,10 +45,10 @@ def test_what_helped_and_what_was_forgotten_is_said_with_intervals(folder):  # n
     measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(0.0, 0.7))
     [told] = answers()
     assert told.startswith("Training released on as domain helped on reviews: +10.00 points (+")
-    assert "3 seeds)" in told
+    assert "; 3 seeds, 400 examples of test)." in told
     assert "On held-out text of the domain it gained 0.500 nats per character (95 %: 0." in told
     assert "On general text it lost 0.200 nats per character (95 %: 0." in told
-    assert "[UNK]: 1.00% of the characters asked for before, 1.00% after." in told
+    assert "[UNK]: 1.00% of the pieces asked for before, 1.00% after." in told
 
 
 def test_harm_is_said(folder):  # noqa: F811
@@ -87,7 +90,65 @@ def test_without_general_text_and_without_a_trained_head_it_says_what_was_not_me
     assert "No general text is held out, so what it forgot was not measured." in answers()[0]
     for file in Path("results/cloze").glob("*.json"):
         file.unlink()
-    assert "Held-out text was not asked of released-head" in answers()[0]
+    assert (
+        "What it gained or lost on held-out text is not known (no cloze: `dvc repro cloze@released-head`"
+        in answers()[0]
+    )
+
+
+def test_with_general_text_alone_it_is_the_domain_that_was_not_measured(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6])
+    for file in Path("results/cloze").glob("*.csv"):
+        file.write_text(file.read_text(encoding="utf-8").replace("news,", "general,"), encoding="utf-8")
+    [told] = answers()
+    assert "On general text it gained" in told and "No text of the domain is held out" in told
+    assert "No general text" not in told
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "told"),
+    [
+        ("released-head", {"rows": "1"}, "not known (domain and released-head were asked different questions). "),
+        ("domain", {"rows": "1"}, "not known (domain and released-head were asked different questions). "),
+        (
+            "released-head",
+            {"head_trained": False},
+            "not known (the MLM head of released-head was never trained). ",
+        ),
+        ("released-head", {"unknown_share": None}, "On general text "),
+    ],
+)
+def test_what_was_not_measured_alike_is_not_compared_and_says_why(folder, model, changes, told):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6])
+    path = Path(f"results/cloze/{model}.json")
+    changed = json.loads(path.read_text(encoding="utf-8")) | changes
+    finetuned.write(path, {key: value for key, value in changed.items() if value is not None})
+    [said] = answers()
+    # With a blank at its end for what comes next, if anything does.
+    assert told in f"{said} " and ("[UNK]" in said) == ("head_trained" in changes)
+    with words.spoken("zh"):
+        assert ("[UNK]" in answers()[0]) == ("head_trained" in changes)
+
+
+def test_models_that_score_the_same_on_every_example_are_said_to(folder):  # noqa: F811
+    measured([80.0] * 3, [80.0] * 3)
+    shutil.copy("results/finetune/reviews/released.parquet", "results/finetune/reviews/domain.parquet")
+    assert answers()[0].startswith(
+        "Training released on as domain changed nothing on reviews: both score the same on every example (3 seeds, 400"
+        " examples of test). On "
+    )
+
+
+def test_of_a_reading_task_the_measure_is_named(folder):  # noqa: F811
+    measured([80.0], [80.0])
+    compare(MODELS, ["cmrc2018"], "released")
+    for model in ("released", "domain"):
+        scores_of = {"dev": [(60 + len(model), 80), (62, 77), (63, 78)]}
+        finetuned.save(finetuned.result(model, "cmrc2018", scores_of, training=LOADED))
+    results = found(MODELS, ["cmrc2018"])
+    [told] = answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values()
+    assert told.startswith("Whether training released on as domain helped on CMRC 2018 EM, these data cannot tell: -0.")
+    assert "; 3 seeds, 100 examples of dev)" in told
 
 
 def test_each_file_of_cloze_is_read_once(folder, monkeypatch):  # noqa: F811

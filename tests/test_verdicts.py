@@ -1,5 +1,7 @@
 """What is said of models that were only compared."""
 
+import shutil
+
 import finetuned
 import pretrained
 import pytest
@@ -46,6 +48,12 @@ def test_what_the_data_cannot_tell_says_how_many_seeds_or_examples_would(folder)
     assert "cannot tell" in text and text.endswith(margins.enough(ours, theirs, 0.05)) and "anybody" not in text
     with words.spoken("zh"):
         assert "要判断这样大小的差值，大约需要" in said()[0]
+
+
+def test_models_that_score_the_same_on_every_example_are_said_to(folder):  # noqa: F811
+    measure(teacher=[80.0, 80.0, 80.0], cut=[80.0, 80.0, 80.0])
+    shutil.copy("results/finetune/reviews/teacher.parquet", "results/finetune/reviews/cut.parquet")
+    assert said() == ["On reviews cut and teacher score the same on every example (3 seeds, 100 examples of test)."]
 
 
 def test_too_few_seeds_tell_nothing(folder):  # noqa: F811

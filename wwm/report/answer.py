@@ -80,15 +80,25 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def cloze(results: Results, one: Continued) -> Iterator[tuple[str, Margin | Unknown]]:
-    """In nats per character fewer, over both ways of asking; nothing where one of the two was not asked the same, or
-    has a head that was never trained.
-    """
-    ours, theirs = results.guessed.get(one.model), (results.starts | results.guessed).get(one.head)
-    if not ours or not theirs or not theirs["head_trained"] or ours["rows"] != theirs["rows"]:
+    """In nats per character fewer, over both ways of asking; nothing where the two cannot be compared."""
+    if lacking(results, one):
         return
     after, before = (nats.together(results.answers[name]) for name in (one.model, one.head))
     for on, part in apart(results, one.model):
         yield on, margins.of_documents((before.nats - after.nats)[part], after.characters[part])
+
+
+def lacking(results: Results, one: Continued) -> str:
+    """Why cloze of a model and of what it was cannot be compared; nothing where they can."""
+    every = results.starts | results.cloze
+    for model in (one.head, one.model):
+        if model not in every:
+            return say("no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models", model=model)
+        if not every[model]["head_trained"]:
+            return say("the MLM head of {model} was never trained", model=model)
+    if every[one.head]["rows"] != every[one.model]["rows"]:
+        return say("{model} and {start} were asked different questions", model=one.model, start=one.head)
+    return ""
 
 
 def apart(results: Results, model: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -111,42 +121,49 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
-        if len(texts) == 1:
+        if why := lacking(results, one):
+            parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
+        elif (one.head, say(TEXTS[1])) not in own:
             parts.append(say("No general text is held out, so what it forgot was not measured."))
-        if not texts:
-            parts.append(say("Held-out text was not asked of {start} with a trained MLM head.", start=one.head))
+        elif (one.head, say(TEXTS[0])) not in own:
+            parts.append(say("No text of the domain is held out, so what it gained there was not measured."))
         told[one.model] = sentences(*parts, unknown(results, one))
     return told
 
 
 def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float]) -> str:
     """corrected: p of all tests."""
-    names: dict[str, object] = {"model": one.model, "start": one.start, "task": task.title}
+    names: dict[str, object] = {
+        "model": one.model,
+        "start": one.start,
+        "task": f"{task.title}{task.suffix(task.main)}",
+    }
     if isinstance(found.margin, Unknown):
         return say("Training {start} on as {model}: no answer on {task} ({why}).", **names, why=found.margin.why)
-    seeds = min(len(task.values(name, task.last, task.main)) for name in (one.model, one.start))
-    names |= {
-        "difference": found.margin.difference(),
-        "interval": found.margin.interval(),
-        "seeds": seeds,
-    }
+    names["runs"] = claims.asked(task, one.model, one.start)
+    if found.margin.none:
+        return say(
+            "Training {start} on as {model} changed nothing on {task}: both score the same on every example ({runs}).",
+            **names,
+        )
+    names |= {"difference": found.margin.difference(), "interval": found.margin.interval()}
     match found.outcome:
         case "holds":
             return say(
-                "Training {start} on as {model} helped on {task}: {difference} points ({interval}, {seeds} seeds).",
+                "Training {start} on as {model} helped on {task}: {difference} points ({interval}; {runs}).",
                 **names,
             )
         case "reverse":
             return say(
-                "Training {start} on as {model} did not help on {task} but harmed: {difference} points ({interval},"
-                " {seeds} seeds).",
+                "Training {start} on as {model} did not help on {task} but harmed: {difference} points ({interval};"
+                " {runs}).",
                 **names,
             )
     ours, theirs = (task.figures[name][task.last, task.main] for name in (one.model, one.start))
     return sentences(
         say(
             "Whether training {start} on as {model} helped on {task}, these data cannot tell: {difference} points"
-            " ({interval}, {seeds} seeds).",
+            " ({interval}; {runs}).",
             **names,
         ),
         margins.correction(found.margin, found.p, len(corrected)),
@@ -162,8 +179,8 @@ def on_text(found: Comparison, count: int) -> str:
         "holds": "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
         "reverse": "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
         "open": (
-            "On {where} gain and loss cannot be told apart: {nats:+.3f} nats per character (95 %: {low:.3f} to"
-            " {high:.3f})."
+            "On {where} gain and loss cannot be told apart: a gain of {nats:+z.3f} nats per character (95 %:"
+            " {low:+z.3f} to {high:+z.3f})."
         ),
     }
     lost = found.outcome == "reverse"
@@ -176,9 +193,12 @@ def on_text(found: Comparison, count: int) -> str:
 
 
 def unknown(results: Results, one: Continued) -> str:
-    """What of the words asked for the vocabularies lack, where that is anything."""
+    """What of the pieces asked for the vocabularies lack, where that is anything and both were asked the same."""
     every = results.starts | results.cloze
-    before, after = (every.get(name, {}).get("unknown_share", 0.0) for name in (one.head, one.model))
+    rows = [every[name] for name in (one.head, one.model) if "unknown_share" in every.get(name, {})]
+    if len(rows) < 2 or rows[0]["rows"] != rows[1]["rows"]:
+        return ""
+    before, after = (row["unknown_share"] for row in rows)
     if not before and not after:
         return ""
-    return say("[UNK]: {before:.2%} of the characters asked for before, {after:.2%} after.", before=before, after=after)
+    return say("[UNK]: {before:.2%} of the pieces asked for before, {after:.2%} after.", before=before, after=after)

@@ -144,6 +144,16 @@ def difference(task: Task, model: str, against: str, split: str, measure: str) -
     return margins.of_runs(ours, theirs)
 
 
+def asked(task: Task, *models: str) -> str:
+    """What a difference of two fine-tuned models rests on."""
+    return say(
+        "{seeds} seeds, {examples:,} examples of {split}",
+        seeds=min(len(task.values(model, task.last, task.main)) for model in models if model in task.fine_tuned),
+        examples=task.rows[models[0]]["examples"][task.last],
+        split=known(task.last),
+    )
+
+
 def claims(made: list[Comparison]) -> list[Claim]:
     """One for each statement that something was measured for."""
     statements = dict.fromkeys(one.statement for one in made)

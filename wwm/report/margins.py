@@ -27,15 +27,20 @@ class Margin(NamedTuple):
     p: float
 
     def difference(self, nats: bool = False) -> str:
-        return say("{number} nats", number=f"{self.mean:+.3f}") if nats else f"{self.mean:+.2f}"
+        return say("{number} nats", number=f"{self.mean:+z.3f}") if nats else f"{self.mean:+z.2f}"
 
     def interval(self, nats: bool = False) -> str:
-        low, high = (f"{number:+.{3 if nats else 2}f}" for number in (self.low, self.high))
+        low, high = (f"{number:+z.{3 if nats else 2}f}" for number in (self.low, self.high))
         return say("{low} to {high}", low=low, high=high)
 
     @property
     def probability(self) -> str:
         return probability(self.p)
+
+    @property
+    def none(self) -> bool:
+        """Both have the same figures throughout, as two classifiers that always say the same."""
+        return self.low == self.high == 0
 
 
 class Unknown(NamedTuple):

@@ -1,10 +1,10 @@
 """Which of models that were only compared is better on each task, in a sentence, or that the data cannot tell."""
 
 from wwm.report import margins
-from wwm.report.claims import Claim, difference
+from wwm.report.claims import Claim, asked, difference
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task
-from wwm.report.words import known, say, sentences
+from wwm.report.words import say, sentences
 
 
 def verdicts(results: Results, baseline: str) -> list[Claim]:
@@ -30,21 +30,18 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
     if isinstance(margin, Unknown):
         text = "On {task} the data cannot tell {model} from {other}: {why}."
         return Claim("–", say(text, task=on, model=model, other=baseline, why=margin.why), [])
+    runs = asked(task, model, baseline)
+    if margin.none:
+        text = "On {task} {model} and {other} score the same on every example ({runs})."
+        return Claim("–", say(text, task=on, model=model, other=baseline, runs=runs), [])
     apart, better = p < 1 - margins.LEVEL, margin.mean >= 0
     names = (model, baseline) if better else (baseline, model)
     low, high = sorted((margin.low, margin.high) if better else (-margin.low, -margin.high))
     text = (
-        "On {task} {model} is better than {other} by {points:.1f} points ({low:+.1f} to {high:+.1f}; {runs})."
+        "On {task} {model} is better than {other} by {points:.1f} points ({low:+z.1f} to {high:+z.1f}; {runs})."
         if apart
-        else "On {task} the data cannot tell {model} from {other}: {points:+.1f} points ({low:+.1f} to {high:+.1f};"
+        else "On {task} the data cannot tell {model} from {other}: {points:+.1f} points ({low:+z.1f} to {high:+z.1f};"
         " {runs})."
-    )
-    seeds = min(len(task.rows[name]["seeds"]) for name in names)
-    runs = say(
-        "{seeds} seeds, {examples:,} examples of {split}",
-        seeds=seeds,
-        examples=task.rows[model]["examples"][task.last],
-        split=known(task.last),
     )
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
     if apart:
