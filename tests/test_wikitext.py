@@ -173,12 +173,16 @@ def test_flags_of_a_variant_that_can_be_read_in_many_ways_take_no_time(flags):
 def test_an_ordinary_page_has_few_things_open_at_once():
     ordinary = (
         "1990-{{lang|en|}}年，-{zh-hans:计算机;zh-hant:電腦}-<ref name=a/>与-{{{甲}}}-<br>[[a|{{b|[[c]]}}]]<li>"
-        "{{{1|}}}，<small>小</small>\n{| class=x\n|-\n| 一 || 二\n|}\n"
+        "<!-- 注 -->[http://a b] [注]"
+        "{{{1|}}}，<small>小</small>[http://c\n{| class=x\n|-\n| 一 || 二\n|}\n"
     )
     assert wikitext.depth(ordinary * 200) == 3
 
 
-@pytest.mark.parametrize("mark", ["{{", "[[a|", "-{", "<b>", "<ref>", "{|\n", "<b a='", "{{a]]", "<b></i>", "-{{{"])
+@pytest.mark.parametrize(
+    "mark",
+    ["{{", "[[a|", "-{", "<b>", "<ref>", "{|\n", "<b a='", "{{a]]", "<b></i>", "-{{{", "<!--", "[http://a ", "<td "],
+)
 def test_a_page_whose_mark_up_would_take_hours_is_dropped_counted_and_kept_to_be_looked_at(tmp_path, mark):
     tangled = mark * 200_000
     rules = {"min_characters": 2, "max_characters": 1_000_000, "min_letter_share": 0, "near_duplicate_similarity": None}

@@ -34,14 +34,16 @@ SENTENCE = re.compile(r"[^。！？!?]*[。！？!?]+[”’」』）)]*|[^。�
 EMPTY_BRACKETS = re.compile(r"[（(][\s，、；：，;:,]*[）)]")
 LOOSE_MARKS = re.compile(r"(?<=[（(])[，、；,;]\s*|[，、；,;：:]\s*(?=[）)])")
 REPEATED = re.compile(rf"(?<=[约約])\s*{templates.ADDED}约|(?<=截[至止])\s*{templates.ADDED}截至|{templates.ADDED}")
-# What opens and closes; the brace of a template is none of the dash before it, nor of an empty argument's bar.
+# What opens and closes; the brace of a template is none of the dash before it, nor of an empty argument's bar. A link
+# out of the wiki ends with its line.
 MARKS = re.compile(
-    r"(?P<open>\{\{|\[\[|-\{(?!\{(?!\{))|\{\|)|(?P<close>\}\}|\]\]|\}-|\|\}(?!\}))"
-    r"|<(?P<end>/?)(?P<tag>[a-z]++)(?:[^<>]*+(?<=(?P<alone>/))>)?",
+    r"(?P<open>\{\{|\[\[|-\{(?!\{(?!\{))|\{\||<!--|\[(?=//|[a-z][a-z\d+.-]*+:))"
+    r"|(?P<close>\}\}|\]\]?|\}-|\|\}(?!\})|-->|\n)"
+    r"|<(?P<end>/?)(?P<tag>[a-z]++)(?:[^<>]*+(?:(?<=(?P<alone>/)))?(?P<shut>>))?",
     re.I,
 )
-OPENED_BY = {"}}": "{{", "]]": "[[", "}-": "-{", "|}": "{|"}
-UNCLOSED = {"br", "hr", "wbr", "img", "li", "dd", "dt", "td", "tr", "th"}  # tags that need no end
+OPENED_BY = {"}}": "{{", "]]": "[[", "}-": "-{", "|}": "{|", "-->": "<!--", "]": "[", "\n": "["}
+UNCLOSED = {"br", "hr", "wbr", "img", "li", "dd", "dt", "td", "tr", "th"}  # tags that need no end, once they are shut
 DEEPEST = 100  # the parser takes no more than 40 into each other, and reads on to the page's end from what never closes
 SWITCHES = re.compile(r"__[A-Z\u4e00-\u9fff]+__")
 
@@ -53,12 +55,13 @@ def depth(wikitext: str) -> int:
     opened: Counter[str] = Counter()
     now = most = 0
     for found in MARKS.finditer(wikitext):
-        tag = (found["tag"] or "").lower()
-        closed = OPENED_BY.get(found["close"]) or (tag if found["end"] else None)
+        tag, close = (found["tag"] or "").lower(), found["close"]
+        closed = OPENED_BY.get(close) or (tag if found["end"] else None)
         if closed and opened[closed]:
-            opened[closed] -= 1
-            now -= 1
-        elif found["open"] or (tag and not found["end"] and not found["alone"] and tag not in UNCLOSED):
+            ended = opened[closed] if close == "\n" else 1
+            opened[closed] -= ended
+            now -= ended
+        elif found["open"] or (tag and not (found["end"] or found["alone"] or (tag in UNCLOSED and found["shut"]))):
             opened[found["open"] or tag] += 1
             now += 1
             most = max(most, now)
