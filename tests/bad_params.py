@@ -150,6 +150,8 @@ FILES: dict[str, bytes] = {
     "a list as key": b"? [a, b]\n: 1\n",
     "a number as key": b"1: 2\n",
     "a date": b"base: 2026-11-28\n",
+    "no truth value": b"base: !!bool x\n",
+    "dashes 50,000 deep": b"base:\n  " + b"- " * 50_000 + b"x\n",
     "half an end": b"base: {seed: 1",
 }
 

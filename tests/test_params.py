@@ -271,9 +271,11 @@ def test_labels_that_are_numbers_are_named_once_with_their_quotes(tmp_path, labe
         ("", "holds nothing and no sections; write one by `wwm preset demo`"),
         ("- base\n", r"holds \['base'\] and no sections"),
         ("base: {seed: %s}" % ("9" * 5000), "is not YAML: .*4300 digits"),
-        ("base: " + "[" * 200_000, "has brackets in brackets, more than 100 deep"),
+        ("base: !!bool x", "is not YAML: KeyError: 'x'; mend it"),
+        ("base:\n  " + "- " * 50_000 + "x\n", "is not YAML: lists or sections in each other, more than 100 deep"),
+        ("base: " + "[" * 200_000, "is not YAML: lists or sections in each other, more than 100 deep"),
     ],
-    ids=["empty", "a list", "a number of 5,000 digits", "lists 200,000 deep"],
+    ids=["empty", "a list", "a number of 5,000 digits", "no truth value", "dashes", "lists 200,000 deep"],
 )
 def test_file_that_holds_no_sections_is_named_in_a_line(tmp_path, text, said):
     path = tmp_path / "params.yaml"
@@ -281,6 +283,12 @@ def test_file_that_holds_no_sections_is_named_in_a_line(tmp_path, text, said):
     with pytest.raises(UserError, match=f"params.yaml {said}") as error:
         params.read(path)
     assert len(str(error.value)) < 300 and "\n" not in str(error.value)
+
+
+def test_file_that_cannot_be_one_is_not_said_to_be_absent(tmp_path):
+    (tmp_path / "params.yaml").symlink_to("/dev/null")
+    with pytest.raises(UserError, match="params.yaml is no file; "):
+        params.read(tmp_path / "params.yaml")
 
 
 def test_value_of_any_size_is_shown_in_a_line(tmp_path):

@@ -7,9 +7,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
 
 from wwm.common.errors import UserError
+from wwm.params import parse
 from wwm.params.fields import NAME
 from wwm.params.whole import Params
 
@@ -82,8 +82,8 @@ def given(pairs: Iterable[str]) -> dict[str, Any]:
         if not (key and equals):
             raise UserError(f"--set {pair}: give key and value, as --set base.seed=7")
         try:
-            found[key] = YAML(typ="safe").load(value)
-        except YAMLError:
+            found[key] = parse.parsed(value)
+        except UserError:
             raise UserError(f"--set {pair}: {value} is no value of YAML; put a text with signs in quotes") from None
     return found
 
@@ -102,10 +102,10 @@ def applied(text: str, overrides: Mapping[str, Any]) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda self, _: self.represent_scalar(NULL, "null"))
     try:
-        changed = set_in(yaml.load(text), overrides)
-        values = yaml.load(without_comments(text, changed))
-    except YAMLError as error:
+        loaded = parse.parsed(text, yaml)
+    except UserError as error:
         raise UserError(f"params.yaml is not YAML: {error}") from None
+    values = yaml.load(without_comments(text, set_in(loaded, overrides)))
     set_in(values, overrides)
     out = StringIO()
     yaml.dump(values, out)
@@ -131,7 +131,7 @@ def holder(values: Any, key: str) -> tuple[Any, str | int]:
     if not path:
         raise UserError(f"{key} is no key of params.yaml; docs/params.md has them all")
     section = Params.model_fields.get(path[0])
-    if section and not section.is_required():
+    if section and not section.is_required() and isinstance(values, dict):
         values.setdefault(path[0], section.default.model_dump())
     node = values
     for count, part in enumerate(path):
