@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import re
 import tarfile
 import threading
@@ -64,6 +65,8 @@ def archive(ending: str) -> bytes:
         (b"%PDF-1.7\n", "PDF is not read: save it as plain text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an office document .doc and such. is not read"),
         (b"{\\rtf1\\ansi", "RTF is not read"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html>", "a web page is not read: save it as plain text"),
+        (b"<HTML lang=zh>", "a web page is not read: save it as plain text"),
         (b"SQLite format 3\0", "SQLite is not read: convert it"),
         (b"\x89PNG\r\n", "a picture, sound or program is not read"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS .* `git lfs pull`"),
@@ -172,6 +175,12 @@ def test_another_format_that_is_read_as_plain_text_is_recognised(tmp_path, text,
         ('[{"text": "甲。"}]\n', "jsonl", ["text"], "line 1: a list of JSON .*jq -c '...'`.$"),
         ('[\n{"text": "甲。"},\n]\n', "jsonl", ["text"], "line 1: a list of JSON"),
         ('<?xml version="1.0"?>\n<doc>甲</doc>\n', "text", None, "set .*`format` to jsonl, once this XML is converted"),
+        (
+            '<?xml version="1.0" encoding="GB18030"?>\n<mediawiki>\n',
+            "mediawiki",
+            None,
+            "no XML, and so no MediaWiki dump .multi-byte encodings are not supported.",
+        ),
         ('<?xml version="1.0"?>\n<mediawiki>\n', "text", None, "set the source's `format` to mediawiki"),
         ("text,label\n很好,1\n", "text", None, "to jsonl, once this table is converted"),
         ("id\tcontent\n1\t很好\n", "text", None, "to jsonl, once this table is converted"),
@@ -387,6 +396,43 @@ def test_file_of_last_time_is_taken_where_the_server_does_not_answer_and_a_wrong
     server.content = b""
     assert fetch(server) == b"dump"
     assert "the file of last time is taken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("http://x.org/a%2F..%2F..%2F..%2Fevil", "evil"),
+        ("http://x.org/%2e%2e", "file"),
+        ("http://x.org/.bashrc", "bashrc"),
+        ("http://x.org/tag.json", "file"),
+        ("http://x.org/a%00%0Ab.xz", "ab.xz"),
+        ("http://x.org/" + "文" * 300 + ".txt", "文" * 56 + ".txt"),
+        ("http://x.org/新闻%20一.txt?a=b/c", "新闻 一.txt"),
+    ],
+)
+def test_name_of_a_file_at_a_url_leads_nowhere_else(address, name):
+    path = download.place(address, None)
+    assert path.name == name and path.parent.parent == files.SCRATCH / "downloads"
+
+
+def test_url_that_is_none_is_not_tried_again(monkeypatch):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: pytest.fail("tried again"))
+    with pytest.raises(UserError, match="corpus.sources.news: http:///x cannot be read, InvalidURL"):
+        download.download("http:///x", "corpus.sources.news", None)
+
+
+@pytest.mark.parametrize("glob", ["***/x", "a**b", "."])
+def test_glob_that_is_none_is_named(tmp_path, glob):
+    source = SimpleNamespace(files=glob, dataset=None)
+    with pytest.raises(UserError, match="corpus.sources.news: .* (?:no glob|no file matches)"):
+        sources.find(tmp_path, "corpus.sources.news", source)
+
+
+def test_pipe_among_files_is_named_and_not_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("新闻。\n", encoding="utf-8")
+    os.mkfifo(tmp_path / "b.txt")
+    with pytest.raises(UserError, match="corpus.sources.news: .*b.txt is a pipe, socket or device"):
+        sources.find(tmp_path, "corpus.sources.news", SimpleNamespace(files="*.txt", dataset=None))
 
 
 def unread(path: Path, longest: int, format: str | None = None) -> tuple[str, int]:

@@ -34,6 +34,7 @@ FOREIGN = [
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document (doc and such)", SAVE),
     (rb"\{\\rtf", "RTF", SAVE),
     (rb".{60}BOOKMOBI", "an e-book (MOBI)", SAVE),
+    (rb"(?:\xef\xbb\xbf)?\s*<(?i:!doctype html|html)[\s>]", "a web page", SAVE),
     (rb"SQLite format 3\0", "SQLite", CONVERT),
     (rb"ARROW1\0", "Arrow", CONVERT),
     (rb"\x93NUMPY|\x80[\x02-\x05]", "numpy or pickle", CONVERT),

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic_core import CoreSchema
 
 from wwm.common.errors import UserError
-from wwm.params.fields import Changes, Counted, Name, Positive, Repeats, Rows, Section, Share, Text, quoted
+from wwm.params.fields import Changes, Counted, Name, Positive, Repeats, Rows, Section, Share, Text, distinct, quoted
 
 Character = Annotated[str, Field(pattern=r"^\S$")]
 
@@ -64,7 +64,7 @@ class Source(Section):
             " brightmart/nlp_chinese_corpus by its name. null for `text`."
         ),
     )
-    fields: Annotated[list[Text], Field(min_length=1)] | None = Field(
+    fields: Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None,
         description=(
             "Fields of `jsonl` and `parquet` that make a document, a paragraph each; null for the layouts that have a"

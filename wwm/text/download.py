@@ -17,6 +17,9 @@ TRIES = 5  # in a row that bring nothing new
 PAUSE = 1.0  # seconds after the first of them, then twice as long each time
 HEADERS = {"Accept-Encoding": "identity"}  # lengths are those of the file
 UNTOLD = (403, 405, 501)  # where a server answers no HEAD, though it may give the file
+TAG = "tag.json"  # beside a file: what its server said of it
+UNNAMED = dict.fromkeys(range(32))  # what no name of a file should have, or can
+LONGEST = 60  # characters of one: a file system takes 255 bytes
 TIMEOUT = 60  # seconds without a byte
 
 
@@ -32,7 +35,7 @@ def download(address: str, key: str, sha1: str | None) -> Path:
     """
     whole = place(address, sha1)
     folder = whole.parent
-    part, tag = whole.with_name(f"{whole.name}.part"), folder / "tag.json"
+    part, tag = whole.with_name(f"{whole.name}.part"), folder / TAG
     with files.locked(folder):
         if sha1 and whole.exists():
             return whole
@@ -45,7 +48,8 @@ def download(address: str, key: str, sha1: str | None) -> Path:
             except (Stopped, requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 answer = error.response if isinstance(error, requests.HTTPError) else None
                 tries = 0 if size(part) > before else tries + 1
-                if tries == TRIES or (answer is not None and answer.status_code < 500):
+                # Of a URL that is none, requests raises a ValueError as well.
+                if tries == TRIES or isinstance(error, ValueError) or (answer is not None and answer.status_code < 500):
                     if whole.exists():
                         told = f"{key}: {address} does not answer ({error}); the file of last time is taken"
                         print(without_secrets(told), flush=True)
@@ -69,7 +73,8 @@ def is_url(files: str) -> bool:
 
 def place(address: str, sha1: str | None) -> Path:
     folder = files.SCRATCH / "downloads" / files.hash_of([address, sha1])[:16]
-    return folder / (unquote(Path(urlsplit(address).path).name) or "file")
+    name = Path(unquote(urlsplit(address).path)).name.translate(UNNAMED).lstrip(".")
+    return folder / ("file" if name in ("", TAG) else name[-LONGEST:])
 
 
 def check(address: str, key: str, sha1: str | None) -> None:

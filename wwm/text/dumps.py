@@ -40,7 +40,9 @@ def articles(stream: IO[bytes], name: str, longest: int) -> Iterator[str]:
                 yield text
             # Finished pages would stay in memory.
             root.clear()
-    except ElementTree.ParseError as error:
+    except UserError:
+        raise
+    except (ElementTree.ParseError, ValueError) as error:  # the second for an encoding that expat has not
         if root is None:
             raise UserError(f"{name}: no XML, and so no MediaWiki dump ({error}); set another `format`") from None
         raise UserError(f"{name}: no whole MediaWiki dump, {error}; fetch it again") from None

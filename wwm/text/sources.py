@@ -100,9 +100,17 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
             hub.CHOICES["corpus"],
             repo_type="dataset",
         )
-    matching = sorted(folder.glob(source.files))
+    try:
+        matching = sorted(folder.glob(source.files))
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            f"{key}: {source.files} is no name of a file and no glob ({in_a_line(error)}); ** stands between slashes"
+            " alone, as in **/*.txt"
+        ) from None
     if lost := next((path for path in matching if path.is_symlink() and not path.exists()), None):
         raise UserError(f"{key}: {lost} is a link to {lost.readlink()}, which is not there; mend or remove it")
+    if other := next((path for path in matching if not (path.is_file() or path.is_dir())), None):
+        raise UserError(f"{key}: {other} is a pipe, socket or device; copy its text to a file")
     found = [path for path in matching if path.is_file()]
     if not found:
         remedy = (
