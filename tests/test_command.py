@@ -248,6 +248,10 @@ def test_passwords_in_urls_are_in_no_param_and_no_file_of_a_run_in_mlflow(url, t
     assert found == ["a"] and SECRET not in capsys.readouterr().out
 
 
+def test_name_that_would_change_the_terminal_is_spelled_out():
+    assert str(UserError("a\x1b[2Jb\u202etxt.exe\udcff: 新闻\n\t")) == "a\\x1b[2Jb\\u202etxt.exe\\udcff: 新闻\n\t"
+
+
 def test_text_that_is_no_url_stays():
     for text in ("org/name@v1", "a@b.cn", "is it cut off? Fetch it again", "https://host/a@b/c", "为什么?因为"):
         assert without_secrets(text) == text

@@ -7,10 +7,14 @@ from pathlib import Path
 
 # Of a URL: user and password, and the values of a query, in which signatures and tokens stand.
 SECRETS = re.compile(r"(?<=://)[^/\s'\"]+@|(?<=[\w/.-]\?)(?=[\w.~%-]+=)[^\s'\"<>)]+")
+# What would change a terminal or turn a line around, and half a character, which cannot be written: names of files have
+# them.
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def without_secrets(text: str) -> str:
-    """For whatever is printed, kept or sent: URLs lose user, password and query."""
+    """For whatever is printed, kept or sent: URLs lose user, password and query; what cannot be seen is spelled out."""
+    text = UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
     return SECRETS.sub(lambda found: "" if found[0].endswith("@") else "...", text)
 
 
