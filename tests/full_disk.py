@@ -22,7 +22,7 @@ import bad_inputs
 FREE = (0, 20_000, 200_000)
 SIZE = 100_000_000
 # Where a stage looked beforehand, and where it did not.
-ONE_LINE = re.compile("error: (.*: MB are needed on the disk of .*; make room|no room on the disk of )")
+ONE_LINE = re.compile("error: (.*: some .* MB are needed on the disk of .*; make room|no room on the disk of )")
 
 
 @contextmanager
