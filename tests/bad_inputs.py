@@ -106,7 +106,7 @@ def kind(bad: Bad, ended: int, said: str) -> str:
         return "named" if bad.passes else "accepted"
     if ended == 2 and "Usage: " in said:  # typer's own form of a line
         return "named" if re.search(bad.says, re.sub(r"[\s│]+", " ", said)) else "poor"
-    before, error, line = said.strip().rpartition("error: ")
+    before, error, line = f"\n{said.strip()}".rpartition("\nerror: ")
     if ended < 0 or not error:
         return "crash"
     # Of params.yaml all that is wrong is told at once.

@@ -1,6 +1,7 @@
 """Folders of models and tokenizers that are cut off, of something else, or of two models."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,7 @@ def broken(folder: str) -> dict[str, Callable[[], object]]:
         "weights cut off": half(file),
         "weights cut off within their header": changed(file, lambda content: content[:200]),
         "weights empty": put(file, b""),
+        "weights of nothing": put(file, header(2)),
         "weights of 4 bytes": put(file, b"\x01\x02\x03\x04"),
         "weights with a huge header": put(file, header(2**60)),
         "weights with a header longer than they are": put(file, header(10**6)),
@@ -84,6 +86,8 @@ def broken(folder: str) -> dict[str, Callable[[], object]]:
         "config with a huge vocabulary": with_keys(config, vocab_size=10**9),
         "config with an unknown activation": with_keys(config, hidden_act="nothing"),
         "config nested 200,000 deep": put(config, "[" * 200_000),
+        "config that is a pipe": each(lambda: Path(config).unlink(), lambda: os.mkfifo(config)),
+        "config with a dropout of 7": with_keys(config, hidden_dropout_prob=7),
         "config in GB18030": put(config, '{"名": "模型"}'.encode("gb18030")),
         "config with foreign code": with_keys(config, auto_map={"AutoModel": "evil.Evil"}, model_type="evil"),
         "tokenizer.json cut off": half(tokenizer),
@@ -91,6 +95,9 @@ def broken(folder: str) -> dict[str, Callable[[], object]]:
         "tokenizer.json of nothing": put(tokenizer, "{}"),
         "tokenizer.json nested 200,000 deep": put(tokenizer, "[" * 200_000),
         "tokenizer.json empty": put(tokenizer, b""),
+        "tokenizer.json without its [UNK]": changed(
+            tokenizer, lambda content: content.replace(b'"unk_token": "[UNK]"', b'"unk_token": "[NO]"')
+        ),
     }
 
 
@@ -117,7 +124,7 @@ def cases() -> list[Bad]:
     own = params_of(OWN)
     seen = {**broken(GIVEN), **tokenizers(GIVEN)}
     # What BERT's own vocabulary.txt says is enough: these say nothing that is read.
-    unread = {name for name in seen if name.startswith("tokenizer_config")}
+    unread = {name for name in seen if name.startswith("tokenizer_config") or name.endswith("[UNK]")}
     vocab = f"{GIVEN}/vocab.txt"
     more = {
         "vocab.txt missing and tokenizer.json too": each(
@@ -146,7 +153,7 @@ def cases() -> list[Bad]:
     compared = [
         Bad(f"own_vocabulary, {name}", "init given", each(elsewhere, damage, own), GIVEN)
         for name, damage in seen.items()
-        if name not in ("config with foreign code",)
+        if name not in ("config with foreign code", "tokenizer.json without its [UNK]")
     ]
     sources = [
         Bad(
@@ -172,10 +179,13 @@ def cases() -> list[Bad]:
     chosen = [
         *(
             f"weights {how}"
-            for how in ("cut off", "empty", "with a huge header", "with NaN", "of wrong shape", "missing")
+            for how in ("cut off", "empty", "with a huge header", "with NaN", "of wrong shape", "of nothing", "missing")
         ),
-        *(f"config {how}" for how in ("missing", "cut off", "of another architecture", "nested 200,000 deep")),
-        *(f"tokenizer.json {how}" for how in ("cut off", "nested 200,000 deep")),
+        *(
+            f"config {how}"
+            for how in ("missing", "cut off", "of another architecture", "nested 200,000 deep", "that is a pipe")
+        ),
+        *(f"tokenizer.json {how}" for how in ("cut off", "nested 200,000 deep", "without its [UNK]")),
     ]
     stages = [
         Bad(f"{command}, {name}", command, each(put("texts.txt", "很好\n"), broken(folder)[name]), folder)
@@ -183,6 +193,14 @@ def cases() -> list[Bad]:
         for name in chosen
         # Truncating looks into no tensor.
         if not (command.startswith("truncate") and name in ("weights with NaN", "weights of wrong shape"))
+    ]
+    diverged = weights(
+        "models/rbt3/model.safetensors", bert__embeddings__LayerNorm__weight=lambda tensor: tensor * 1e38
+    )
+    dropout = broken("models/rbt3")["config with a dropout of 7"]
+    stages += [
+        Bad("cloze, weights that give NaN", "cloze rbt3", diverged, "models/rbt3"),
+        Bad("finetune, config with a dropout of 7", "finetune rbt3 reviews", dropout, "models/rbt3"),
     ]
     return [*from_folder, *compared, *sources, *stages]
 

@@ -1,5 +1,6 @@
 """What a stage finds of other stages, of tasks and of tools: cut off, empty, of another kind; and bad command lines."""
 
+import os
 from pathlib import Path
 
 from bad_inputs import Bad
@@ -115,8 +116,10 @@ def cases() -> list[Bad]:
         for name, content in rows.items()
     ]
     lines = {
-        "a list for a text": '{"text": ["很好"], "label": "1"}\n',
-        "an object for a text": '{"text": {"a": 1}, "label": "1"}\n',
+        "one label alone": '{"text": "很好", "label": "positive"}\n' * 9,
+        "half a character in a text": '{"text": "很好\\ud800", "label": "positive"}\n',
+        "a list for a text": '{"text": ["很好"], "label": "positive"}\n',
+        "an object for a text": '{"text": {"a": 1}, "label": "positive"}\n',
         "a list for a label": '{"text": "很好", "label": ["1"]}\n',
         "nested 200,000 deep": "[" * 200_000,
         "nested 200,000 deep in a line": '{"text": ' + "[" * 200_000 + "\n",
@@ -144,6 +147,12 @@ def cases() -> list[Bad]:
             "data/tasks/reviews",
         ),
         Bad("task, no train file", "finetune rbt3 reviews", table.unlink, "train"),
+        Bad(
+            "task, a pipe",
+            "finetune rbt3 reviews",
+            each(table.unlink, lambda: os.mkfifo(table)),
+            "train",
+        ),
         Bad(
             "task, a link to nothing",
             "finetune rbt3 reviews",

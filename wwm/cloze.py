@@ -95,6 +95,10 @@ def main(model: str) -> None:
         history = model_folder.training_history(folder)
         head_trained = model_folder.MLM_HEAD not in history.get("untrained", untrained_heads(bert))
         answers = ask(bert.to(place), tokenization.load(folder), drawn.questions, cloze.max_seq_length)
+        if not all(math.isfinite(answer.nats) for answer in answers):
+            raise UserError(
+                f"{folder}: its guesses are NaN or infinite; its training diverged: take another checkpoint"
+            )
         unigram = [unigram_nats(question, drawn.characters) for question in drawn.questions]
         lengths = {str(n): [a for a in answers if len(a.question.word) == n] for n in range(1, blanks.LONGEST + 1)}
         sources = {

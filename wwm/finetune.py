@@ -26,7 +26,7 @@ from wwm.common.result_files import Finetuned
 from wwm.tasks import classifier, figures, kept, mistakes, predictions, reader, seeds, spans, tagger, tuning
 from wwm.tasks.conditions import conditions
 from wwm.tasks.metrics import METRICS
-from wwm.tasks.rows import Split, converted
+from wwm.tasks.rows import Split, converted, only_label
 from wwm.tasks.splits import Data, load_given, task_of, texts
 from wwm.tasks.task import KEEP, USUAL_RATES, Keep, Task
 from wwm.text import simplify, tokenization
@@ -189,6 +189,9 @@ def prepare(folder: Path, task: str, given, finetune, rates: str, simplified: bo
     table = task_of(task, given.define)
     how = recipe(task, given, table, finetune, rates, config.max_position_embeddings)
     data = load_given(table, given)
+    if alone := only_label(data.splits["train"].examples, data.labels):
+        file = data.splits["train"].file
+        raise UserError(f"data/tasks/{task}/{file}: all of train is {alone}, so nothing is learnt; add others")
     of_task = conditions(table, data)
     if simplified:
         data = data._replace(splits=simple(data.splits), unlabelled=simple(data.unlabelled))

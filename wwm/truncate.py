@@ -30,7 +30,7 @@ def main(name: str) -> None:
     with track.run("truncate", name=name, params=model.model_dump(), outs=[out]):
         config = files.read_json(source / "config.json")
         known = isinstance(config, dict) and config.get("model_type") in LIKE_BERT
-        if not known or "num_hidden_layers" not in config:
+        if not known or not isinstance(config.get("num_hidden_layers"), int):
             raise UserError(
                 f"{source}/config.json is not of a BERT, an ELECTRA or an ERNIE, whose layers can be taken; name"
                 f" another model, or run the stage that makes {model.source} again"
@@ -45,6 +45,11 @@ def main(name: str) -> None:
         file = source / "model.safetensors"
         with reading(file, SafetensorError, OSError), safe_open(file, "numpy") as weights:
             kept = {new: weights.get_tensor(key) for key in weights.keys() for new in new_names(key, model.layers)}
+        there = {int(match[2]) for key in kept if (match := LAYER.fullmatch(key))}
+        if lacking := set(range(len(model.layers))) - there:
+            raise UserError(
+                f"{file} lacks layer {model.layers[min(lacking)]}; run the stage that makes {model.source} again"
+            )
         room.check(f"truncate {name}", made=sum(tensor.nbytes for tensor in kept.values()))
         with files.new_folder(out) as folder:
             save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})

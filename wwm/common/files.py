@@ -84,9 +84,16 @@ def write_json_lines(path: str | Path, rows: Iterable[object]) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Raises UserError that names a file that is missing or no JSON."""
+    """Raises UserError that names a file that is missing, endless or no JSON."""
+    check_ends(path)
     with reading(path, ValueError, RecursionError, FileNotFoundError):
         return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def check_ends(path: str | Path) -> None:
+    """Raises UserError for what stands among files and is none: to read it may never end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise UserError(f"{path} is a pipe, socket or device; put a file in its place")
 
 
 @contextmanager

@@ -78,11 +78,12 @@ class Classification:
 
 def with_head(kind: Any, folder: Path, labels: Sequence[str]) -> PreTrainedModel:
     """What the class `kind` of transformers makes of a pre-trained model: a head for these labels, drawn at random."""
-    config = AutoConfig.from_pretrained(
-        folder,
-        id2label=dict(enumerate(labels)),
-        label2id={label: number for number, label in enumerate(labels)},
-    )
+    with weight_files.loading(str(folder)):
+        config = AutoConfig.from_pretrained(
+            folder,
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
+        )
     model, info = weight_files.from_pretrained(kind, folder, config=config, dtype=torch.float32)
     check_loaded(folder, [name for name in info["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")])
     return model
@@ -101,8 +102,8 @@ def rounded(scores: dict[str, float]) -> dict[str, float]:
 
 def count_parameters(folder: Path, n_labels: int) -> int:
     """Of a classifier, embeddings and pooler included, as the authors count: 102M for base."""
-    config = AutoConfig.from_pretrained(folder, num_labels=n_labels)
-    with torch.device("meta"):
+    with weight_files.loading(str(folder)), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, num_labels=n_labels)
         return sum(
             parameter.numel() for parameter in AutoModelForSequenceClassification.from_config(config).parameters()
         )

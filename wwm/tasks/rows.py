@@ -27,6 +27,7 @@ from wwm.tasks.tags import Sentence
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
+HALF = re.compile("[\ud800-\udfff]")  # of a character beyond U+FFFF, as \\ud83d in JSON
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 
 
@@ -107,11 +108,22 @@ def spellings(task: Task, names: tuple[str, ...], by_number: bool) -> dict[str, 
     return numbered | own | {other: name for other, name in task.label_names.items() if name in names}
 
 
+def only_label(examples: list, names: tuple[str, ...]) -> str | None:
+    """The label or tag of all examples, where there is one alone; None of questions too."""
+    labels = {example.label if isinstance(example, Example) else None for example in examples}
+    tags = {tag for example in examples if isinstance(example, Sentence) for tag in example.tags}
+    found = tags or {names[label] for label in labels if label is not None and label >= 0}
+    return next(iter(found)) if len(found) == 1 else None
+
+
 def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
     """The text or texts of a row. Raises UserError that names the one that is missing or empty."""
     for field in TEXTS[task.kind]:
-        if isinstance(values.get(field), list | dict | bool):
-            raise UserError(f"{where}: {field} is no text but {values[field]!r:.60}; write it as one")
+        value = values.get(field)
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise UserError(f"{where}: {field} is no text but {value!r:.60}; write it as one")
+        if isinstance(value, str) and (half := HALF.search(value)):
+            raise UserError(f"{where}: {field} holds {ascii(half[0])}, half a character; mend it where it was cut off")
     texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
     for field, text in zip(TEXTS[task.kind], texts):
         if not text:

@@ -236,6 +236,7 @@ def find(folder: Path, task: Task) -> dict[str, list[Path]]:
         if path.suffix.lower() in endings and not path.is_dir() and path.name != CLASSES and path.name[0] != "."
     ):
         if split := split_of(path.name):
+            files.check_ends(path)
             found.setdefault(split, []).append(path)
     for split, paths in found.items():
         # As in train-00000-of-00002.parquet.

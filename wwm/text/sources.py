@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.compression import compr
 
-from wwm.common import hub, kinds
+from wwm.common import files, hub, kinds
 from wwm.common.errors import UserError, in_a_line
 from wwm.text import download, dumps, records, shape, streams
 
@@ -109,8 +109,8 @@ def find(folder: Path, key: str, source: Source) -> list[Place]:
         ) from None
     if lost := next((path for path in matching if path.is_symlink() and not path.exists()), None):
         raise UserError(f"{key}: {lost} is a link to {lost.readlink()}, which is not there; mend or remove it")
-    if other := next((path for path in matching if not (path.is_file() or path.is_dir())), None):
-        raise UserError(f"{key}: {other} is a pipe, socket or device; copy its text to a file")
+    for path in matching:
+        files.check_ends(path)
     found = [path for path in matching if path.is_file()]
     if not found:
         remedy = (

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from wwm.common.errors import UserError
 
+NOWHERE = "𪚥"  # a character that no vocabulary has: that it can be read is seen at once
 UNSEEN, RUN, NOTHING = -3, -2, -1
 
 
@@ -22,6 +23,7 @@ def load(folder: str | Path) -> Tokenizer:
         raise UserError(f"{path} is not there; vocab writes it, and every model's folder has a copy")
     try:
         tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.encode(NOWHERE)
     except Exception as error:  # tokenizers has no class of its own for it
         raise UserError(f"{path} cannot be read as a tokenizer ({error}); copy it again from where it comes") from None
     tokenizer.encode_special_tokens = True
