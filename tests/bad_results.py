@@ -15,6 +15,7 @@ RESULT = "results/finetune/reviews/rbt3.json"
 OPTIONS = [
     *("wwm masks 天气 --seed -1", "wwm masks 天气 --draws 1000000000", "wwm masks 天气 --masked-lm-prob 7"),
     *("wwm masks 天气 --vocab nowhere", "wwm masks 天气 --segmenter nowhere", "wwm show nowhere.arrow"),
+    *("wwm masks \udcff", "wwm fill models/rbt3 \udcff[MASK]", "wwm plan tiny --characters inf", "wwm preset ''"),
     *("wwm show params.yaml", f"wwm show {SEGMENTED} 0", f"wwm show {SEGMENTED} --from -1", "wwm nothing"),
     *("wwm f1 nowhere.txt", "wwm f1 data/demo/words.txt --segmenter nowhere", "wwm predict nowhere texts.txt"),
     *("wwm predict models/bert texts.txt", "wwm predict models/finetuned/reviews/rbt3 nowhere.txt"),

@@ -25,7 +25,7 @@ Place = Literal["h100", "a100", "v3-8", "cpu"]
 
 @commands.command()
 def masks(
-    text: Annotated[str, typer.Argument(help="Text to segment, tokenize and mask.")],
+    text: Annotated[str, typer.Argument(help="Text to segment, tokenize and mask.", callback=command.whole)],
     vocab: Annotated[Path, typer.Option(help="A vocab.txt, or a tokenizer folder.")] = Path("data/vocab"),
     segmenter: Annotated[Path, typer.Option(help="An LTP folder.")] = Path("data/segmenter"),
     draws: Annotated[int, typer.Option(min=1, max=1000, help="Draws of each kind of masking.")] = 3,
@@ -105,7 +105,8 @@ def fill(
     text: Annotated[
         str,
         typer.Argument(
-            help="[MASK] for each piece of a word, [WORD] for a word of unknown length; - reads a text a line."
+            help="[MASK] for each piece of a word, [WORD] for a word of unknown length; - reads a text a line.",
+            callback=command.whole,
         ),
     ],
     top_k: Annotated[int, typer.Option(min=1, max=10_000, help="How many fillings are printed.")] = 5,
@@ -229,7 +230,8 @@ def plan(
     place: Annotated[Place, typer.Option("--device", help="cpu is this machine, measured for a second.")] = "cpu",
     share: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the device's peak that training reaches.")] = 0.3,
     characters: Annotated[
-        float | None, typer.Option(min=1, help="Of the training text, as 5.4e9 for the authors' larger corpus.")
+        float | None,
+        typer.Option(min=1, max=1e15, help="Of the training text, 5.4e9 of the authors' larger corpus."),
     ] = None,
     changes: Changes = None,
 ) -> None:

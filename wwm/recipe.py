@@ -27,7 +27,7 @@ def chosen(
     `changes`, as a user gives them by --set. Raises UserError for what is wrong, which names the change where there are
     some.
     """
-    source = presets.file(name) if name else Path("params.yaml")
+    source = Path("params.yaml") if name is None else presets.file(name)
     values = params.read(source)  # what is wrong in the file itself
     text = source.read_text(encoding="utf-8")
     asked = overrides.given(changes)

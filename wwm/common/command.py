@@ -74,3 +74,10 @@ def run(main: Callable[..., None], items: Callable[[str], tuple[str, ...]] = lam
             main(*items(name))
         else:
             typer.run(main)
+
+
+def whole(text: str) -> str:
+    """Raises UserError for bytes that a shell handed over and that are no UTF-8."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"TEXT {ascii(text)}: not UTF-8; set the terminal to it")
+    return text
