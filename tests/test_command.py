@@ -253,5 +253,18 @@ def test_name_that_would_change_the_terminal_is_spelled_out():
 
 
 def test_text_that_is_no_url_stays():
-    for text in ("org/name@v1", "a@b.cn", "is it cut off? Fetch it again", "https://host/a@b/c", "为什么?因为"):
+    # A patch of a file with Windows' line ends and a form feed among them, or it would not apply.
+    for text in (
+        "-我们\r\n+他们\r\n \f\n",
+        "org/name@v1",
+        "a@b.cn",
+        "is it cut off? Fetch it again",
+        "https://host/a@b/c",
+        "为什么?因为",
+    ):
         assert without_secrets(text) == text
+
+
+def test_a_patch_that_is_kept_still_applies():
+    patch = "-我们\r\n+他们\r\n \f\n"
+    assert without_secrets(patch) == patch

@@ -49,6 +49,12 @@ def test_room_is_asked_for_what_dvc_copies_into_its_cache_and_back(repository, m
     needs(3, monkeypatch, shared=3)
 
 
+def test_links_into_the_cache_take_its_disk_alone(repository, monkeypatch):
+    dvc("config", "cache.type", "symlink")
+    needs(6, monkeypatch, made=3)
+    needs(6, monkeypatch, shared=3)
+
+
 def test_what_goes_before_the_outs_are_stored_is_not_asked_for_twice(repository, monkeypatch):
     dvc("config", "cache.type", "copy")
     needs(9, monkeypatch, made=1, alone=3, passing=6)
@@ -68,6 +74,13 @@ def test_each_disk_is_asked_for_what_lies_on_it(repository, monkeypatch):
         dvc("cache", "dir", str(elsewhere / "cache"))
         needs(6, monkeypatch, made=1, shared=5, alone=3, passing=6)
         needs(14, monkeypatch, place=elsewhere, made=1, shared=5, alone=3, passing=6)
+        usage = shutil.disk_usage(".")._replace(free=10**6)
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", lambda path: usage)
+            with pytest.raises(UserError) as told:
+                room.check("it", shared=5e6)
+        # DVC makes none from one disk to another.
+        assert "hardlink" not in str(told.value)
     finally:
         shutil.rmtree(elsewhere)
 

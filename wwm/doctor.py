@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wwm.common import preset as presets
-from wwm.common.errors import without_secrets
+from wwm.common.errors import printable
 
 PACKAGES = (
     *("torch", "transformers", "accelerate", "tokenizers", "numpy", "numba", "pyarrow", "ltp", "ltp-extension"),
@@ -63,7 +63,7 @@ def private(text: str) -> str:
 
     URLs lose user, password and query.
     """
-    text = without_secrets(text)
+    text = printable(text)
     with suppress(OSError):
         text = inside(text, Path.cwd(), ".")
     with suppress(RuntimeError):

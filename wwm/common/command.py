@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from wwm.common.errors import UserError, told, without_secrets
+from wwm.common.errors import UserError, printable, told
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 RUST = re.compile(r"[\w ]+\(os error (\d+)\)")
@@ -40,14 +40,12 @@ def user_errors(command: str) -> Iterator[None]:
     except Exception as error:
         if why := full(error):
             sys.exit(
-                f"error: no room on the disk of {Path.cwd()} ({without_secrets(why)}); nothing half-written is left:"
+                f"error: no room on the disk of {Path.cwd()} ({printable(why)}); nothing half-written is left:"
                 " make room and run again, what was finished is kept"
             )
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
-            sys.exit(
-                f"error: {command}: {without_secrets(str(error.filename))}: {error.strerror}; {REFUSED[error.errno]}"
-            )
-        print(without_secrets(traceback.format_exc()), end="", file=sys.stderr)
+            sys.exit(f"error: {command}: {printable(str(error.filename))}: {error.strerror}; {REFUSED[error.errno]}")
+        print(printable(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(f"error: {told(error, command)}")
 
 

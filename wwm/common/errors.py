@@ -13,9 +13,13 @@ UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 
 
 def without_secrets(text: str) -> str:
-    """For whatever is printed, kept or sent: URLs lose user, password and query; what cannot be seen is spelled out."""
-    text = UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    """For whatever is printed, kept or sent: URLs lose user, password and query."""
     return SECRETS.sub(lambda found: "" if found[0].endswith("@") else "...", text)
+
+
+def printable(text: str) -> str:
+    """`without_secrets`, and what cannot be seen is spelled out; a patch or a file that is kept would be another."""
+    return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], without_secrets(text))
 
 
 class UserError(ValueError):
@@ -27,7 +31,7 @@ class UserError(ValueError):
     """
 
     def __str__(self) -> str:
-        return without_secrets(super().__str__())
+        return printable(super().__str__())
 
 
 @contextmanager
@@ -58,5 +62,5 @@ def told(error: BaseException, command: str = "") -> str:
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
-    text = without_secrets(" ".join(str(error).split()))
+    text = printable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:most]}{'…' if text[most:] else ''}"

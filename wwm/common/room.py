@@ -25,14 +25,14 @@ def check(
     already; remedy: besides those of any stage.
     """
     files.SCRATCH.mkdir(parents=True, exist_ok=True)
-    store = cache()
+    store, copies_back = cache()
     together = disk(files.SCRATCH) == disk(Path())
     needed: dict[int, float] = defaultdict(float)
     needed[disk(Path())] += made + (0 if together else shared)
     if store:
         needed[disk(store)] += made + shared
-        # What DVC has copied it copies back, beside the files that scratch/ goes on having.
-        needed[disk(Path())] += shared if together else 0
+        # Beside the files that scratch/ goes on having.
+        needed[disk(Path())] += shared if together and copies_back else 0
     needed[disk(files.SCRATCH)] = max(passing, needed[disk(files.SCRATCH)]) + alone + shared - there
     for place in (files.SCRATCH, Path(), *([store] if store else [])):
         size, free = needed[disk(place)], shutil.disk_usage(place).free
@@ -40,7 +40,7 @@ def check(
             remedies = ["make room", *([remedy] if remedy else [])]
             if place == files.SCRATCH:
                 remedies.append("set WWM_SCRATCH to another disk")
-            if store and disk(store) == disk(place):
+            if store and disk(store) == disk(place) == disk(Path()):
                 remedies.append("have DVC link by `dvc config cache.type hardlink`")
             raise UserError(
                 f"{what}: some {size / 1e6:,.0f} MB are needed on the disk of {place.absolute()}, which has"
@@ -52,17 +52,19 @@ def disk(place: Path) -> int:
     return place.stat().st_dev
 
 
-def cache() -> Path | None:
-    """DVC's cache, where DVC copies outs; None where it links to what it has, and where there is no DVC."""
+def cache() -> tuple[Path | None, bool]:
+    """DVC's cache, where DVC copies outs, None where it links them there or there is no DVC; and whether it copies them
+    back, too.
+    """
     try:
         from dvc.config import Config
         from dvc.fs import LocalFileSystem
         from dvc_objects.fs.generic import test_links
     except ImportError:
-        return None
+        return None, False
     config = Config.from_cwd()
     if config.dvc_dir is None:
-        return None
+        return None, False
     place = Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"))
     place.mkdir(parents=True, exist_ok=True)
     given = config["cache"].get("type")
@@ -72,7 +74,12 @@ def cache() -> Path | None:
         kinds = test_links(given or ["reflink", "copy"], local, str(place), local, str(Path("x").absolute()))
     except OSError:  # as on a full disk, where nothing can be tried
         kinds = given or []
-    return None if kinds and kinds[0] != "copy" else place
+    match kinds[:1]:
+        case ["hardlink" | "reflink"]:
+            return None, False
+        case ["symlink"]:  # to the cache, where they are all the same
+            return place, False
+    return place, True
 
 
 def size_of(folder: Path, pattern: str = "*") -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wwm.common.errors import in_a_line, without_secrets
+from wwm.common.errors import in_a_line, printable
 from wwm.track import ID_FILE, database, lineage, pictures, registry, sender, server, untracked
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Delivery:
                     continue
                 if not warned:
                     print(
-                        f"tracking: not recorded in MLflow at {without_secrets(server.tracking_uri())}, the work goes"
+                        f"tracking: not recorded in MLflow at {printable(server.tracking_uri())}, the work goes"
                         f" on: {in_a_line(error)}",
                         flush=True,
                     )

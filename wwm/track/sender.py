@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from wwm.common.errors import without_secrets
+from wwm.common.errors import printable
 
 GIVE_UP_SECONDS = 60  # how long a stage waits for its numbers to arrive once its work is done
 LINGER_SECONDS = 600  # how long they may take then, with nobody waiting: a busy machine needs minutes for a model
@@ -154,7 +154,7 @@ def flatten(values: object, prefix: str = "") -> dict[str, str]:
     elif isinstance(values, list) and values and isinstance(values[0], dict):
         items = enumerate(values)
     else:
-        return {prefix: without_secrets(str(values))}
+        return {prefix: printable(str(values))}
     return {
         key: text
         for name, value in items
