@@ -49,6 +49,22 @@ def test_a_loaded_model_is_cut_to_its_first_layers_without_any_text(project):
     classifier.Classification(Path("models/cut"), None, {}, ("a", "b"), 8, "accuracy").model()
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_are_cut_and_compared_as_those_of_32_bits(project, kind):
+    halves = {name: tensor.to(kind) for name, tensor in load_file("given/model.safetensors").items()}
+    save_file(halves, "given/model.safetensors", {"format": "pt"})
+    config = json.loads(Path("given/config.json").read_text(encoding="utf-8"))
+    Path("given/config.json").write_text(
+        json.dumps(config | {"dtype": str(kind).removeprefix("torch.")}), encoding="utf-8"
+    )
+    load.main("given")
+    truncate.main("cut")
+    cut = load_file("models/cut/model.safetensors")
+    assert {tensor.dtype for tensor in cut.values()} == {torch.float32}
+    name = "encoder.layer.2.output.dense.weight"
+    assert cut[name].equal(halves[f"bert.{name}"].float())
+
+
 def rename(change) -> None:
     tensors = load_file("given/model.safetensors")
     save_file({change(name): tensor for name, tensor in tensors.items()}, "given/model.safetensors", {"format": "pt"})

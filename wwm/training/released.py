@@ -34,7 +34,7 @@ def opened(source: Path, named: str, seed: int | None = None) -> tuple[Any, Any,
     # transformers looks into the same files; what is wrong with them is told here.
     tensors = weight_files.read(source, named)
     weight_files.check_finite(tensors, named)
-    model, loading = weight_files.from_pretrained(AutoModel, source, named)
+    model, loading = weight_files.from_pretrained(AutoModel, source, named, dtype=torch.float32)
     # transformers would make a tokenizer of special tokens alone, which reads all else as [UNK].
     if not any((source / name).is_file() for name in VOCABULARIES):
         raise UserError(
