@@ -224,7 +224,7 @@ def parameters(results: Results, model: str) -> int | None:
     thousand.
     """
     order = sorted(results.tasks, key=lambda task: (task.name != "xnli", task.kind == "reading"))
-    return next((task.rows[model]["parameters"] for task in order if model in task.fine_tuned), None)
+    return next((task.rows[model].get("parameters") for task in order if model in task.fine_tuned), None)
 
 
 def marks(task: Task, model: str) -> tuple[Note, ...]:
