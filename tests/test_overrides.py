@@ -97,6 +97,32 @@ def test_a_comment_goes_with_the_value_that_it_speaks_of():
     assert "\n  masked_lm_prob: 0.3\n  short_seq_prob: 0.0  # all long, not mixed [issue 181]\n" in changed
 
 
+def test_what_looks_like_a_comment_within_a_text_is_none():
+    text = r"""corpus:
+  folder: "新闻 # 一\" # 二"  # of the folder
+  sources:
+    own: "《
+      # 三》"  # of own
+    other: |
+      # 四
+  # of all
+  heldout_share: 0.1
+"""
+    changed = overrides.applied(text, {"corpus.sources.own": 1, "corpus.folder": "news"})
+    assert (
+        changed
+        == """corpus:
+  folder: "news"
+  sources:
+    own: 1
+    other: |
+      # 四
+  # of all
+  heldout_share: 0.1
+"""
+    )
+
+
 def test_an_item_is_added_whole():
     task = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "max_seq_length": 32}
     changed = params.parsed(overrides.applied(TINY, {"finetune.tasks.chnsenticorp": task, "scores.tasks": ["reviews"]}))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.tokens import ScalarToken
 
 from wwm.common.errors import UserError
 from wwm.params import parse
@@ -15,7 +16,6 @@ from wwm.params.whole import Params
 
 INDEX = "[0-9]+"
 NULL = "tag:yaml.org,2002:null"
-COMMENTED = re.compile(r"""^((?:[^"'#]|"[^"]*"|'[^']*'|(?<=\S)#)*?)\s+#.*$""")
 UNKNOWN = "nothing, for params.yaml has no such key: docs/params.md has them all"
 
 
@@ -144,20 +144,31 @@ def holder(values: Any, key: str) -> tuple[Any, str | int]:
 
 def without_comments(text: str, places: Iterable[tuple[int, int]]) -> str:
     """Without the comments on values that begin there: above them, behind them and within."""
-    lines = text.split("\n")
+    lines, begun = text.split("\n"), comments(text)
     indents = [len(line) - len(line.lstrip()) for line in lines]
-    dropped: set[int] = set()
+    going: set[int] = set()
     for first, column in places:
         above = first
-        while above and lines[above - 1].lstrip().startswith("#") and indents[above - 1] == indents[first]:
+        while above and begun.get(above - 1) == indents[above - 1] == indents[first]:
             above -= 1
         below = first + 1
         while below < len(lines) and lines[below] and indents[below] > column:
             below += 1
-        dropped |= {number for number in range(above, below) if lines[number].lstrip().startswith("#")}
-        for number in {*range(first, below)} - dropped:
-            lines[number] = COMMENTED.sub(r"\1", lines[number])
-    return "\n".join(line for number, line in enumerate(lines) if number not in dropped)
+        going |= {*range(above, below)} & {*begun}
+    left = {number: line[: begun[number]].rstrip() if number in going else line for number, line in enumerate(lines)}
+    return "\n".join(line for number, line in left.items() if line or number not in going)
+
+
+def comments(text: str) -> dict[int, int]:
+    """Column by line, both counted from 0, of what is one, and no part of a text that has the sign."""
+    tokens = YAML(typ="safe", pure=True).scan(text)
+    texts = [(one.start_mark.index, one.end_mark.index) for one in tokens if isinstance(one, ScalarToken)]
+    found: dict[int, int] = {}
+    for sign in re.finditer(r"(?<!\S)#", text):
+        if not any(begin <= sign.start() < end for begin, end in texts):
+            line = text.count("\n", 0, sign.start())
+            found.setdefault(line, sign.start() - (text.rfind("\n", 0, sign.start()) + 1))
+    return found
 
 
 def child(node: Any, part: str, key: str, place: str) -> Any:
