@@ -166,6 +166,9 @@ def test_fields_that_stand_in_other_rows_or_files_alone_are_read_and_said(projec
     said = run()
     assert params.read().corpus.sources["jsonl"].fields == ["title", "content", "text"]
     assert re.search(r"text: \*\*/\*.jsonl, about [\d,]+ characters in title, content, text\nnot read: note;", said)
+    Path("mytext/c.jsonl").write_text("\n", encoding="utf-8")
+    with pytest.raises(UserError, match="c.jsonl is empty; remove it"):
+        run()
     objects("c.jsonl", body_="别的字段")
     with pytest.raises(UserError, match="c.jsonl has no text in title, content, text, as .*a.jsonl has, but body_"):
         run()

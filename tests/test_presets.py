@@ -198,6 +198,9 @@ def test_what_a_person_wrote_is_kept_once_and_what_a_command_wrote_is_not(tmp_pa
         assert Path("params.yaml.bak").read_text(encoding="utf-8") == own
         assert told("base.seed=9") == "`wwm preset tiny` brings back params.yaml as it was"
     assert [path.name for path in tmp_path.glob("*.bak*")] == ["params.yaml.bak"]
+    for _ in range(2):
+        cli.preset("tiny", Path("other.yaml"), [])
+    assert "`wwm preset tiny --output other.yaml` brings back other.yaml" in capsys.readouterr().out
     written.write_text(own, encoding="utf-8")
     for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "mine"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], check=True)

@@ -84,7 +84,8 @@ def kept(output: Path) -> str:
         return f"{output} as it was is kept: `cp {place} {output}` brings it back"
     if committed:
         return f"`git checkout {output}` brings back {output} as it was committed"
-    return f"`wwm preset {presets.names(output)[0]}` brings back {output} as it was" if not written else ""
+    to = "" if str(output) == "params.yaml" else f" --output {output}"
+    return "" if written else f"`wwm preset {presets.names(output)[0]}{to}` brings back {output} as it was"
 
 
 def use(name: str, output: Path, changes: Sequence[str]) -> str:

@@ -139,6 +139,8 @@ def holds(path: Path) -> Held:
                     f"{path}, line {number}: no JSON object; write an object a line (`jq -c '.[]'` makes them of a"
                     " list)"
                 )
+    if not rows:
+        raise UserError(f"{path} is empty; remove it")
     names = list(dict.fromkeys(name for row in rows for name in row))
     return Held(names, [name for name in names if any(isinstance(row.get(name), str) for row in rows)])
 
