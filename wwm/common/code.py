@@ -69,10 +69,16 @@ def source(module: str) -> ast.Module:
     return ast.parse(path_of(module).read_text(encoding="utf-8"))
 
 
-def names_in(module: str) -> set[str]:
-    """Dotted names in the import statements of a module, within functions too: modules, and what is taken from them."""
+def names_in(module: str, needed: bool = False) -> set[str]:
+    """Dotted names in the import statements of a module, within functions too: modules, and what is taken from them.
+
+    needed: without those whose ImportError is caught.
+    """
     names: set[str] = set()
+    done_without = optional(source(module)) if needed else set()
     for node in ast.walk(source(module)):
+        if node in done_without:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -94,10 +100,22 @@ def imported(module: str) -> set[str]:
 def packages(module: str) -> set[str]:
     """What a module of wwm and all that it imports need beside Python, as pip calls it, of what is installed here."""
     everywhere = followed(module, lambda name: True)
-    names = {name.partition(".")[0] for one in everywhere for name in names_in(one)}
+    names = {name.partition(".")[0] for one in everywhere for name in names_in(one, needed=True)}
     known = packages_distributions()
     # `ruamel` is a part of ruamel.yaml.clib as well.
     return {min(known[name], key=len) for name in names - {"wwm"} if name in known}
+
+
+def optional(module: ast.Module) -> set[ast.AST]:
+    """All nodes of statements whose ImportError is caught."""
+    return {
+        inner
+        for node in ast.walk(module)
+        if isinstance(node, ast.Try)
+        and any(isinstance(each.type, ast.Name) and each.type.id == "ImportError" for each in node.handlers)
+        for one in node.body
+        for inner in ast.walk(one)
+    }
 
 
 def does_something(module: str) -> bool:
