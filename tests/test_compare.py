@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from flows import plan
 from wwm import cli, compare, params
 from wwm.common import model_folder
 from wwm.common.errors import UserError
-from wwm.start import pace, shapes, tuning_pace
+from wwm.start import own_tasks, pace, shapes, tables, tuning_pace
 from wwm.training import released
 
 LABELLED = [(f"这本书写得很好，第{number}遍还想读。", "好评") for number in range(300)] + [
@@ -55,7 +56,9 @@ def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(pr
     assert values.load.models["released"].source == "released"
     assert values.load.models["released"].weights_sha256 == model_folder.weights_hash(Path("released"))
     assert values.truncate.models["released-3-layers"].layers == [0, 1, 2]
-    assert values.scores.models == ["released", "released-3-layers"] and values.scores.baseline == "released"
+    assert (
+        values.scores.models == ["released", "released-3-layers", "characters"] and values.scores.baseline == "released"
+    )
     assert not values.init.models and not values.mask.sets and not values.pretrain.models and not values.fetch.tasks
     task = values.finetune.tasks["opinions"]
     assert (task.epochs, task.split_file, task.sweep, task.max_seq_length) == (2, "opinions.csv", [1e-4, 3e-4], 32)
@@ -179,6 +182,30 @@ def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):
     assert one.run(100, 50, 2, 32) < one.run(200, 50, 2, 32) < one.run(200, 50, 4, 32)
 
 
+def test_a_model_that_was_made_here_is_compared_and_stays(project):
+    shutil.copytree("released", "models/domain")
+    said("released", "models/domain")
+    loaded = params.read().load.models
+    assert {name: one.source for name, one in loaded.items()} == {
+        "released": "released",
+        "models-domain": "models/domain",
+    }
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("models-domain", "domain"), encoding="utf-8")
+    with pytest.raises(
+        UserError, match="load.models.domain.source: models/domain is made by this very params.yaml, and"
+    ):
+        params.read()
+
+
+def test_few_rows_are_trained_on_in_more_epochs(project):
+    epochs = {}
+    for rows in (100, 4000, 20_000):
+        table = tables.Table("single", {"text": "text", "label": "label"}, ["a", "b"], [10] * rows)
+        epochs[rows] = own_tasks.run(table, Path("opinions.csv"), 512)["epochs"]
+    assert epochs == {100: 10, 4000: 7, 20_000: 3}
+
+
 def test_what_scores_needs_has_no_stage_of_text(project):
     said("released", "--layers", "3", "--seeds", "4")
     for name in ("dvc.yaml", "wwm", "flows"):
@@ -186,7 +213,13 @@ def test_what_scores_needs_has_no_stage_of_text(project):
     for name in ("mask", "pretrain", "cloze", "overlap"):
         (project / "results" / name).mkdir(parents=True)
     Repo.init(str(project), no_scm=True).close()
-    stages = {"load@released", "truncate@released-3-layers", "finetune@released-opinions", "scores"}
+    stages = {
+        "load@released",
+        "truncate@released-3-layers",
+        "finetune@released-opinions",
+        "characters@opinions",
+        "scores",
+    }
     assert set(plan.plan(["scores"])) == stages | {"finetune@released-3-layers-opinions"}
     # The demo's tasks have no reader, but text has none either.
     assert set(plan.plan()) == set(plan.plan(["scores"]))

@@ -93,7 +93,7 @@ def test_a_model_whose_head_is_trained_needs_no_phase_for_it(project):
     said = run()
     values = params.read()
     assert list(values.pretrain.models) == ["domain"] and values.cloze.models == ["released", "domain"]
-    assert values.scores.models == ["released", "domain"] and "MLM head" not in said
+    assert values.scores.models == ["released", "domain", "characters"] and "MLM head" not in said
 
 
 def test_milestones_that_are_asked_for_are_measured(project):

@@ -17,9 +17,10 @@ from transformers.utils import logging
 from wwm import recipe
 from wwm.common import model_folder
 from wwm.common.errors import UserError
+from wwm.common.result_files import CHARACTERS
 from wwm.params import Params, fields, overrides, whole
 from wwm.start import own_tasks, shapes, tables, tuning_pace
-from wwm.start.pace import told
+from wwm.start.pace import busy, told
 from wwm.training import released
 
 
@@ -54,7 +55,7 @@ def main(
 
 def named(models: Sequence[str]) -> dict[str, str]:
     """A name for each -> its folder or hub name: the last part of that, with the one before it, or a number, where
-    another is called so.
+    another is called so. One of models/ of this checkout gets another name than it has there, where it would be made.
     """
     found: dict[str, str] = {}
     taken = {*whole.TAKEN, *fields.OVERLOOKED}
@@ -67,6 +68,8 @@ def named(models: Sequence[str]) -> dict[str, str]:
         path = place if Path(model).is_dir() else Path(model.partition("@")[0])
         last, both = (re.sub("[^A-Za-z0-9_-]+", "-", part).strip("-_")[-40:] for part in (path.name, path.parent.name))
         last = last or "model"
+        if place.parent == Path("models").resolve():
+            taken.add(last)
         names = (last, f"{both}-{last}".strip("-_"), *(f"{last}-{number}" for number in range(2, len(models) + 4)))
         found[next(one for one in names if one not in taken)] = model
         taken |= {*found}
@@ -97,11 +100,12 @@ def keys(
         "load.models": {model: loaded(source) for model, source in sources.items()},
         "truncate.models": cuts,
         "fetch.tasks": {},
+        "characters.tasks": {name: {}},
         "finetune.models": {model: {} for model in compared},
         "finetune.tasks": {name: run | {"sweep": sorted(tried)}},
         "finetune.seeds": seeds,
         "finetune.precision": "bf16" if torch.cuda.is_available() else "fp32",
-        "scores.models": compared,
+        "scores.models": [*compared, CHARACTERS],
         "scores.tasks": [name],
         "scores.baseline": compared[0],
     }
@@ -132,6 +136,7 @@ def report(
         if model in values.truncate.models:
             config.num_hidden_layers = len(values.truncate.models[model].layers)
         seconds += tuning_pace.seconds(config, table, run, checked.examples, values)
+    yield from busy()
     yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
 
 

@@ -15,13 +15,14 @@ from wwm import recipe
 from wwm.common import hub
 from wwm.common.errors import UserError
 from wwm.common.model_folder import MLM_HEAD
-from wwm.common.result_files import GENERAL
+from wwm.common.result_files import CHARACTERS, GENERAL
 from wwm.params import Params, overrides
 from wwm.report import margins
 from wwm.start import own_tasks, pace, shapes, sizes, tables, texts, tuning_pace
 from wwm.training import weights
 from wwm.training.head import untrained_heads
 
+OWN, SURELY_MEASURED = "your own", 60  # documents: of so many, hardly ever fewer than 50 are held out
 SURELY = 5  # documents: so many are expected of a source where one must be
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
@@ -155,7 +156,8 @@ def keys(
         "finetune.tasks": {name: run},
         "finetune.seeds": sizes.SEEDS[size.place],
         "finetune.precision": "fp32" if cpu else "bf16",
-        "scores.models": ["released", *trained],
+        "characters.tasks": {name: {}},
+        "scores.models": ["released", *trained, CHARACTERS],
         "scores.tasks": [name],
     }
 
@@ -196,16 +198,18 @@ def report(
         for group, source in values.corpus.sources.items()
         if group.startswith(GENERAL)
     }
-    kinds = {"your own": share * found.own_documents}
+    kinds = {OWN: share * found.own_documents}
+    wanted = SURELY_MEASURED / found.own_documents
     if general:
         kinds["general"] = sum(
             part * found.documents[group] for group, part in general.items() if group in found.documents
         )
     for kind, held in kinds.items():
+        more = f", or hold out more: --set corpus.heldout_share={wanted:.2f}" if kind == OWN and wanted <= 0.6 else ""
         if held < margins.FEWEST_ASKED:
             yield (
                 f"About {held:,.0f} documents of {kind} text are held out, fewer than the {margins.FEWEST_ASKED} that"
-                " an interval needs; put blank lines between documents, or give more of them."
+                f" an interval needs; put blank lines between documents, or give more of them{more}."
             )
     if values.segmenter.source == "train":
         yield (
@@ -223,6 +227,7 @@ def report(
     if HEAD in values.pretrain.models:
         steps = values.pretrain.models[HEAD].phases[0].steps
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
+    yield from pace.busy()
     yield from times(values, table, name, checked.examples, config)
     yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
 

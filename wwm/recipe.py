@@ -61,8 +61,8 @@ def digest(text: str) -> str:
 
 
 def write(output: Path, text: str) -> None:
-    """Says how to have back the file that is there. It is kept as OUTPUT.bak, .bak2 and so on, if it can be had neither
-    from git nor by the command that wrote it.
+    """Says how to have back the file that is there. What a person wrote and is not in git is kept as OUTPUT.bak, .bak2
+    and so on; what a command wrote, as OUTPUT.before, the last one alone.
     """
     if told := kept(output):
         print(told)
@@ -70,7 +70,7 @@ def write(output: Path, text: str) -> None:
 
 
 def kept(output: Path) -> str:
-    """How to have it back; "" of what is not there, or comes of a command and is not in git."""
+    """How to have it back; "" of what is not there."""
     if not output.is_file():
         return ""
     content = output.read_bytes()
@@ -82,10 +82,13 @@ def kept(output: Path) -> str:
         place = next(path for path in names if not path.exists() or path.is_file() and path.read_bytes() == content)
         shutil.copy(output, place)
         return f"{output} as it was is kept: `cp {place} {output}` brings it back"
-    if committed:
+    if content != committed and written:
+        shutil.copy(output, f"{output}.before")
+        return f"`cp {output}.before {output}` brings back {output} as it was"
+    if content == committed:
         return f"`git checkout {output}` brings back {output} as it was committed"
     to = "" if str(output) == "params.yaml" else f" --output {output}"
-    return "" if written else f"`wwm preset {presets.names(output)[0]}{to}` brings back {output} as it was"
+    return f"`wwm preset {presets.names(output)[0]}{to}` brings back {output} as it was"
 
 
 def use(name: str, output: Path, changes: Sequence[str]) -> str:

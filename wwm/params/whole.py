@@ -3,6 +3,7 @@
 import re
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -126,6 +127,7 @@ def check_names(values: Params) -> None:
                 lengths[phase.max_seq_length].allow(max(phase.masked_lm_prob))
             except UserError as error:
                 raise UserError(f"{key}.phases.{i}: mask.sets.{model.examples}: {error}") from None
+    check_sources(values)
     check_milestones(values)
     check_teachers(values)
     for name, cut in values.truncate.models.items():
@@ -160,6 +162,18 @@ def check_names(values: Params) -> None:
     for i, pairs in enumerate(values.scores.pairs):
         for name in (*pairs.models, *pairs.against):
             one_of(f"scores.pairs.{i}", name, values.scores.models)
+
+
+def check_sources(values: Params) -> None:
+    """Raises UserError where a model is to be read from a folder that a stage makes: DVC empties that first."""
+    made = {Path("models", name).resolve() for name in values.made_from}
+    for stage, models in (("init", values.init.models), ("load", values.load.models)):
+        for name, model in models.items():
+            if Path(model.source).resolve() in made:
+                raise UserError(
+                    f"{stage}.models.{name}.source: {model.source} is made by this very params.yaml, and emptied"
+                    " before; give the model that has this name another one, or copy the folder elsewhere"
+                )
 
 
 def of_other_vocabularies(values: Params) -> set[str]:

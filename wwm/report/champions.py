@@ -51,9 +51,11 @@ class Champion(NamedTuple):
     def command(self) -> str:
         if self.task is None:
             return f"wwm fill {self.folder} '{SENTENCE}'"
-        file = self.task.rows[self.model]["files"].get(self.task.last, "")
+        files = self.task.rows[self.model]["files"]
+        file = files.get(self.task.last, "")
         form = FORMS.get(self.task.kind, FORMS["other"]).get(Path(file).suffix)
-        if form is None or "/" in file:
+        # One file that was divided holds what was trained on, too.
+        if form is None or "/" in file or list(files.values()).count(file) > 1:
             return f"wwm predict {self.folder} FILE"
         return f"wwm predict {self.folder} data/tasks/{self.task.name}/{file}{form} --output said.csv"
 

@@ -22,6 +22,9 @@ READ = (*splits.ENDINGS, *splits.TAGGED)
 # What tasks, folders of the demo and measures are called.
 TAKEN = {*TASKS, "cloze", FILL_MASK, "reviews", "continuation"}
 NAMED_AT_MOST = 5  # labels
+# Three epochs as the authors, and more of a few rows: a head is hardly trained after a hundred steps.
+BATCH, EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 32, 3, 10, 500
+TRAINED_ON = 0.6  # of a file that is divided
 
 
 class Checked(NamedTuple):
@@ -84,10 +87,11 @@ def run(table: tables.Table, task: Path, positions: int) -> dict[str, Any]:
     """
     alone = [task] if task.is_file() else [path for path in taken_of(task) if path.suffix.lower() in READ]
     length = 16 * math.ceil((table.longest + 3) / 16)
+    steps = math.ceil(table.rows * (TRAINED_ON if len(alone) == 1 else 1) / BATCH)
     return {
         "define": table.define,
-        "epochs": 3,
-        "batch_size": 32,
+        "epochs": min(MOST_EPOCHS, max(EPOCHS, math.ceil(FEWEST_STEPS / steps))),
+        "batch_size": BATCH,
         "max_seq_length": min(512, positions, max(32, length)),
         **({"split_file": alone[0].name} if len(alone) == 1 else {}),
     }

@@ -1,6 +1,8 @@
 """How fast a model would be trained here, measured on a few steps of it."""
 
+import os
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from transformers import BertConfig, BertForPreTraining
@@ -68,6 +70,16 @@ def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, mas
         masked_ids=rng.integers(0, vocab_size, len(masked)),
         next_sentence_labels=np.zeros(0, np.int64),
     )
+
+
+def busy() -> Iterator[str]:
+    """Says so where other work takes the cores."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores:
+        yield (
+            f"Other work runs here ({load:.0f} processes want {cores} cores): what is measured holds while it does, and"
+            " threads that wait for each other suffer most; --set base.threads=1 is often faster then."
+        )
 
 
 def told(hours: float) -> str:
