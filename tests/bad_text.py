@@ -15,7 +15,7 @@ BINARIES = {
     "a tar without a mark": shaped("old tar"),
     "a tar in gzip": shaped("tar.gz"),
     "gzip cut off": shaped("gzip")[:-20],
-    "gzip of random bytes": gzip.compress(bytes(range(256)) * 20),
+    "gzip of random bytes": gzip.compress(bytes(range(256)) * 20, mtime=0),
     "Parquet": shaped("Parquet"),
     "zeros": bytes(5000),
     "random bytes": bytes(range(256)) * 20,

@@ -136,7 +136,7 @@ def report(
         if model in values.truncate.models:
             config.num_hidden_layers = len(values.truncate.models[model].layers)
         seconds += tuning_pace.seconds(config, table, run, checked.examples, values)
-    yield from busy()
+    yield from busy(values.base.threads)
     yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
 
 

@@ -227,7 +227,7 @@ def report(
     if HEAD in values.pretrain.models:
         steps = values.pretrain.models[HEAD].phases[0].steps
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
-    yield from pace.busy()
+    yield from pace.busy(values.base.threads)
     yield from times(values, table, name, checked.examples, config)
     yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
 

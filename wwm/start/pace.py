@@ -72,14 +72,12 @@ def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, mas
     )
 
 
-def busy() -> Iterator[str]:
+def busy(threads: int) -> Iterator[str]:
     """Says so where other work takes the cores."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores:
-        yield (
-            f"Other work runs here ({load:.0f} processes want {cores} cores): what is measured holds while it does, and"
-            " threads that wait for each other suffer most; --set base.threads=1 is often faster then."
-        )
+        fewer = "; --set base.threads=1 may be faster then" if threads > 1 else ""
+        yield f"Other work runs here ({load:.0f} processes want {cores} cores): what is measured holds while it does{fewer}."
 
 
 def told(hours: float) -> str:
