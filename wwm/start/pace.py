@@ -77,7 +77,7 @@ def busy(threads: int) -> Iterator[str]:
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores:
         fewer = "; --set base.threads=1 may be faster then" if threads > 1 else ""
-        yield f"Other work runs here ({load:.0f} processes want {cores} cores): what is measured holds while it does{fewer}."
+        yield f"Other work wants these {cores} cores (load {load:.0f}): what is measured holds while it does{fewer}."
 
 
 def told(hours: float) -> str:
