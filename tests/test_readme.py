@@ -488,7 +488,7 @@ def test_a_params_file_is_written_for_models_and_task_as_the_pages_say(line, tmp
         toy.model(tmp_path / f"released{number}", SENTENCE, layers=4)
         line = line.replace(name, f"released{number}")
     said = run(line.removesuffix(" --run"), tmp_path)
-    assert "`dvc repro scores`" in said and len(params.read(tmp_path / "params.yaml").scores.models) == 2
+    assert "`dvc repro scores`" in said and len(params.read(tmp_path / "params.yaml").finetune.models) == 2
 
 
 @pytest.mark.parametrize("line", [line for line in WWM if line == "wwm doctor"])
