@@ -77,7 +77,8 @@ def kept(output: Path) -> str:
     committed = lineage.git("-C", str(output.parent), "show", f"HEAD:./{output.name}")
     seal = SEAL.match(text := content.decode("utf-8", "replace"))
     written = seal is not None and digest(text[seal.end() :]) == seal[1]
-    if content != committed and not written and not presets.names(output):
+    preset = presets.names(output)
+    if content != committed and not written and not preset:
         names = (Path(f"{output}.bak{number if number > 1 else ''}") for number in count(1))
         place = next(path for path in names if not path.exists() or path.is_file() and path.read_bytes() == content)
         shutil.copy(output, place)
@@ -88,7 +89,7 @@ def kept(output: Path) -> str:
     if content == committed:
         return f"`git checkout {output}` brings back {output} as it was committed"
     to = "" if str(output) == "params.yaml" else f" --output {output}"
-    return f"`wwm preset {presets.names(output)[0]}{to}` brings back {output} as it was"
+    return f"`wwm preset {preset[0]}{to}` brings back {output} as it was"
 
 
 def use(name: str, output: Path, changes: Sequence[str]) -> str:

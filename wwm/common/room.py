@@ -82,6 +82,6 @@ def cache() -> tuple[Path | None, bool]:
     return place, True
 
 
-def size_of(folder: Path, pattern: str = "*") -> int:
+def size_of(folder: Path) -> int:
     """Bytes of the files there."""
-    return sum(file.stat().st_size for file in folder.rglob(pattern) if file.is_file())
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
