@@ -248,6 +248,23 @@ def test_passwords_in_urls_are_in_no_param_and_no_file_of_a_run_in_mlflow(url, t
     assert found == ["a"] and SECRET not in capsys.readouterr().out
 
 
+def test_in_a_folder_that_was_removed_a_command_says_so(tmp_path, failed, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    line, _ = failed(lambda: print("not reached"))
+    assert line == "error: the folder that this runs in was removed; go to one that is there"
+
+
+def test_a_command_ends_well_where_nobody_listens():
+    command = f"{sys.executable} -m wwm.cli plan demo >&- 2>&-"
+    assert subprocess.run(command, shell=True).returncode == 0
+
+
+def test_a_message_of_any_length_is_short_enough_to_be_read():
+    assert len(str(UserError("x" * 10**6))) < 3000
+
+
 def test_name_that_would_change_the_terminal_is_spelled_out():
     assert str(UserError("a\x1b[2Jb\u202etxt.exe\udcff: 新闻\n\t")) == "a\\x1b[2Jb\\u202etxt.exe\\udcff: 新闻\n\t"
 

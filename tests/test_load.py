@@ -49,6 +49,14 @@ def test_a_loaded_model_is_cut_to_its_first_layers_without_any_text(project):
     classifier.Classification(Path("models/cut"), None, {}, ("a", "b"), 8, "accuracy").model()
 
 
+def test_a_model_whose_config_cuts_its_feed_forward_into_chunks_reads_texts_of_any_length(project):
+    config = json.loads(Path("given/config.json").read_text(encoding="utf-8"))
+    Path("given/config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": 7}), encoding="utf-8")
+    load.main("given")
+    model = classifier.Classification(Path("models/given"), None, {}, ("a", "b"), 8, "accuracy").model()
+    assert model(input_ids=torch.ones(1, 8, dtype=torch.long)).logits.isfinite().all()
+
+
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_weights_in_half_precision_are_cut_and_compared_as_those_of_32_bits(project, kind):
     halves = {name: tensor.to(kind) for name, tensor in load_file("given/model.safetensors").items()}

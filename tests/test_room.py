@@ -88,3 +88,9 @@ def test_each_disk_is_asked_for_what_lies_on_it(repository, monkeypatch):
 def test_without_dvc_nothing_is_copied(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     needs(3, monkeypatch, shared=3)
+
+
+def test_a_scratch_that_cannot_be_made_is_named(monkeypatch):
+    monkeypatch.setattr(files, "SCRATCH", Path("/proc/x"))
+    with pytest.raises(UserError, match="^WWM_SCRATCH /proc/x: No such file or directory; name a folder"):
+        room.check("it")

@@ -33,7 +33,13 @@ def user_errors(command: str) -> Iterator[None]:
     """Ends the process with one line: that of a UserError, of a full disk or of a file that is refused; whatever else
     is raised is a bug of ours, whose line has its traceback before it.
     """
+    for name in ("stdout", "stderr"):  # None where the caller closed it, and tqdm would write there
+        setattr(sys, name, getattr(sys, name) or open(os.devnull, "w"))
     try:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise UserError("the folder that this runs in was removed; go to one that is there") from None
         yield
     except UserError as error:
         sys.exit(f"error: {error}")

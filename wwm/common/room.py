@@ -24,7 +24,12 @@ def check(
     DVC has stored the outs; passing: in scratch/ until the outs are written; there: of all that what scratch/ has
     already; remedy: besides those of any stage.
     """
-    files.SCRATCH.mkdir(parents=True, exist_ok=True)
+    try:
+        files.SCRATCH.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"WWM_SCRATCH {files.SCRATCH}: {error.strerror}; name a folder where files can be written"
+        ) from None
     store, copies_back = cache()
     together = disk(files.SCRATCH) == disk(Path())
     needed: dict[int, float] = defaultdict(float)

@@ -35,6 +35,7 @@ def opened(source: Path, named: str, seed: int | None = None) -> tuple[Any, Any,
     tensors = weight_files.read(source, named)
     weight_files.check_finite(tensors, named)
     model, loading = weight_files.from_pretrained(AutoModel, source, named, dtype=torch.float32)
+    model.config.chunk_size_feed_forward = 0  # saves memory alone, and refuses lengths that it does not divide
     # transformers would make a tokenizer of special tokens alone, which reads all else as [UNK].
     if not any((source / name).is_file() for name in VOCABULARIES):
         raise UserError(
