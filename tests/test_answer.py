@@ -48,7 +48,25 @@ def test_what_helped_and_what_was_forgotten_is_said_with_intervals(folder):  # n
     assert "; 3 seeds, 400 examples of test)." in told
     assert "On held-out text of the domain it gained 0.500 nats per character (95 %: 0." in told
     assert "On general text it lost 0.200 nats per character (95 %: 0." in told
-    assert "[UNK]: 1.00% of the pieces asked for before, 1.00% after." in told
+    assert "the vocabulary lacked 1.00% before and lacks 1.00% now ([UNK])." in told
+    assert "hardly learned" not in told and "deviate" not in told
+
+
+def test_a_gain_of_a_head_that_guesses_worse_than_who_counts_characters_is_called_that(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(3.0, 2.2))
+    [told] = answers()
+    assert "On general text it gained 1.300 nats" in told and told.count("hardly learned") == 1
+    assert (
+        "But on general text domain still guesses worse than who knows only how often each character stands (6.70 nats"
+        " per character against 6.50)" in told
+    )
+    with words.spoken("zh"):
+        assert "仍不如只知道各字出现频率者（每字 6.70 奈特，后者 6.50）" in answers()[0]
+
+
+def test_seeds_that_learn_or_not_by_chance_are_told(folder):  # noqa: F811
+    measured([30.0, 40.0, 50.0], [32.0, 50.0, 50.0])
+    assert "On reviews the seeds of domain deviate by 10.4 points" in answers()[0]
 
 
 def test_harm_is_said(folder):  # noqa: F811

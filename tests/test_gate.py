@@ -115,6 +115,5 @@ def test_a_champion_is_beaten_by_more_than_chance_on_the_same_rows_alone(ours, t
 def test_what_a_champion_is_held_to_fits_into_a_tag_of_mlflow(project):  # noqa: F811
     scores = {"dev": [80 + i / 10 for i in range(10)]}
     finetuned.save(finetuned.result("bert", "xnli", scores, examples={"train": 1, "dev": 2490}))
-    [task] = found(["bert"], ["xnli"]).tasks
-    kept = champions.of_task(task).contest
+    kept = champions.champions(found(["bert"], ["xnli"]))[0].contest
     assert len(json.dumps(kept)) < 100_000 and np.mean(kept["figures"], 1) == pytest.approx(scores["dev"], abs=1e-3)

@@ -119,8 +119,10 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         own = {(each.against, each.on): each for each in compared if each.model == one.model}
         tasks = [task for task in results.tasks if (one.start, task.title) in own]
         parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
+        parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
+        parts += knows_little(results, one) if texts else []
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -192,6 +194,23 @@ def on_text(found: Comparison, count: int) -> str:
     return sentences(told, margins.correction(found.margin, found.p, count))
 
 
+def knows_little(results: Results, one: Continued) -> Iterator[str]:
+    """Where the model guesses worse than who counts characters, so that what it gained is mostly to count them."""
+    after = nats.together(results.answers[one.model])
+    for where, part in apart(results, one.model):
+        ours, counted, characters = (float(column[part].sum()) for column in after)
+        if ours > counted:
+            yield say(
+                "But on {where} {model} still guesses worse than who knows only how often each character stands"
+                " ({ours:.2f} nats per character against {counted:.2f}): its MLM head has hardly learned, and a gain"
+                " there says little of the encoder.",
+                where=where,
+                model=one.model,
+                ours=ours / characters,
+                counted=counted / characters,
+            )
+
+
 def unknown(results: Results, one: Continued) -> str:
     """What of the pieces asked for the vocabularies lack, where that is anything and both were asked the same."""
     every = results.starts | results.cloze
@@ -201,4 +220,9 @@ def unknown(results: Results, one: Continued) -> str:
     before, after = (row["unknown_share"] for row in rows)
     if not before and not after:
         return ""
-    return say("[UNK]: {before:.2%} of the pieces asked for before, {after:.2%} after.", before=before, after=after)
+    return say(
+        "Of the pieces of the words asked for, the vocabulary lacked {before:.2%} before and lacks {after:.2%} now"
+        " ([UNK]).",
+        before=before,
+        after=after,
+    )

@@ -70,13 +70,13 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
 
 
 def ours(results: Results, tasks: list[Task]) -> Figures:
-    """Of the models compared, on the split that claims are made on."""
+    """Of the models compared that have any, on the split that claims are made on."""
     heads = {head(task): keys(task) for task in tasks}
-    rows: dict[str, dict[str, float]] = {model: {} for model in results.models}
+    rows: dict[str, dict[str, float]] = {}
     for model, task in product(results.models, tasks):
         for key, measure in zip(keys(task), task.measures):
             if found := task.values(model, task.last, measure):
-                rows[model][key] = max(found)
+                rows.setdefault(model, {})[key] = max(found)
     sizes = {model: size for model in results.models if (size := parameters(results, model))}
     return Figures(
         heads,

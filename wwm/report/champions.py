@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wwm.report import nats
+from wwm.report import claims, margins, nats
 from wwm.report.gate import Contest
-from wwm.report.results import Results, Task, mean
-from wwm.report.words import known, say
+from wwm.report.margins import Margin, Unknown
+from wwm.report.results import Results, Task, mean, parameters
+from wwm.report.words import known, listed, say
 
 CONLL = ("", ".txt", ".train", ".dev", ".test", ".data")
 # Endings of task files that `wwm predict` reads as they are, or by a --format.
@@ -22,12 +23,13 @@ SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
 class Champion(NamedTuple):
-    """The best model of one kind. task: None for the one that fills in words."""
+    """The best model of one kind. task: None for the one that fills in words. alike: models that may be as good."""
 
     task: Task | None
     model: str
     folder: str
     contest: Contest
+    alike: list[str]
 
     @property
     def title(self) -> str:
@@ -45,7 +47,15 @@ class Champion(NamedTuple):
 
     @property
     def told(self) -> str:
-        return say("{title}: {model}. To use it:", title=self.title, model=self.model)
+        if not self.alike:
+            return say("{title}: {model}. To use it:", title=self.title, model=self.model)
+        return say(
+            "{title}: {model}, which chance alone may have put before {others}; of such take the one that costs least."
+            " To use it:",
+            title=self.title,
+            model=self.model,
+            others=listed(self.alike),
+        )
 
     @property
     def command(self) -> str:
@@ -67,7 +77,7 @@ def champions(results: Results) -> list[Champion]:
     """By the mean over seeds on dev, so that test scores choose nothing, of models that are kept; and by nats in cloze.
     The first of equals.
     """
-    found = [one for task in results.tasks if (one := of_task(task))]
+    found = [one for task in results.tasks if (one := of_task(results, task))]
     answers = {model: nats.together(results.answers[model]) for model in results.guessed}
     if answers:
         model = min(answers, key=lambda model: answers[model].mean)
@@ -77,7 +87,7 @@ def champions(results: Results) -> list[Champion]:
             "figures": [grouped(answers[model].nats)],
             "characters": grouped(answers[model].characters),
         }
-        found.append(Champion(None, model, f"models/{model}", contest))
+        found.append(Champion(None, model, f"models/{model}", contest, alike(results, in_cloze(answers, model))))
     return found
 
 
@@ -86,7 +96,29 @@ def grouped(figures: np.ndarray) -> list[float]:
     return [round(float(group.sum()), 3) for group in np.array_split(figures, min(GROUPS, len(figures)))]
 
 
-def of_task(task: Task) -> Champion | None:
+def in_cloze(answers: dict[str, nats.Answers], best: str) -> dict[str, Margin | Unknown]:
+    """How many nats fewer the best one has than each of the others."""
+    ours = answers[best]
+    return {
+        model: margins.of_documents(theirs.nats - ours.nats, ours.characters)
+        if np.array_equal(theirs.characters, ours.characters)
+        else Unknown("")
+        for model, theirs in answers.items()
+        if model != best
+    }
+
+
+def alike(results: Results, better: dict[str, Margin | Unknown]) -> list[str]:
+    """Of models that another one is `better` than by so much, those where it may be chance (Holm), with their size."""
+    apart = zip(better, margins.holm([*better.values()]), better.values())
+    return [
+        f"{model} ({size / 1e6:.1f}M)" if (size := parameters(results, model)) else model
+        for model, p, margin in apart
+        if isinstance(margin, Unknown) or p >= 1 - margins.LEVEL or margin.mean <= 0
+    ]
+
+
+def of_task(results: Results, task: Task) -> Champion | None:
     values = {
         model: values
         for model, row in task.rows.items()
@@ -103,4 +135,6 @@ def of_task(task: Task) -> Champion | None:
         "figures": [grouped(run * share) for run in runs],
         "characters": None,
     }
-    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest)
+    # Dev chose the best one, so the split that chose nothing says whether it is.
+    better = {other: claims.difference(task, model, other, task.last, task.main) for other in values if other != model}
+    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, alike(results, better))

@@ -4,6 +4,7 @@ is claimed, and whether by more than chance. What was not measured is not claime
 
 from collections.abc import Iterator
 from itertools import product
+from statistics import stdev
 from typing import Literal, NamedTuple
 
 from wwm.common.result_files import CHARACTERS
@@ -14,6 +15,7 @@ from wwm.report.results import WAYS, Results, Task, training
 from wwm.report.tables import Table
 from wwm.report.words import clauses, known, listed, say, sentences
 
+STEADY = 5.0  # points that seeds of one model deviate by; well-trained ones differ by some 1
 UNITS = {"wordpiece": "WordPieces", "whole_word": "whole words", "ngram": "n-grams"}  # of masking, from small to large
 
 
@@ -151,6 +153,20 @@ def asked(task: Task, *models: str) -> str:
         seeds=min(len(task.values(model, task.last, task.main)) for model in models if model in task.fine_tuned),
         examples=task.rows[models[0]]["examples"][task.last],
         split=known(task.last),
+    )
+
+
+def unsteady(task: Task, *models: str) -> str:
+    """Which of the fine-tuned models, if any, learned or not as the seed had it."""
+    spread = {model: stdev(values) for model in models if len(values := task.values(model, task.last, task.main)) > 1}
+    if not any(points > STEADY for points in spread.values()):
+        return ""
+    return say(
+        "On {task} the seeds of {model} deviate by {points:.1f} points: whether it learns the task hangs on the seed;"
+        " try more epochs or another learning_rate.",
+        task=task.title,
+        model=max(spread, key=spread.__getitem__),
+        points=max(spread.values()),
     )
 
 

@@ -7,7 +7,7 @@ from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import CLOZE, NATS, Results, Task, cloze_figures, marks, mean, of, parameters, training
 from wwm.report.tables import Cell, Column, Note, Table, amount, flops, plain, table
-from wwm.report.words import known, say, sentences
+from wwm.report.words import known, listed, say, sentences
 
 
 def task_tables(results: Results) -> list[Table]:
@@ -210,8 +210,14 @@ def cloze_table(results: Results) -> Table:
         counts=counts,
         unigram=unigram,
     )
-    models = plain(say("model"), results.networks)
-    return table(say("Cloze: how well held-out text is filled in"), caption, [models, *columns])
+    lacking = [
+        say("{model} (measured with other weights)", model=model) if model in results.renamed else model
+        for model in results.networks
+        if model not in results.cloze
+    ]
+    left_out = say("Not measured: {models}.", models=listed(lacking)) if lacking else ""
+    models = plain(say("model"), list(results.cloze))
+    return table(say("Cloze: how well held-out text is filled in"), sentences(caption, left_out), [models, *columns])
 
 
 def cloze_column(results: Results, head: str, name: str, *part: str) -> Column:
@@ -219,11 +225,7 @@ def cloze_column(results: Results, head: str, name: str, *part: str) -> Column:
     untrained = Note("", say("The MLM head was never trained, so this says nothing of the encoder."))
     unfit = results.cloze.keys() - results.guessed.keys()
     cells = []
-    for model in results.networks:
-        if model not in results.cloze:
-            renamed = model in results.renamed
-            cells.append(Cell(say("n/a (measured with other weights)") if renamed else say("n/a (not measured)")))
-            continue
+    for model in results.cloze:
         row: Any = results.cloze[model]
         for key in part:
             row = row.get(key, {})

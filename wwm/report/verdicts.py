@@ -1,7 +1,7 @@
 """Which of models that were only compared is better on each task, in a sentence, or that the data cannot tell."""
 
 from wwm.report import margins
-from wwm.report.claims import Claim, asked, difference
+from wwm.report.claims import Claim, asked, difference, unsteady
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task
 from wwm.report.words import say, sentences
@@ -44,8 +44,9 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         " {runs})."
     )
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
+    spread = unsteady(task, model, baseline)
     if apart:
-        return Claim("✔", told, [])
+        return Claim("✔", sentences(told, spread), [])
     ours, theirs = (task.figures[name][task.last, task.main] for name in names)
     why = margins.correction(margin, p, len(tests))
-    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests))), [])
+    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests)), spread), [])
