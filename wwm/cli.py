@@ -181,7 +181,7 @@ def preset(
     changes: Changes = None,
 ) -> None:
     """Check presets/NAME.yaml and write it to params.yaml; a params.yaml of your own that is not in git is kept as
-    params.yaml.bak, .bak2 and so on.
+    params.yaml.bak, .bak2 and so on, the last one that a command wrote as params.yaml.before.
     """
     from wwm import recipe
 
