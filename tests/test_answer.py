@@ -57,11 +57,11 @@ def test_a_gain_of_a_head_that_guesses_worse_than_who_counts_characters_is_calle
     [told] = answers()
     assert "On general text it gained 1.300 nats" in told and told.count("hardly learned") == 1
     assert (
-        "But on general text domain still guesses worse than who knows only how often each character stands (6.70 nats"
+        "But domain still guesses worse than who knows only how often each character stands (general text: 6.70 nats"
         " per character against 6.50)" in told
     )
     with words.spoken("zh"):
-        assert "仍不如只知道各字出现频率者（每字 6.70 奈特，后者 6.50）" in answers()[0]
+        assert "仍不如只知道各字出现频率者（通用文本：每字 6.70 奈特，后者 6.50）" in answers()[0]
 
 
 def test_seeds_that_learn_or_not_by_chance_are_told(folder):  # noqa: F811

@@ -12,7 +12,7 @@ from wwm.report import claims, margins, nats
 from wwm.report.claims import Comparison
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task, of, training
-from wwm.report.words import say, sentences
+from wwm.report.words import clauses, say, sentences
 
 TEXTS = "held-out text of the domain", "general text"
 HEAD_ONLY = "mlm_head"  # what a phase trains that leaves the encoder as it is
@@ -122,7 +122,7 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
-        parts += knows_little(results, one) if texts else []
+        parts.append(knows_little(results, one) if texts else "")
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -194,21 +194,28 @@ def on_text(found: Comparison, count: int) -> str:
     return sentences(told, margins.correction(found.margin, found.p, count))
 
 
-def knows_little(results: Results, one: Continued) -> Iterator[str]:
+def knows_little(results: Results, one: Continued) -> str:
     """Where the model guesses worse than who counts characters, so that what it gained is mostly to count them."""
     after = nats.together(results.answers[one.model])
-    for where, part in apart(results, one.model):
-        ours, counted, characters = (float(column[part].sum()) for column in after)
-        if ours > counted:
-            yield say(
-                "But on {where} {model} still guesses worse than who knows only how often each character stands"
-                " ({ours:.2f} nats per character against {counted:.2f}): its MLM head has hardly learned, and a gain"
-                " there says little of the encoder.",
-                where=where,
-                model=one.model,
-                ours=ours / characters,
-                counted=counted / characters,
-            )
+    sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
+    worse = [
+        say(
+            "{where}: {ours:.2f} nats per character against {counted:.2f}",
+            where=where,
+            ours=ours / characters,
+            counted=counted / characters,
+        )
+        for where, (ours, counted, characters) in sums.items()
+        if ours > counted
+    ]
+    if not worse:
+        return ""
+    return say(
+        "But {model} still guesses worse than who knows only how often each character stands ({which}): its MLM head"
+        " has hardly learned, and a gain says little of the encoder.",
+        model=one.model,
+        which=clauses(worse),
+    )
 
 
 def unknown(results: Results, one: Continued) -> str:

@@ -15,7 +15,7 @@ from wwm.start.tables import Table
 from wwm.tasks import classifier, tuning
 from wwm.training import device, dropout, optim
 
-ROWS = 8  # of a measured batch
+ROWS, QUICK = 8, 1.0  # of the first batch; seconds in which it lets whole ones be measured
 CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 FORWARD_SHARE = 1 / 3  # of what a row costs in training, when it is scored
 BEGINNING = 2.0  # seconds in which a run reads its model
@@ -52,13 +52,16 @@ class Pace(NamedTuple):
 def seconds(config: PretrainedConfig, table: Table, run: Any, examples: Mapping[str, int], values: Params) -> float:
     """Of all seeds of a model of this shape on a task. run: its entry in finetune.tasks; examples: by split."""
     lengths = np.minimum(np.array(table.lengths) + 2 + (table.kind == "pair"), run.max_seq_length)
-    pace = measured(config, lengths, len(table.labels), values.base.threads, values.finetune.precision)
+    base, precision = values.base, values.finetune.precision
+    pace = measured(config, lengths, len(table.labels), run.batch_size, base.threads, precision)
     runs = values.finetune.seeds + max(0, len(run.sweep or []) - 1)  # the first seed has one of these rates
     scored = sum(count for split, count in examples.items() if split != "train")
     return CELL + runs * pace.run(examples["train"], scored, run.epochs, run.batch_size)
 
 
-def measured(config: PretrainedConfig, lengths: np.ndarray, n_labels: int, threads: int, precision: str) -> Pace:
+def measured(
+    config: PretrainedConfig, lengths: np.ndarray, n_labels: int, batch_size: int, threads: int, precision: str
+) -> Pace:
     """Of a model with weights drawn at random on rows of these lengths, in pieces."""
     device.set_up_cpu(threads)
     place = device.pick()
@@ -69,9 +72,9 @@ def measured(config: PretrainedConfig, lengths: np.ndarray, n_labels: int, threa
     optimizer = optim.AdamW(groups, 1e-5, tuning.BETAS, tuning.EPSILON, tuning.WEIGHT_DECAY, correct_bias=False)
     rng = np.random.default_rng(1)
     job = Random(rng.choice(lengths, min(len(lengths), 1000), replace=False), config.vocab_size, n_labels)
-    positions, count, in_rows, step = tuning.POSITIONS[place.type], -1, 0.0, 0.0
+    positions, size, count, in_rows, step = tuning.POSITIONS[place.type], ROWS, -1, 0.0, 0.0
     while in_rows < pace.SECONDS or count < 1:
-        rows = rng.integers(0, len(job.ids), ROWS)
+        rows = rng.integers(0, len(job.ids), size)
         begun = time.perf_counter()
         loss, positions = tuning.gradients(job, model, rows, place, precision, positions)
         loss.item()  # waits for a GPU
@@ -82,7 +85,9 @@ def measured(config: PretrainedConfig, lengths: np.ndarray, n_labels: int, threa
             assert finite
             step = time.perf_counter() - between
         optimizer.zero_grad()
-        # The first is not counted.
-        in_rows = in_rows + between - begun if count >= 0 else 0.0
+        if count < 0:  # the first is not counted; few rows waste threads
+            size = batch_size if between - begun < QUICK else ROWS
+        else:
+            in_rows += between - begun
         count += 1
-    return Pace(in_rows / (count * ROWS), step)
+    return Pace(in_rows / (count * size), step)
