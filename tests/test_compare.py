@@ -233,13 +233,13 @@ def test_one_command_compares_a_model_with_its_first_layers_without_any_text(tmp
     command = ["-c", "from wwm.cli import app; app()", "compare", "released", "--layers", "3", "--task", "opinions.csv"]
     short = ["--seeds", "3", "--set", "finetune.tasks.opinions.epochs=1"]
     told = run(folder, *command, *short, "--run")
-    last = told.strip().splitlines()[-2:]
-    assert last[1] == "Report: results/report/index.html" and last[0].startswith("On opinions ")
-    assert "released-3-layers" in last[0] and "3 seeds, " in last[0]
+    cut, counted, report = told.strip().splitlines()[-3:]
+    assert report == "Report: results/report/index.html" and cut.startswith("On opinions ")
+    assert "released-3-layers" in cut and "3 seeds, " in cut and "characters" in counted
     assert not (folder / "data/corpus").exists() and not (folder / "data/vocab").exists()
-    assert last[0] in (folder / "results/report/scores.md").read_text(encoding="utf-8")
+    assert cut in (folder / "results/report/scores.md").read_text(encoding="utf-8")
     # Nothing is to be done again, until the folder holds another model.
-    assert run(folder, *command, *short, "--run").strip().splitlines()[-2] == last[0]
+    assert run(folder, *command, *short, "--run").strip().splitlines()[-3] == cut
     assert "up to date" in run(folder, "-m", "dvc", "status", "scores", "load")
     toy.model(tmp_path / "released", CHARACTERS, layers=5)
     run(folder, *command, *short)
