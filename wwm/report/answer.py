@@ -122,7 +122,7 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
-        parts.append(knows_little(results, one) if texts else "")
+        parts.append(knows_little(results, one, [found.on for found in texts if found.outcome == "holds"]))
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -194,8 +194,12 @@ def on_text(found: Comparison, count: int) -> str:
     return sentences(told, margins.correction(found.margin, found.p, count))
 
 
-def knows_little(results: Results, one: Continued) -> str:
-    """Where the model guesses worse than who counts characters, so that what it gained is mostly to count them."""
+def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
+    """On which of the texts where it `gained` the model guesses worse than who counts characters, so that it is mostly
+    to count them what it learned.
+    """
+    if not gained:
+        return ""
     after = nats.together(results.answers[one.model])
     sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
     worse = [
@@ -206,7 +210,7 @@ def knows_little(results: Results, one: Continued) -> str:
             counted=counted / characters,
         )
         for where, (ours, counted, characters) in sums.items()
-        if ours > counted
+        if where in gained and ours > counted
     ]
     if not worse:
         return ""
