@@ -177,7 +177,7 @@ def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):
         vocab_size=200, hidden_size=64, num_hidden_layers=8, num_attention_heads=2, intermediate_size=128
     )
     lengths = np.full(100, 32)
-    one, other = (tuning_pace.measured(config, lengths, 2, 1, "fp32") for config in (small, large))
+    one, other = (tuning_pace.measured(config, lengths, 2, 8, 1, "fp32") for config in (small, large))
     assert 0 < one.row < other.row and 0 < one.step
     assert one.run(100, 50, 2, 32) < one.run(200, 50, 2, 32) < one.run(200, 50, 4, 32)
 

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from wwm import cli, domain, params
 from wwm.common import hub
 from wwm.common.errors import UserError
-from wwm.start import own_tasks, pace, tables, texts
+from wwm.start import own_tasks, pace, tables, texts, tuning_pace
 from wwm.training.model import Pretraining
 
 ROOT = Path(__file__).parents[1]
@@ -432,3 +433,10 @@ def test_where_a_whole_batch_does_not_fit_the_pace_is_that_of_fewer_rows(monkeyp
     shape = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     assert pace.rows_per_second(shape, 16, 8, 0.15, 1, "fp32", False) > 0
     assert asked[:3] == [8, 4, 2] and set(asked[3:]) == {2}
+
+
+def test_a_batch_that_no_memory_holds_is_measured_in_passes_of_training(monkeypatch):
+    monkeypatch.setattr(pace, "SECONDS", 0.01)
+    shape = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    assert pace.rows_per_second(shape, 128, 10**7, 0.15, 1, "fp32", False) > 0
+    assert tuning_pace.measured(shape, np.full(100, 32), 2, 10**7, 1, "fp32").row > 0

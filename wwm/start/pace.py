@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForPreTraining
 from wwm.common.errors import UserError
 from wwm.training import device, dropout
 from wwm.training.loader import Batch
-from wwm.training.micro_batch import TOO_LARGE, has_memory
+from wwm.training.micro_batch import POSITIONS, TOO_LARGE, has_memory
 from wwm.training.model import Pretraining, choose_trained, compile_layers, on_device
 
 SECONDS = 8.0  # of measuring, after a pass that is not counted
@@ -45,6 +45,8 @@ def rows_per_second(
         bert.zero_grad()
         loss.item()  # waits for a GPU
 
+    if place.type == "cpu":  # as in training; where its memory ends the system kills the process
+        rows = max(1, min(rows, POSITIONS // max_seq_length))
     while not has_memory(forward_and_back):
         if rows == 1:
             raise UserError(TOO_LARGE)

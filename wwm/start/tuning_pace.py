@@ -15,7 +15,7 @@ from wwm.start.tables import Table
 from wwm.tasks import classifier, tuning
 from wwm.training import device, dropout, optim
 
-ROWS, QUICK = 8, 1.0  # of the first batch; seconds in which it lets whole ones be measured
+ROWS, QUICK = 8, 1.0  # of the first pass; seconds in which it lets whole ones be measured
 CELL = 15.0  # seconds in which a fine-tuning starts and its results are written
 FORWARD_SHARE = 1 / 3  # of what a row costs in training, when it is scored
 BEGINNING = 2.0  # seconds in which a run reads its model
@@ -86,7 +86,7 @@ def measured(
             step = time.perf_counter() - between
         optimizer.zero_grad()
         if count < 0:  # the first is not counted; few rows waste threads
-            size = batch_size if between - begun < QUICK else ROWS
+            size = max(1, min(batch_size, positions // lengths.max())) if between - begun < QUICK else ROWS
         else:
             in_rows += between - begun
         count += 1
