@@ -263,6 +263,8 @@ def test_a_command_ends_well_where_nobody_listens():
 
 def test_a_message_of_any_length_is_short_enough_to_be_read():
     assert len(str(UserError("x" * 10**6))) < 3000
+    lists = "\n".join(["- what is missing, and what can stand for it"] * 500)
+    assert str(UserError(lists)) == lists
 
 
 def test_name_that_would_change_the_terminal_is_spelled_out():

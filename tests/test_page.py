@@ -121,8 +121,8 @@ def test_the_best_of_a_column_is_bold_on_the_page_and_in_markdown_and_the_author
 def test_commands_are_blocks_of_their_own(folder):
     scores.main()
     markdown = (REPORT / "scores.md").read_text(encoding="utf-8")
-    assert "To use it:\n\n```sh\nwwm predict models/finetuned/xnli/" in markdown
-    assert "To use it:\n  wwm predict models/" in (REPORT / "champions.txt").read_text(encoding="utf-8")
+    assert re.search(r"To use [\w-]+:\n\n```sh\nwwm predict models/finetuned/xnli/", markdown)
+    assert re.search(r"To use [\w-]+:\n  wwm predict models/", (REPORT / "champions.txt").read_text(encoding="utf-8"))
 
 
 def test_a_name_of_params_yaml_is_text_and_no_markup(folder):

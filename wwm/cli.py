@@ -291,6 +291,7 @@ def clean(
 
 def app() -> None:
     with command.user_errors("wwm"):
+        command.keep_compiled()
         commands()
 
 

@@ -1,9 +1,12 @@
 """How a stage is started from the command line, and what is said where it fails."""
 
+import atexit
 import errno
 import os
 import re
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +56,16 @@ def user_errors(command: str) -> Iterator[None]:
             sys.exit(f"error: {command}: {printable(str(error.filename))}: {error.strerror}; {REFUSED[error.errno]}")
         print(printable(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(f"error: {told(error, command)}")
+
+
+def keep_compiled() -> None:
+    """numba refuses to compile where it can keep nothing, and unpickles what it finds, so that what others may write is
+    no place for it: without a folder of this user's own it gets one until the end.
+    """
+    if not any(os.access(place, os.W_OK) for place in (Path(__file__).parent, os.path.expanduser("~"))):
+        folder = tempfile.mkdtemp()
+        os.environ.setdefault("NUMBA_CACHE_DIR", folder)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def full(error: BaseException | None) -> str:

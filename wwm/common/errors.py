@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MOST_SAID = 2_000  # characters of a message; a name that is longer has been put there to be read by nobody
+MOST_SAID = 2_000  # characters of a line; a name that is longer has been put there to be read by nobody
 # Of a URL: user and password, and the values of a query, in which signatures and tokens stand.
 SECRETS = re.compile(r"(?<=://)[^/\s'\"]+@|(?<=[\w/.-]\?)(?=[\w.~%-]+=)[^\s'\"<>)]+")
 # What would change a terminal or turn a line around, and half a character, which cannot be written: names of files have
@@ -32,8 +32,9 @@ class UserError(ValueError):
     """
 
     def __str__(self) -> str:
-        text = printable(super().__str__())
-        return text if len(text) <= MOST_SAID else f"{text[: MOST_SAID // 2]} … {text[-MOST_SAID // 2 :]}"
+        lines = printable(super().__str__()).split("\n")
+        half = MOST_SAID // 2
+        return "\n".join(line if len(line) <= MOST_SAID else f"{line[:half]} … {line[-half:]}" for line in lines)
 
 
 @contextmanager

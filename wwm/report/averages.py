@@ -40,7 +40,7 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
     if small:
         caption = say("Left out: {tasks}.", tasks=listed(left_out)) if left_out else ""
         titles = say("Best test scores, in percent"), say("Relative to the baseline, in percent")
-        made += two_tables(ours(results, small), baseline, titles, caption)
+        made += own_tables(results, small, baseline, titles, caption)
     if official:
         published = reference(official)
         named = authors.named(baseline)
@@ -65,8 +65,17 @@ def average_tables(results: Results, baseline: str) -> list[Table]:
             if theirs
             else (say("Best scores, in percent"), say("Relative to the baseline, in percent"))
         )
-        made += two_tables(ours(results, others), baseline, titles, "")
+        made += own_tables(results, others, baseline, titles, "")
     return made
+
+
+def own_tables(
+    results: Results, tasks: list[Task], baseline: str, titles: tuple[str, str], caption: str
+) -> list[Table]:
+    figures = ours(results, tasks)
+    lacking = [model for model in results.models if model not in figures.rows]
+    unscored = say("Not measured: {models}.", models=listed(lacking)) if lacking else ""
+    return two_tables(figures, baseline, titles, sentences(caption, unscored))
 
 
 def ours(results: Results, tasks: list[Task]) -> Figures:

@@ -9,7 +9,7 @@ from wwm.report import claims, margins, nats
 from wwm.report.gate import Contest
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task, mean, parameters
-from wwm.report.words import known, listed, say
+from wwm.report.words import known, listed, say, sentences
 
 CONLL = ("", ".txt", ".train", ".dev", ".test", ".data")
 # Endings of task files that `wwm predict` reads as they are, or by a --format.
@@ -23,13 +23,15 @@ SENTENCE = "使用语言[MASK][MASK]来预测下一个词。"
 
 
 class Champion(NamedTuple):
-    """The best model of one kind. task: None for the one that fills in words. alike: models that may be as good."""
+    """The best model of one kind. task: None for the one that fills in words. rivals: what is told of models that may
+    be as good, if there are any.
+    """
 
     task: Task | None
     model: str
     folder: str
     contest: Contest
-    alike: list[str]
+    rivals: str
 
     @property
     def title(self) -> str:
@@ -47,15 +49,9 @@ class Champion(NamedTuple):
 
     @property
     def told(self) -> str:
-        if not self.alike:
+        if not self.rivals:
             return say("{title}: {model}. To use it:", title=self.title, model=self.model)
-        return say(
-            "{title}: {model}, which chance alone may have put before {others}; of such take the one that costs least."
-            " To use it:",
-            title=self.title,
-            model=self.model,
-            others=listed(self.alike),
-        )
+        return say("{title}: {model}. {rivals} To use {model}:", title=self.title, model=self.model, rivals=self.rivals)
 
     @property
     def command(self) -> str:
@@ -87,7 +83,8 @@ def champions(results: Results) -> list[Champion]:
             "figures": [grouped(answers[model].nats)],
             "characters": grouped(answers[model].characters),
         }
-        found.append(Champion(None, model, f"models/{model}", contest, alike(results, in_cloze(answers, model))))
+        told = rivals(results, model, say("held-out text"), in_cloze(answers, model))
+        found.append(Champion(None, model, f"models/{model}", contest, told))
     return found
 
 
@@ -102,20 +99,42 @@ def in_cloze(answers: dict[str, nats.Answers], best: str) -> dict[str, Margin | 
     return {
         model: margins.of_documents(theirs.nats - ours.nats, ours.characters)
         if np.array_equal(theirs.characters, ours.characters)
-        else Unknown("")
+        else Unknown(say("asked different questions"))
         for model, theirs in answers.items()
         if model != best
     }
 
 
-def alike(results: Results, better: dict[str, Margin | Unknown]) -> list[str]:
-    """Of models that another one is `better` than by so much, those where it may be chance (Holm), with their size."""
-    apart = zip(better, margins.holm([*better.values()]), better.values())
-    return [
-        f"{model} ({size / 1e6:.1f}M)" if (size := parameters(results, model)) else model
-        for model, p, margin in apart
-        if isinstance(margin, Unknown) or p >= 1 - margins.LEVEL or margin.mean <= 0
+def rivals(results: Results, best: str, where: str, better: dict[str, Margin | Unknown]) -> str:
+    """Of models that the best one is `better` than by so much, those where that may be chance (Holm), with their sizes,
+    those that were not tested, and those that are better by more than chance where nothing was chosen by it.
+    """
+    open_, lacking, ahead = list[str](), list[str](), list[str]()
+    for (model, margin), p in zip(better.items(), margins.holm([*better.values()])):
+        if isinstance(margin, Unknown):
+            lacking.append(say("{model} ({why})", model=model, why=margin.why))
+        elif p >= 1 - margins.LEVEL:
+            open_.append(sized(results, model))
+        elif margin.mean < 0:
+            ahead.append(sized(results, model))
+    told = [
+        say(
+            "On {where} {best} cannot be told apart from {others}: take the one that costs you least.",
+            where=where,
+            best=sized(results, best),
+            others=listed(open_),
+        )
+        if open_
+        else "",
+        say("On {where} {others} did better.", where=where, others=listed(ahead)) if ahead else "",
+        say("Not tested against {others}.", others=listed(lacking)) if lacking else "",
     ]
+    return sentences(*told)
+
+
+def sized(results: Results, model: str) -> str:
+    size = parameters(results, model)
+    return say("{model} ({size:.1f}M parameters)", model=model, size=size / 1e6) if size else model
 
 
 def of_task(results: Results, task: Task) -> Champion | None:
@@ -135,6 +154,7 @@ def of_task(results: Results, task: Task) -> Champion | None:
         "figures": [grouped(run * share) for run in runs],
         "characters": None,
     }
-    # Dev chose the best one, so the split that chose nothing says whether it is.
+    # Dev chose the best one, so test, where there is one, says whether it is.
     better = {other: claims.difference(task, model, other, task.last, task.main) for other in values if other != model}
-    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, alike(results, better))
+    told = rivals(results, model, known(task.last), better)
+    return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, told)

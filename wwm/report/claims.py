@@ -15,7 +15,7 @@ from wwm.report.results import WAYS, Results, Task, training
 from wwm.report.tables import Table
 from wwm.report.words import clauses, known, listed, say, sentences
 
-STEADY = 5.0  # points that seeds of one model deviate by; well-trained ones differ by some 1
+STEADY = 5.0  # points of standard deviation between seeds of one model; well-trained ones have some 1
 UNITS = {"wordpiece": "WordPieces", "whole_word": "whole words", "ngram": "n-grams"}  # of masking, from small to large
 
 
@@ -157,16 +157,25 @@ def asked(task: Task, *models: str) -> str:
 
 
 def unsteady(task: Task, *models: str) -> str:
-    """Which of the fine-tuned models, if any, learned or not as the seed had it."""
-    spread = {model: stdev(values) for model in models if len(values := task.values(model, task.last, task.main)) > 1}
-    if not any(points > STEADY for points in spread.values()):
+    """Which of the fine-tuned models, if any, learned or not as the seed had it: its seeds differ by more points than
+    the draw of its examples would make of equal ones.
+    """
+    spread = {}
+    for model in models:
+        values, figures = task.values(model, task.last, task.main), task.figures[model].get((task.last, task.main))
+        if len(values) > 1 and figures is not None and figures.ndim == 2:
+            drawn = float((figures.std(1) / figures.shape[1] ** 0.5).mean())
+            if stdev(values) > max(STEADY, 2 * drawn):
+                spread[model] = stdev(values)
+    if not spread:
         return ""
+    model = max(spread, key=spread.__getitem__)
     return say(
-        "On {task} the seeds of {model} deviate by {points:.1f} points: whether it learns the task hangs on the seed;"
-        " try more epochs or another learning_rate.",
+        "On {task} the seeds of {model} have a standard deviation of {points:.1f} points: whether it learns the task"
+        " hangs on the seed; try more epochs or another learning_rate.",
         task=task.title,
-        model=max(spread, key=spread.__getitem__),
-        points=max(spread.values()),
+        model=model,
+        points=spread[model],
     )
 
 

@@ -21,7 +21,9 @@ def verdicts(results: Results, baseline: str) -> list[Claim]:
     ]
     corrected = margins.holm([margin for _, _, margin in made])
     tests = [p for (_, _, margin), p in zip(made, corrected) if isinstance(margin, Margin)]
-    return [verdict(task, model, baseline, margin, p, tests) for (task, model, margin), p in zip(made, corrected)]
+    told = [verdict(task, model, baseline, margin, p, tests) for (task, model, margin), p in zip(made, corrected)]
+    spread = [unsteady(task, *task.fine_tuned) for task in results.tasks]
+    return [*told, *(Claim("–", text, []) for text in spread if text)]
 
 
 def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: float, tests: list[float]) -> Claim:
@@ -44,9 +46,8 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         " {runs})."
     )
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
-    spread = unsteady(task, model, baseline)
     if apart:
-        return Claim("✔", sentences(told, spread), [])
+        return Claim("✔", told, [])
     ours, theirs = (task.figures[name][task.last, task.main] for name in names)
     why = margins.correction(margin, p, len(tests))
-    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests)), spread), [])
+    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests))), [])

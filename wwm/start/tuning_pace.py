@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,22 +73,20 @@ def measured(
     optimizer = optim.AdamW(groups, 1e-5, tuning.BETAS, tuning.EPSILON, tuning.WEIGHT_DECAY, correct_bias=False)
     rng = np.random.default_rng(1)
     job = Random(rng.choice(lengths, min(len(lengths), 1000), replace=False), config.vocab_size, n_labels)
-    positions, size, count, in_rows, step = tuning.POSITIONS[place.type], ROWS, -1, 0.0, 0.0
-    while in_rows < pace.SECONDS or count < 1:
+    positions, size, in_rows, steps = tuning.POSITIONS[place.type], ROWS, 0.0, list[float]()
+    while in_rows < pace.SECONDS or len(steps) < 2:
         rows = rng.integers(0, len(job.ids), size)
         begun = time.perf_counter()
         loss, positions = tuning.gradients(job, model, rows, place, precision, positions)
         loss.item()  # waits for a GPU
         between = time.perf_counter()
-        if count < 1:
-            optimizer.step()
-            finite = bool(next(model.parameters()).isfinite().all())  # waits, too
-            assert finite
-            step = time.perf_counter() - between
+        optimizer.step()
+        finite = bool(next(model.parameters()).isfinite().all())  # waits, too
+        assert finite
+        steps.append(time.perf_counter() - between)
         optimizer.zero_grad()
-        if count < 0:  # the first is not counted; few rows waste threads
-            size = max(1, min(batch_size, positions // lengths.max())) if between - begun < QUICK else ROWS
-        else:
+        if len(steps) > 1:  # the first is not counted
             in_rows += between - begun
-        count += 1
-    return Pace(in_rows / (count * size), step)
+        elif between - begun < QUICK:  # few rows waste threads
+            size = max(1, min(batch_size, positions // lengths.max()))
+    return Pace(in_rows / (len(steps) - 1) / size, median(steps[1:]))
