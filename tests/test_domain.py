@@ -276,6 +276,35 @@ def test_tags_that_cannot_be_read_are_never_taken_for_labels(project, name, text
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"text": float("nan"), "label": "好评"}, r"5: text is NaN, which is nothing; fill it in"),
+        ({"text": "很好", "label": float("nan")}, "5: label is NaN"),
+        ({"text": "很好", "label": {"x": "好评"}}, r'5: label is {"x": "好评"}, an object; write one text'),
+        ({"text": ["很好"], "label": "好评"}, r'5: text is \["很好"\], a list; write one text'),
+        (
+            {"text": "很好", "label": -1},
+            "5: its label is -1, which stands for a hidden label .* call this class otherwise",
+        ),
+    ],
+)
+def test_a_value_that_is_no_text_or_label_is_never_spelt_out_as_one(project, row, told):
+    good = [{"text": text, "label": label} for text, label in (*LABELLED[:2], *LABELLED[-2:])]
+    lines = [json.dumps(each, ensure_ascii=False) for each in (*good, row)]
+    Path("rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=f"--task rows.jsonl:{told}") as error:
+        tables.look(Path("rows.jsonl"))
+    assert "\n" not in str(error.value)
+    Path("rows.jsonl").rename("dev.jsonl")
+    Path("rows.jsonl").write_text("\n".join(lines[:4]), encoding="utf-8")
+    if row["label"] == -1:  # where labels are hidden
+        assert tables.look(Path("rows.jsonl"), {}, [Path("dev.jsonl")]).labels == ["好评", "差评"]
+    else:
+        with pytest.raises(UserError, match=f"--task dev.jsonl:{told}"):
+            tables.look(Path("rows.jsonl"), {}, [Path("dev.jsonl")])
+
+
 BODY = "这是一段很长的正文，说明了事情的经过和结果"
 
 

@@ -1,8 +1,9 @@
 """A file of labelled texts -> which column is what, and the definition of a task that reads it."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -56,10 +57,10 @@ def look(path: Path, columns: Mapping[str, str] = MappingProxyType({}), others: 
     """
     if has_tags(path):
         return of_tags(path, others)
-    rows = []
-    for where, row in rows_of(path):
+    found = list(rows_of(path))
+    rows = [as_texts(row) for _, row in found]
+    for (where, _), row in zip(found, rows):
         refuse_tags(where, row)
-        rows.append(row)
     if not rows:
         raise UserError(f"--task {path}: no rows in it; it needs a line of names, and texts with labels below")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -67,6 +68,12 @@ def look(path: Path, columns: Mapping[str, str] = MappingProxyType({}), others: 
         raise UserError(f"--set ...columns.{unknown[0]}: {path} has {', '.join(names)}")
     label = columns.get("label") or label_of(path, names, rows)
     counts = Counter(row[label].strip() for row in rows if row.get(label, "").strip())
+    if UNLABELLED in counts:
+        where = next(where for (where, _), row in zip(found, rows) if row.get(label, "").strip() == UNLABELLED)
+        raise UserError(
+            f"--task {where}: its {label} is {UNLABELLED}, which stands for a hidden label in the official files of"
+            " tasks; call this class otherwise, or leave out rows that have no label"
+        )
     if len(counts) < 2:
         only = f"{next(iter(counts))!r} alone" if counts else "nothing"
         raise UserError(f"--task {path}: its column {label} has {only}; a task needs two labels or more")
@@ -81,13 +88,17 @@ def look(path: Path, columns: Mapping[str, str] = MappingProxyType({}), others: 
     texts = [columns[field] for field in ("text", "text_a", "text_b") if field in columns]
     texts = texts or texts_of(path, [name for name in names if name != label], rows)
     kind = "pair" if len(texts) == 2 else "single"
-    found = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
+    fields = dict(zip(("text_a", "text_b") if kind == "pair" else ("text",), texts)) | {"label": label}
+    refuse_values(found, fields)
     lengths = sorted(sum(len(row.get(name, "")) for name in texts) for row in rows)
     for other in others:
+        read: list[tuple[str, dict[str, Any]]] = []
         with suppress(UserError):  # what is wrong with it is told where all is read
-            counts.update(row.get(label, "").strip() for _, row in rows_of(other))
-    unread = [name for name in names if name not in found.values()]
-    return Table(kind, found, sorted({*counts} - {"", UNLABELLED}), lengths, None, unread)
+            read += rows_of(other)
+        refuse_values(read, fields)
+        counts.update(as_texts(row).get(label, "").strip() for _, row in read)
+    unread = [name for name in names if name not in fields.values()]
+    return Table(kind, fields, sorted({*counts} - {"", UNLABELLED}), lengths, None, unread)
 
 
 def has_tags(path: Path) -> bool:
@@ -123,6 +134,23 @@ def refuse_tags(where: str, row: dict[str, str]) -> None:
             )
 
 
+def refuse_values(rows: Iterable[tuple[str, dict[str, Any]]], fields: Mapping[str, str]) -> None:
+    """Raises UserError for a row of JSON or Parquet that has no text or label in `fields`, but a list, an object or
+    NaN, which pandas writes for nothing: each would be read as the text that Python spells it by.
+    """
+    for where, row in rows:
+        for name in fields.values():
+            value = row.get(name)
+            if value != value:
+                raise UserError(f"--task {where}: {name} is NaN, which is nothing; fill it in, or take the row out")
+            if isinstance(value, list | dict):
+                shown = json.dumps(value, ensure_ascii=False, default=str)
+                raise UserError(
+                    f"--task {where}: {name} is {shown:.60}, {'a list' if isinstance(value, list) else 'an object'};"
+                    " write one text or number there"
+                )
+
+
 def of_tags(path: Path, others: Sequence[Path]) -> Table:
     """Types, and the scheme that the letters before them are of; or the letters, where there are no types."""
     lengths, seen = [], set()
@@ -149,8 +177,8 @@ def sentences(path: Path) -> Iterator[tuple[str, Sentence]]:
     return tagged.sentences(path, path.suffix.lower(), tagged.NAMES, (), Counter())
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """(place for messages, cell by column)."""
+def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place for messages, value by column)."""
     match path.suffix.lower():
         case ".csv" | ".tsv" | ".txt" as ending:
             table = cell_rows(path, ending)
@@ -169,10 +197,10 @@ def rows_of(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             for where, row in json_objects(path, Counter()):
                 if not isinstance(row, dict):
                     raise UserError(f"--task {where}: no JSON object; write an object a line")
-                yield where, as_texts(row)
+                yield where, row
         case ".parquet":
             for number, row in enumerate(parquet(path)):
-                yield f"{path}, row {number}", as_texts(row)
+                yield f"{path}, row {number}", row
         case ending:
             raise UserError(
                 f"--task {path}: {ending or 'its ending'} is not read; save it as .csv, .tsv, .jsonl or .parquet"
