@@ -159,13 +159,25 @@ def test_a_name_that_the_hub_does_not_know_is_refused_and_is_a_base_model_where_
         ),
         (["presets", "released"], "MODEL presets has no config.json"),
         (["released", "--layers", "2", "--run", "--output", "x.yaml"], "--output is x.yaml"),
+        *(
+            (["released", "--layers", "2", "--output", output], told)
+            for output, told in (
+                ("released", "--output released is a folder; name a file"),
+                ("opinions.csv", "--output opinions.csv: its ending says its form; name it .yaml or .yml"),
+                ("released/config.json", "--output released/config.json: its ending says its form"),
+                ("opinions.csv/x.yaml", "cannot be written .Not a directory.; name another place"),
+                ("/proc/x.yaml", "--output /proc/x.yaml cannot be written"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_nothing_is_written(project, given, told):
+    before = {path: path.read_bytes() for path in project.glob("[!p]*") if path.is_file()}
     with pytest.raises(UserError, match=told) as error:
         said(*given)
     assert "\n" not in str(error.value)
     assert not Path("params.yaml").exists() and not Path("data").exists()
+    assert {path: path.read_bytes() for path in project.glob("[!p]*") if path.is_file()} == before
 
 
 def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):

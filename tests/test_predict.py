@@ -461,9 +461,11 @@ def test_a_place_that_cannot_be_written_and_a_file_that_cannot_be_read_are_refus
     folder = keeping.model("single", LABELS)
     write("a.txt", "很热\n")
     Path("folder.csv").mkdir()
+    Path("link.csv").symlink_to("nowhere.csv")
     for output, message in (
         ("/proc/a.csv", "cannot be written"),
         ("folder.csv", "is a folder"),
+        ("link.csv", "is a link to nowhere.csv, which is not there"),
         ("a.txt/a.csv", "cannot"),
     ):
         with pytest.raises(UserError, match=f"--output {output} {message}"):

@@ -31,6 +31,7 @@ def main(
     logging.disable_progress_bar()
     if run and output != Path("params.yaml"):
         raise UserError(f"--run does what params.yaml says, and --output is {output}; leave one of them out")
+    recipe.check(output)
     sources = named(models)
     if len(sources) == 1 and layers is None:
         raise UserError("wwm compare: one model alone; name another, or --layers 3 for the model and its first three")

@@ -34,6 +34,7 @@ HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
 def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
     logging.disable_progress_bar()
+    recipe.check(output)
     found = texts.look(text)
     table, name, place = own_tasks.task_of(task, overrides.given(changes))
     config, note = shapes.shape(model)

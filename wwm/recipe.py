@@ -11,6 +11,7 @@ from typing import Any
 
 from wwm import params
 from wwm.common import files
+from wwm.common import output as writable
 from wwm.common import preset as presets
 from wwm.common.errors import UserError
 from wwm.params import Params, overrides
@@ -60,6 +61,11 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def check(output: Path) -> None:
+    """Raises UserError where `write` could not. What is YAML is no text, no task and no model."""
+    writable.check(output, ".yaml", ".yml")
+
+
 def write(output: Path, text: str) -> None:
     """Says how to have back the file that is there. What a person wrote and is not in git is kept as OUTPUT.bak, .bak2
     and so on; what a command wrote, as OUTPUT.before, the last one alone.
@@ -94,6 +100,7 @@ def kept(output: Path) -> str:
 
 def use(name: str, output: Path, changes: Sequence[str]) -> str:
     """Writes presets/NAME.yaml with these keys; says so, and which text is to be put there first."""
+    check(output)
     text, values = chosen(name, changes)
     write(output, text)
     corpus = values.corpus

@@ -2,29 +2,21 @@
 
 import csv
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from wwm.common import files
+from wwm.common import output as writable
 from wwm.common.errors import UserError
 
 
 def check(output: Path, file: str) -> None:
-    """Raises UserError for a file that cannot be written, before there is work to be lost."""
-    if output.suffix not in (".jsonl", ".csv"):
-        raise UserError(f"--output {output}: its ending says its form; name it .jsonl or .csv")
+    """Raises UserError for a file that cannot be written, or that is read."""
+    writable.check(output, ".jsonl", ".csv")
     if output.exists() and Path(file).exists() and output.samefile(file):
         raise UserError(f"--output {output} is the file that is read; name another")
-    if output.is_dir():
-        raise UserError(f"--output {output} is a folder; name a file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output.parent).close()
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written ({error.strerror}); name another place") from None
 
 
 class Lines:
