@@ -120,7 +120,8 @@ def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
     """The text or texts of a row. Raises UserError that names the one that is missing or empty."""
     for field in TEXTS[task.kind]:
         value = values.get(field)
-        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        # NaN, which pandas writes for nothing, would be read as its name.
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None) or value != value:
             raise UserError(f"{where}: {field} is no text but {value!r:.60}; write it as one")
         if isinstance(value, str) and (half := HALF.search(value)):
             raise UserError(f"{where}: {field} holds {ascii(half[0])}, half a character; mend it where it was cut off")
