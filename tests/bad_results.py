@@ -120,6 +120,7 @@ def cases() -> list[Bad]:
         "one label alone": '{"text": "很好", "label": "positive"}\n' * 9,
         "half a character in a text": '{"text": "很好\\ud800", "label": "positive"}\n',
         "a list for a text": '{"text": ["很好"], "label": "positive"}\n',
+        "NaN for a text": '{"text": NaN, "label": "positive"}\n',
         "an object for a text": '{"text": {"a": 1}, "label": "positive"}\n',
         "a list for a label": '{"text": "很好", "label": ["1"]}\n',
         "nested 200,000 deep": "[" * 200_000,

@@ -194,7 +194,6 @@ BAD = {
         ("a.jsonl", '{"评论": "热", "n": 1}\n'),
         "a.jsonl has the columns 评论, n, and no text .*--column text=",
     ),
-    "no text but NaN": (("a.jsonl", '{"text": NaN}\n'), "a.jsonl:1: text is no text but nan"),
     "no text but a list": (("a.jsonl", '{"text": ["热"]}\n'), r"a.jsonl:1: text is no text but \['热'\]"),
     "half a character": (("a.jsonl", '{"text": "热\\ud83d"}\n'), r"a.jsonl:1: text has half a character, \\ud83d"),
     "half a character in an id": (
