@@ -196,6 +196,11 @@ def test_a_column_that_not_all_parquet_files_have_is_not_read_and_said(project):
         (lambda: Path("opinions.csv").write_text(""), "is empty"),
         (lambda: Path("mytext/laws/1.txt").write_text("".join(SENTENCES), "utf-8"), "is one document"),
         (lambda: Path("mytext/laws/1.txt").rename("elsewhere"), "no text in it"),
+        (lambda: Path("mytext/laws/2.txt").symlink_to("gone"), "mytext/laws/2.txt is a link to gone, which is not th"),
+        (
+            lambda: Path("mytext/a.jsonl").write_text('{"text": ["a"]}\n'),
+            "a.jsonl: none of its fields .text. holds a text",
+        ),
         (lambda: Path("opinions.csv").rename("elsewhere"), "no such file or folder"),
         (lambda: Path("released/config.json").unlink(), "released"),
     ],

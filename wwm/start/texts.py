@@ -52,7 +52,13 @@ def look(folder: Path) -> Found:
     grouped: dict[str, list[Path]] = {}
     left_out: Counter[str] = Counter()
     apart = (folder / GENERAL).is_dir()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for path in sorted(path for path in folder.rglob("*") if not path.name.startswith(".")):
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"--text {folder}: {path} is a link to {path.readlink()}, which is not there; mend or remove it"
+            )
+        if not path.is_file():
+            continue
         group = group_of(path.relative_to(folder), apart)
         if group:
             grouped.setdefault(group, []).append(path)
@@ -155,6 +161,11 @@ def layout(held: dict[Path, Held]) -> dict[str, Any]:
         return {}
     names = list(dict.fromkeys(name for one in held.values() for name in one.names))
     texts = [name for name in names if any(name in one.texts for one in held.values())]
+    if not texts:
+        raise UserError(
+            f"{path}: none of its fields ({', '.join(names)}) holds a text, but lists, numbers or the like; write the"
+            " text of a document as one string"
+        )
     if ".parquet" in name:
         texts = [name for name in texts if all(name in one.texts for one in held.values())]
     chosen = fields(path, texts, names)
