@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import networkx
+from dvc.exceptions import NotDvcRepoError
 from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
@@ -24,6 +25,7 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     `allow_missing` a stage whose files are not here, but in DVC's cache or remote, has not changed by that. Raises
     UserError that lists all that is missing for the stages to do, and that no stage makes.
     """
+    check_folder()
     remove_stale_rwlock()
     set_aside_cut_lock()
     # One reading of dvc.yaml serves all that is asked: Repo.status would read it anew before and after.
@@ -55,6 +57,16 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
         raise UserError("\n".join([f"{len(problems)} things are missing:", *problems] if problems[1:] else problems))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
     return graph.subgraph(wanted).copy()
+
+
+def check_folder() -> None:
+    """Raises UserError anywhere but in the project's folder: DVC looks for it above, we read params.yaml here."""
+    try:
+        root = Path(Repo.find_root())
+    except NotDvcRepoError:
+        raise UserError(f"{Path.cwd()} is no DVC project, and lies in none; run in the project's folder") from None
+    if not root.samefile(Path.cwd()):
+        raise UserError(f"{Path.cwd()} is only a part of the project; run in {root}")
 
 
 def of_use(graph: networkx.DiGraph) -> set[str]:

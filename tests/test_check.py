@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from wwm import check, mask, params, segment, vocab
+from wwm import check, cli, mask, params, segment, vocab
 from wwm.common import hub
 from wwm.common.errors import UserError
 
@@ -122,6 +122,17 @@ def test_wwm_check_lists_what_a_first_run_would_stop_at(tmp_path):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     code, told = said()
     assert code == 0 and told.startswith("Nothing is missing. To do: demo, "), told
+
+
+def test_wwm_check_is_of_the_projects_folder_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is no DVC project, and lies in none; run in the project's folder"):
+        cli.check()
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], check=True)
+    Path("docs").mkdir()
+    monkeypatch.chdir("docs")
+    with pytest.raises(UserError, match=f"docs is only a part of the project; run in {tmp_path}"):
+        cli.check()
 
 
 @pytest.mark.parametrize(
