@@ -72,6 +72,8 @@ def test_every_model_tries_the_rates_of_the_small_and_of_the_large(project):
     told = said("small", "org/base", "--seeds", "3")
     assert params.read().finetune.tasks["opinions"].sweep == [2e-5, 5e-5, 1e-4, 3e-4]
     assert "after the better of 2e-05 and 5e-05 and 0.0001 and 0.0003 on dev" in told
+    few = "With fewer than 3 seeds nothing can be told of which is better"
+    assert few not in told and few in said("small", "org/base", "--seeds", "2")
 
 
 def test_folders_of_one_name_and_odd_names_have_names_of_their_own(project):

@@ -4,6 +4,7 @@ import inspect
 import json
 import math
 import shutil
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -388,3 +389,9 @@ def test_lines_of_standard_input_give_a_json_object_each(folder):
 def test_a_gap_that_no_word_fits_is_said_to_have_none(tmp_path):
     with_entries(tmp_path, "pro", "词")
     assert wwm_fill(tmp_path, "pro[MASK]pro").splitlines()[-1].split()[-1] == "词"
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="standard input is closed; name a file or a text"):
+        cli.fill(Path("model"), "-", 5, 32, 4, False)

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from wwm import cli
 from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.release import passes, predict
@@ -235,6 +236,8 @@ def test_a_named_column_that_is_not_there_and_a_form_of_another_kind_are_refused
     write("a.jsonl", '{"text": "很热", "n": 1}\n')
     with pytest.raises(UserError, match=r"a.jsonl has the columns text, n, and no text \(looked for: 评论\)"):
         said(folder, "a.jsonl", columns={"text": "评论"})
+    with pytest.raises(UserError, match="--column =text: give field and name, as --column text=review"):
+        cli.predict(folder, "a.csv", None, None, ["=text"])
     with pytest.raises(UserError, match="--column text=: every row needs its text; give the name too"):
         said(folder, "a.jsonl", columns={"text": ""})
     with pytest.raises(UserError, match="--column question=...: this model has no question, but text, label"):

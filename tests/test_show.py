@@ -27,6 +27,11 @@ def test_examples_are_shown_as_they_were_and_as_they_are_masked(shard):
     assert [line for line in lines if line.startswith("masked") and "[MASK]" in line]
 
 
+def test_a_folder_is_told_to_be_one(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} is a folder; name an .arrow"):
+        show.lines(tmp_path, range(5), NOTHING, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,8 +90,8 @@ def predict(
     ] = None,
 ) -> None:
     """Print the label or the answer that a fine-tuned MODEL gives to each row of FILE, with probabilities."""
-    if bare := next((pair for pair in column or [] if "=" not in pair), None):
-        raise UserError(f"--column {bare}: give the name too, as --column text=review")
+    if bare := next((pair for pair in column or [] if not pair.partition("=")[0] or "=" not in pair), None):
+        raise UserError(f"--column {bare}: give field and name, as --column text=review")
     named = dict(pair.partition("=")[::2] for pair in column or [])
     from wwm.release import predict as said
 
@@ -124,13 +123,13 @@ def fill(
     if beam < top_k:
         raise UserError(f"--beam {beam} keeps fewer fillings than --top-k {top_k} prints; give --beam {top_k} or more")
     from wwm.common import files
-    from wwm.release import masked_lm
+    from wwm.release import forms, masked_lm
     from wwm.release.fill import Filler, all_filled, table
     from wwm.release.gaps import read
     from wwm.training import device
 
     if text == "-":
-        lines = enumerate(files.decoded(sys.stdin.buffer, "standard input"), 1)
+        lines = enumerate(files.decoded(forms.standard_input(), "standard input"), 1)
         texts = (read(line, longest, f"standard input, line {number}") for number, line in lines if line.strip())
     else:
         texts = iter([read(text, longest, repr(text))])

@@ -19,6 +19,7 @@ from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS
 from wwm.params import Params, fields, overrides, whole
+from wwm.report import margins
 from wwm.start import own_tasks, shapes, tables, tuning_pace
 from wwm.start.pace import busy, told
 from wwm.training import released
@@ -138,6 +139,11 @@ def report(
             config.num_hidden_layers = len(values.truncate.models[model].layers)
         seconds += tuning_pace.seconds(config, table, run, checked.examples, values)
     yield from busy(values.base.threads)
+    if finetune.seeds < margins.FEWEST_RUNS:
+        yield (
+            f"With fewer than {margins.FEWEST_RUNS} seeds nothing can be told of which is better; give --seeds"
+            f" {margins.FEWEST_RUNS} or more."
+        )
     yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
 
 

@@ -14,6 +14,8 @@ from wwm.training import loader
 
 def lines(file: Path, numbers: range, vocab: Path, seed: int) -> list[str]:
     """Of whatever a stage wrote, by its ending. Raises UserError for any other file, or a broken one."""
+    if file.is_dir():
+        raise UserError(f"{file} is a folder; name an .arrow, .parquet or .jsonl file in it that a stage wrote")
     # Any file may be named: what it lacks is told by whatever looks for it.
     with reading(file, Exception, remedy="name a file that a stage wrote, or run that stage again"):
         match file.suffix:

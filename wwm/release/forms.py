@@ -1,6 +1,8 @@
 """The forms of the files that `wwm predict` reads, and which one a file is in."""
 
+import sys
 from pathlib import Path
+from typing import IO
 
 import pyarrow.parquet as pq
 
@@ -21,6 +23,13 @@ TAKES = {
 }
 # Forms that models of some kinds alone read.
 KINDS = {"squad": ("reading",), "text": ("single", "tagging"), "conll": ("tagging",)}
+
+
+def standard_input() -> IO[bytes]:
+    """Raises UserError where the shell closed it."""
+    if sys.stdin is None:
+        raise UserError("standard input is closed; name a file or a text, or pipe some into the command")
+    return sys.stdin.buffer
 
 
 def of(path: Path, kind: str) -> str:

@@ -4,7 +4,6 @@ Their labels, where they have some, are for comparison.
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -54,8 +53,8 @@ def read(file: str, form: str | None, kept: Kept, columns: dict[str, str]) -> tu
     reads; the rows do so for one that cannot be read.
     """
     path = STDIN if file == "-" else Path(file)
-    if path == STDIN and sys.stdin is None:
-        raise UserError("standard input is closed; name a file, or pipe one into the command")
+    if path == STDIN:
+        forms.standard_input()
     if not path.exists() or path.is_dir():
         raise UserError(f"{path} does not exist or is a folder; name a file, or - for standard input")
     form = one_of("--format", form, forms.FORMS) if form else forms.of(path, kept["kind"])
