@@ -140,6 +140,7 @@ def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
     with gzip.open("mytext/c.txt.gz", "wt", encoding="utf-8") as file:
         file.write("\n\n".join(SENTENCES))
     Path("mytext/d.pdf").write_bytes(b"%PDF-")
+    Path("mytext/linked").symlink_to(Path("released").resolve())
     found = texts.look(Path("mytext"))
     assert found.sources == {
         "txt": {"files": "**/*.txt"},
@@ -147,7 +148,7 @@ def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):
         "jsonl": {"files": "**/*.jsonl", "format": "jsonl", "fields": ["title", "content"]},
         "parquet": {"files": "**/*.parquet", "format": "parquet", "fields": ["body"]},
     }
-    assert found.left_out == {".pdf": 1}
+    assert found.left_out == {".pdf": 1, "link to a folder": 1}
     whole = sum(map(len, SENTENCES))
     assert found.characters["txt-gz"] == pytest.approx(whole, rel=0.1)
     assert found.characters["parquet"] == pytest.approx(sum(map(len, SENTENCES[:200])), rel=0.1)
@@ -175,6 +176,17 @@ def test_fields_that_stand_in_other_rows_or_files_alone_are_read_and_said(projec
         run()
 
 
+def test_a_list_of_paragraphs_is_text_and_one_of_tokens_is_none(project):
+    Path("mytext/laws/1.txt").unlink()
+    rows = [{"title": f"标题{n}", "content": ["第一段", f"第{n}段"], "tokens": ["标", "题"]} for n in range(300)]
+    Path("mytext/a.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    pq.write_table(pa.Table.from_pylist(rows), "mytext/b.parquet")
+    found = texts.look(Path("mytext"))
+    assert all(source["fields"] == ["title", "content"] for source in found.sources.values())
+    assert found.characters["jsonl"] == found.characters["parquet"] > 300 * len("标题第一段第段")
+    assert found.unread == {"jsonl": [], "parquet": []}
+
+
 def test_a_column_that_not_all_parquet_files_have_is_not_read_and_said(project):
     Path("mytext/laws/1.txt").unlink()
     pq.write_table(pa.table({"text": SENTENCES[:200]}), "mytext/a.parquet")
@@ -197,10 +209,7 @@ def test_a_column_that_not_all_parquet_files_have_is_not_read_and_said(project):
         (lambda: Path("mytext/laws/1.txt").write_text("".join(SENTENCES), "utf-8"), "is one document"),
         (lambda: Path("mytext/laws/1.txt").rename("elsewhere"), "no text in it"),
         (lambda: Path("mytext/laws/2.txt").symlink_to("gone"), "mytext/laws/2.txt is a link to gone, which is not th"),
-        (
-            lambda: Path("mytext/a.jsonl").write_text('{"text": ["a"]}\n'),
-            "a.jsonl: none of its fields .text. holds a text",
-        ),
+        (lambda: Path("mytext/a.jsonl").write_text('{"tokens": ["a"]}'), "none of its fields .tokens. holds a text"),
         (lambda: Path("opinions.csv").rename("elsewhere"), "no such file or folder"),
         (lambda: Path("released/config.json").unlink(), "released"),
     ],

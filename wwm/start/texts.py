@@ -57,6 +57,8 @@ def look(folder: Path) -> Found:
             raise UserError(
                 f"--text {folder}: {path} is a link to {path.readlink()}, which is not there; mend or remove it"
             )
+        if path.is_symlink() and path.is_dir():
+            left_out["link to a folder"] += 1  # which a glob does not go into
         if not path.is_file():
             continue
         group = group_of(path.relative_to(folder), apart)
@@ -128,8 +130,10 @@ def holds(path: Path) -> Held:
     if ".parquet" in name:
         with reading(path, pa.ArrowException, OSError, remedy="fetch it again"):
             schema = pq.read_schema(path)
-        texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
-        return Held(schema.names, texts)
+        kinds = {one.name: one.type for one in schema}
+        for name in {*FIELDS} & {*kinds}:
+            kinds[name] = getattr(kinds[name], "value_type", kinds[name])  # of a list
+        return Held(schema.names, [name for name, kind in kinds.items() if kind in (pa.string(), pa.large_string())])
     if ".json" not in name:
         return Held([], [])
     rows: list[dict] = []
@@ -148,7 +152,13 @@ def holds(path: Path) -> Held:
     if not rows:
         raise UserError(f"{path} is empty; remove it")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return Held(names, [name for name in names if any(isinstance(row.get(name), str) for row in rows)])
+    return Held(names, [name for name in names if any(is_text(name, row.get(name)) for row in rows)])
+
+
+def is_text(name: str, value: Any) -> bool:
+    """A list is one of paragraphs where its name says so: others have tokens or keywords."""
+    parts = value if isinstance(value, list) and name in FIELDS else [value]
+    return any(isinstance(part, str) for part in parts)
 
 
 def layout(held: dict[Path, Held]) -> dict[str, Any]:
@@ -163,8 +173,8 @@ def layout(held: dict[Path, Held]) -> dict[str, Any]:
     texts = [name for name in names if any(name in one.texts for one in held.values())]
     if not texts:
         raise UserError(
-            f"{path}: none of its fields ({', '.join(names)}) holds a text, but lists, numbers or the like; write the"
-            " text of a document as one string"
+            f"{path}: none of its fields ({', '.join(names)}) holds a text, but numbers, lists or the like; write the"
+            " text of a document as one string, or as a list of paragraphs in a field called text"
         )
     if ".parquet" in name:
         texts = [name for name in texts if all(name in one.texts for one in held.values())]
