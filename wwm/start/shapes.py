@@ -23,7 +23,7 @@ def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
     without one, and for what is neither here nor may be on the hub.
     """
     try:
-        folder = hub.folder(model, key, [*weight_files.CONFIGS], hub.CHOICES["init"])
+        folder = hub.folder(model, key, [*weight_files.CONFIGS], hub.CHOICES["load"])
     except hub.Away:
         if "/" in model and Path(model).parent.is_dir():
             raise UserError(f"{key} {model}: no such folder, and no name of the hub that answers") from None
