@@ -63,7 +63,7 @@ def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(pr
     task = values.finetune.tasks["opinions"]
     assert (task.epochs, task.split_file, task.sweep, task.max_seq_length) == (2, "opinions.csv", [1e-4, 3e-4], 32)
     assert values.finetune.seeds == 4 and Path("data/tasks/opinions/opinions.csv").is_file()
-    assert "4 seeds each, 2 epochs, after the better of 0.0001 and 0.0003 on dev" in told
+    assert "4 seeds each, 2 epochs, learning rate 0.0001 or 0.0003, the best by dev" in told
     assert "It will take about" in told and "`dvc repro scores` runs it and needs no text" in told
 
 
@@ -71,7 +71,7 @@ def test_every_model_tries_the_rates_of_the_small_and_of_the_large(project):
     toy.model(Path("small"), CHARACTERS)
     told = said("small", "org/base", "--seeds", "3")
     assert params.read().finetune.tasks["opinions"].sweep == [2e-5, 5e-5, 1e-4, 3e-4]
-    assert "after the better of 2e-05 and 5e-05 and 0.0001 and 0.0003 on dev" in told
+    assert "learning rate 2e-05 or 5e-05 or 0.0001 or 0.0003, the best by dev" in told
     few = "With fewer than 3 seeds nothing can be told of which is better"
     assert few not in told and few in said("small", "org/base", "--seeds", "2")
 
@@ -212,12 +212,26 @@ def test_a_model_that_was_made_here_is_compared_and_stays(project):
         params.read()
 
 
-def test_few_rows_are_trained_on_in_more_epochs(project):
-    epochs = {}
-    for rows in (100, 4000, 20_000):
+def test_few_rows_are_trained_on_in_more_epochs_and_narrow_models_too(project):
+    def epochs(rows: int, *widths: int) -> int:
         table = tables.Table("single", {"text": "text", "label": "label"}, ["a", "b"], [10] * rows)
-        epochs[rows] = own_tasks.run(table, Path("opinions.csv"), 512)["epochs"]
-    assert epochs == {100: 10, 4000: 7, 20_000: 3}
+        configs = [BertConfig(hidden_size=width, num_attention_heads=1) for width in widths]
+        return own_tasks.run(table, Path("opinions.csv"), configs)["epochs"]
+
+    assert [epochs(rows, 768) for rows in (100, 4000, 20_000)] == [10, 7, 3]
+    assert [epochs(rows, 768, 128) for rows in (100, 4000, 20_000)] == [20, 14, 3]
+
+
+def test_as_many_threads_are_taken_as_are_faster_here_or_as_were_asked_for(project, monkeypatch):
+    config = BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1, vocab_size=9)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    clock = {1: 1.0, 3: 2.0}
+    monkeypatch.setattr(pace.device, "set_up_cpu", lambda count: used.append(count))
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: passed.append(clock[used[-1]]) or sum(passed))
+    used, passed = [], []
+    assert pace.threads(config, {}) == 1
+    clock = {1: 2.0, 3: 1.0}
+    assert pace.threads(config, {}) == 3 == pace.threads(config, {"base.threads": 2})
 
 
 def test_what_scores_needs_has_no_stage_of_text(project):

@@ -192,6 +192,7 @@ def domain(
     text: Annotated[Path, typer.Option(help="A folder of your text; general text, if any, in its folder general.")],
     model: Annotated[str, typer.Option(help="A model's folder or hub name, as hfl/chinese-roberta-wwm-ext.")],
     task: Annotated[Path, typer.Option(help="A file of texts with labels, which is divided, or a folder of splits.")],
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Fine-tunings of each model.")] = None,
     changes: Changes = None,
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
 ) -> None:
@@ -200,7 +201,7 @@ def domain(
     """
     from wwm import domain as fitted
 
-    fitted.main(text, model, task, changes or [], params_file)
+    fitted.main(text, model, task, seeds, changes or [], params_file)
 
 
 @commands.command()

@@ -20,8 +20,7 @@ from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS
 from wwm.params import Params, fields, overrides, whole
 from wwm.report import margins
-from wwm.start import own_tasks, shapes, tables, tuning_pace
-from wwm.start.pace import busy, told
+from wwm.start import own_tasks, pace, shapes, tables, tuning_pace
 from wwm.training import released
 
 
@@ -36,14 +35,16 @@ def main(
     sources = named(models)
     if len(sources) == 1 and layers is None:
         raise UserError("wwm compare: one model alone; name another, or --layers 3 for the model and its first three")
-    table, name, place = own_tasks.task_of(task, overrides.given(changes))
+    given = overrides.given(changes)
+    table, name, place = own_tasks.task_of(task, given)
     known = {model: shapes.shape(source, "MODEL") for model, source in sources.items()}
     configs = {model: config for model, (config, _) in known.items()}
     for source in sources.values():
         if Path(source).is_dir():  # what the stage load would refuse is told before anything is written
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
-    fitted = keys(sources, cuts, configs, seeds, table, name, task)
+    threads = pace.threads(next(iter(configs.values())), given)
+    fitted = keys(sources, cuts, configs, seeds, table, name, task, threads)
     text, values = recipe.chosen("compare", changes, fitted)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, text)
@@ -92,13 +93,14 @@ def keys(
     table: tables.Table,
     name: str,
     task: Path,
+    threads: int,
 ) -> dict[str, Any]:
     """What differs from the preset."""
     compared = [*sources, *cuts]
     tried = {rate for config in configs.values() for rate in shapes.rates(config)}
-    run = own_tasks.run(table, task, min(config.max_position_embeddings for config in configs.values()))
+    run = own_tasks.run(table, task, [*configs.values()])
     return {
-        "base.threads": len(os.sched_getaffinity(0)),
+        "base.threads": threads,
         "load.models": {model: loaded(source) for model, source in sources.items()},
         "truncate.models": cuts,
         "fetch.tasks": {},
@@ -129,8 +131,9 @@ def report(
     """What was chosen, and how long it will take."""
     run, finetune = values.finetune.tasks[name], values.finetune
     yield from own_tasks.told(table, name, checked, run)
-    rates = f", after the better of {' and '.join(f'{rate:g}' for rate in run.sweep)} on dev" if run.sweep else ""
-    yield f"models: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
+    tried = " or ".join(f"{rate:g}" for rate in run.sweep or [])
+    rates = f", learning rate {tried}{', the best by dev' if len(run.sweep or []) > 1 else ''}" if tried else ""
+    yield f"models, in models/: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
     seconds = 0.0
     for model in finetune.models:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
@@ -138,13 +141,13 @@ def report(
         if model in values.truncate.models:
             config.num_hidden_layers = len(values.truncate.models[model].layers)
         seconds += tuning_pace.seconds(config, table, run, checked.examples, values)
-    yield from busy(values.base.threads)
+    yield from pace.busy(values.base.threads)
     if finetune.seeds < margins.FEWEST_RUNS:
         yield (
             f"With fewer than {margins.FEWEST_RUNS} seeds nothing can be told of which is better; give --seeds"
             f" {margins.FEWEST_RUNS} or more."
         )
-    yield f"It will take {told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
+    yield f"It will take {pace.told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
 
 
 def repro() -> None:

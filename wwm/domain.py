@@ -3,7 +3,6 @@ own: presets/domain.yaml fitted to what is there; for `wwm domain`.
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,17 @@ SURELY = 5  # documents: so many are expected of a source where one must be
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
 FORWARDS = 1 / 3  # of the cost of a row that is trained on
-LONG = 12.0  # hours, above which what is shorter is named
+SOME, LONG = 1.0, 12.0  # hours, above which what is shorter is named
 SEGMENTER = "LTP/legacy"
 HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
 
-def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Path) -> None:
+def main(text: Path, model: str, task: Path, seeds: int | None, changes: Sequence[str], output: Path) -> None:
     logging.disable_progress_bar()
     recipe.check(output)
     found = texts.look(text)
-    table, name, place = own_tasks.task_of(task, overrides.given(changes))
+    given = overrides.given(changes)
+    table, name, place = own_tasks.task_of(task, given)
     config, note = shapes.shape(model)
     own = found.own_characters
     if not own:
@@ -48,7 +48,10 @@ def main(text: Path, model: str, task: Path, changes: Sequence[str], output: Pat
                 " lines between documents, or leave it out"
             )
     size = sizes.chosen(own, sizes.share_of(own, found.own_documents), config, head_trained(model))
-    fitted = keys(text, found, model, name, table, task, size, config)
+    fitted = keys(text, found, model, name, table, task, size, config) | {
+        "base.threads": pace.threads(config, given),
+        "finetune.seeds": seeds or sizes.SEEDS[size.place],
+    }
     written, values = recipe.chosen("domain", changes, fitted)
     if measured := milestones(values):
         written, values = recipe.chosen("domain", changes, fitted | measured)
@@ -126,10 +129,9 @@ def keys(
         warm_up = {"steps": size.head_steps, "learning_rate": size.head_rate, "warmup_steps": size.head_steps // 10}
         head = {"init": "released", "examples": "whole-word", "phases": [phase | warm_up | {"train": "mlm_head"}]}
         trained = {HEAD: head, "domain": trained["domain"] | {"init": HEAD}}
-    run = own_tasks.run(table, task, config.max_position_embeddings) | {"sweep": shapes.rates(config)}
+    run = own_tasks.run(table, task, [config]) | {"sweep": shapes.rates(config)}
     every = max(1, size.steps // sizes.MEASURED)
     return {
-        "base.threads": len(os.sched_getaffinity(0)),
         "engine.processes": None if own > 5e7 else 1,
         "corpus.folder": str(text),
         "corpus.sources": sources,
@@ -155,7 +157,6 @@ def keys(
         "cloze.models": [trained["domain"]["init"], "domain"],
         "cloze.max_seq_length": size.max_seq_length,
         "finetune.tasks": {name: run},
-        "finetune.seeds": sizes.SEEDS[size.place],
         "finetune.precision": "fp32" if cpu else "bf16",
         "characters.tasks": {name: {}},
         "scores.models": ["released", *trained, CHARACTERS],
@@ -210,7 +211,8 @@ def report(
         if held < margins.FEWEST_ASKED:
             yield (
                 f"About {held:,.0f} documents of {kind} text are held out, fewer than the {margins.FEWEST_ASKED} that"
-                f" an interval needs; put blank lines between documents, or give more of them{more}."
+                f" an interval needs; put blank lines between documents, or give more of them{more}. The answer on your"
+                " task needs none."
             )
     if values.segmenter.source == "train":
         yield (
@@ -260,6 +262,13 @@ def times(
         f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"
         f" ({models} models, {seeds} seeds, the rate by dev)."
     )
+    if LONG > hours + tuned > SOME:
+        fits = max(100, first.steps // 3)
+        yield (
+            f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} --set"
+            f" pretrain.models.domain.phases.0.steps={fits} --set"
+            f" pretrain.models.domain.phases.0.warmup_steps={fits // 20}."
+        )
     if hours > LONG:
         fits = max(100, int(first.steps * LONG / hours))
         yield (

@@ -12,7 +12,7 @@ from wwm.report import claims, margins, nats
 from wwm.report.claims import Comparison
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task, of, training
-from wwm.report.words import say, sentences
+from wwm.report.words import clauses, say, sentences
 
 TEXTS = "held-out text of the domain", "general text"
 HEAD_ONLY = "mlm_head"  # what a phase trains that leaves the encoder as it is
@@ -121,10 +121,9 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
-        for found in texts:
-            parts.append(on_text(found, len(corrected)))
-            if found.on == say(TEXTS[0]) and found.outcome == "holds":
-                parts.append(knows_little(results, one))
+        parts += [on_text(found, len(corrected)) for found in texts]
+        if gained := [found.on for found in texts if found.outcome == "holds"]:
+            parts.append(knows_little(results, one, gained))
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -196,22 +195,32 @@ def on_text(found: Comparison, count: int) -> str:
     return sentences(told, margins.correction(found.margin, found.p, count))
 
 
-def knows_little(results: Results, one: Continued) -> str:
-    """Where the model guesses words of the domain worse than who counts characters, so that to count them is mostly
-    what it learned there.
+def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
+    """Of the texts where it `gained`, those where the model guesses worse than who counts characters, so that to count
+    them is mostly what it learned; nothing where it guesses words of the domain better.
     """
     after = nats.together(results.answers[one.model])
-    part = dict(apart(results, one.model))[say(TEXTS[0])]
-    ours, counted, characters = (float(column[part].sum()) for column in after)
-    if ours <= counted:
+    sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
+    worse = {where for where, (ours, counted, _) in sums.items() if ours > counted}
+    if say(TEXTS[0]) in sums.keys() - worse or not worse & {*gained}:
         return ""
+    figures = [
+        say(
+            "{where}: {ours:.2f} nats per character against {counted:.2f}",
+            where=where,
+            ours=sums[where][0] / sums[where][2],
+            counted=sums[where][1] / sums[where][2],
+        )
+        for where in sums
+        if where in worse & {*gained}
+    ]
     return say(
-        "{model} still guesses worse there than who knows only how often each character stands ({ours:.2f} nats per"
-        " character against {counted:.2f}): its MLM head has hardly learned, and the gain does not say that its encoder"
-        " became better.",
+        "Yet {model} guesses worse than who knows only how often each character stands ({figures}): its MLM head has"
+        " hardly learned, so the gain says nothing of its encoder; train the head longer"
+        " (pretrain.models.{head}.phases).",
         model=one.model,
-        ours=ours / characters,
-        counted=counted / characters,
+        figures=clauses(figures),
+        head=one.head if one.head in results.pretrain else one.model,
     )
 
 

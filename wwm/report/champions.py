@@ -75,6 +75,8 @@ def champions(results: Results) -> list[Champion]:
     """
     found = [one for task in results.tasks if (one := of_task(results, task))]
     answers = {model: nats.together(results.answers[model]) for model in results.guessed}
+    # What guesses worse than who counts characters is nothing to use.
+    answers = {model: said for model, said in answers.items() if said.nats.sum() < said.unigram_nats.sum()}
     if answers:
         model = min(answers, key=lambda model: answers[model].mean)
         contest: Contest = {

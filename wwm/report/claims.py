@@ -172,8 +172,10 @@ def unsteady(task: Task, *models: str) -> str:
     model = max(spread, key=spread.__getitem__)
     return say(
         "On {task} the seeds of {model} have a standard deviation of {points:.1f} points: whether it learns the task"
-        " hangs on the seed; try more epochs or another learning_rate.",
+        " hangs on the seed; more epochs may mend that (finetune.tasks.{name}.epochs, here {epochs}).",
         task=task.title,
+        name=task.name,
+        epochs=task.rows[model]["how"]["epochs"],
         model=model,
         points=spread[model],
     )

@@ -2,10 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
-from transformers import BertConfig, BertForPreTraining
+import torch
+from transformers import AutoModel, BertConfig, BertForPreTraining, PretrainedConfig
 
 from wwm.common.errors import UserError
 from wwm.training import device, dropout
@@ -14,6 +16,7 @@ from wwm.training.micro_batch import POSITIONS, TOO_LARGE, has_memory
 from wwm.training.model import Pretraining, choose_trained, compile_layers, on_device
 
 SECONDS = 8.0  # of measuring, after a pass that is not counted
+PROBES, PROBED = 4, (16, 32)  # passes of each number of threads, and of how many rows and pieces
 
 
 def rows_per_second(
@@ -58,6 +61,26 @@ def rows_per_second(
     return count * rows / taken
 
 
+def threads(config: PretrainedConfig, given: Mapping[str, Any]) -> int:
+    """All cores, or one, where that is as fast: threads that other work keeps waiting wait for each other. `given`
+    params may have said so.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if "base.threads" in given or cores == 1 or torch.cuda.is_available():
+        return cores
+    rows, length = PROBED
+    ids = torch.ones(rows, min(length, config.max_position_embeddings // 2), dtype=torch.long)
+    bert = AutoModel.from_config(config).train()
+    taken = {1: 0.0, cores: 0.0}
+    for number in range(PROBES):
+        for count in taken:
+            device.set_up_cpu(count)
+            begun = time.perf_counter()
+            bert(input_ids=ids).last_hidden_state.sum().backward()
+            taken[count] += time.perf_counter() - begun if number else 0.0  # the first is not counted
+    return min(taken, key=taken.__getitem__)
+
+
 def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, masked_lm_prob: float) -> Batch:
     """Full rows of one example each."""
     masked = np.sort(rng.permutation(rows * length)[: int(rows * length * masked_lm_prob)])
@@ -78,11 +101,13 @@ def busy(threads: int) -> Iterator[str]:
     """Says so where other work takes the cores."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores:
-        fewer = "; --set base.threads=1 may be faster then" if threads > 1 else ""
-        yield f"Other work wants these {cores} cores (load {load:.0f}): what is measured holds while it does{fewer}."
+        yield f"Other work wants these {cores} cores (load {load:.0f}): what is measured holds while it does."
+    if threads < cores:
+        yield f"threads: {threads} of {cores} cores, base.threads; a change of that makes all stages run again"
 
 
 def told(hours: float) -> str:
     if hours < 1:
-        return f"about {max(1, round(60 * hours))} minutes"
+        minutes = max(1, round(60 * hours))
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
     return f"about {hours:,.1f} hours" if hours < 48 else f"about {hours / 24:,.1f} days"

@@ -6,12 +6,13 @@ from transformers import AutoConfig, BertConfig, PretrainedConfig
 
 from wwm.common import hub
 from wwm.common.errors import UserError
+from wwm.start import own_tasks
 from wwm.training import released, weight_files
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
 # Learning rates by hidden size: the usual ones of base models, and higher for small. Every model tries those of all.
-RATES = {512: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
+RATES = {own_tasks.NARROW: [2e-5, 5e-5], 0: [1e-4, 3e-4]}
 
 
 def rates(config: PretrainedConfig) -> list[float]:
