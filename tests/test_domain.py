@@ -385,6 +385,16 @@ def test_a_training_that_takes_days_names_what_fits(project):
     assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
 
 
+def test_a_training_that_takes_hours_names_what_is_shorter(project, monkeypatch):
+    monkeypatch.setattr(pace, "rows_per_second", lambda *_: 1.5)
+    said = run("--seeds", "4")
+    shorter = re.search(r"Shorter, and less sure: (--seeds 3 --set .*)\.\n", said)
+    assert params.read().finetune.seeds == 4 and shorter
+    run(*shorter[1].split())
+    values = params.read()
+    assert values.finetune.seeds == 3 and values.pretrain.models["domain"].phases[0].steps < 200
+
+
 def test_no_folder_of_text_is_lost_whatever_it_is_called(project):
     for name in ("法律", "医学", "x y", "x-y", "general", "general-law"):
         Path("mytext", name).mkdir()
