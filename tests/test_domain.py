@@ -453,6 +453,7 @@ def test_one_command_writes_and_one_runs_and_the_answer_stands_last(tmp_path):
     with open(folder / "opinions.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *((row["text"], row["label"]) for row in rows)])
     changes = ["base.threads=1", "finetune.seeds=3", "demo.articles=150", "demo.reviews=300", "segmenter.epochs=1"]
+    changes += [f"pretrain.models.released-head.phases.0.{key}" for key in ("steps=300", "warmup_steps=30")]
     changes += ["vocab.unknown_share_limit=0.05"]  # of characters alone, which numbers are not made of
     said = run_in(
         folder,
