@@ -90,7 +90,7 @@ def predict(
     ] = None,
 ) -> None:
     """Print the label or the answer that a fine-tuned MODEL gives to each row of FILE, with probabilities."""
-    if bare := next((pair for pair in column or [] if not pair.partition("=")[0] or "=" not in pair), None):
+    if bare := next((pair for pair in column or [] if pair.find("=") < 1), None):
         raise UserError(f"--column {bare}: give field and name, as --column text=review")
     named = dict(pair.partition("=")[::2] for pair in column or [])
     from wwm.release import predict as said

@@ -44,7 +44,7 @@ def main(
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
     threads = pace.threads(next(iter(configs.values())), given)
-    fitted = keys(sources, cuts, configs, seeds, table, name, task, threads)
+    fitted = keys(sources, cuts, configs, seeds, table, name, task) | {"base.threads": threads}
     text, values = recipe.chosen("compare", changes, fitted)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, text)
@@ -93,14 +93,12 @@ def keys(
     table: tables.Table,
     name: str,
     task: Path,
-    threads: int,
 ) -> dict[str, Any]:
     """What differs from the preset."""
     compared = [*sources, *cuts]
     tried = {rate for config in configs.values() for rate in shapes.rates(config)}
     run = own_tasks.run(table, task, [*configs.values()])
     return {
-        "base.threads": threads,
         "load.models": {model: loaded(source) for model, source in sources.items()},
         "truncate.models": cuts,
         "fetch.tasks": {},

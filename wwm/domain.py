@@ -263,16 +263,15 @@ def times(
         f" ({models} models, {seeds} seeds, the rate by dev)."
     )
     if LONG > hours + tuned > SOME:
-        fits = max(100, first.steps // 3)
-        yield (
-            f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} --set"
-            f" pretrain.models.domain.phases.0.steps={fits} --set"
-            f" pretrain.models.domain.phases.0.warmup_steps={fits // 20}."
-        )
+        yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} {fewer(first.steps // 3)}."
     if hours > LONG:
-        fits = max(100, int(first.steps * LONG / hours))
         yield (
-            f"What fits in {LONG:.0f} hours: --set pretrain.models.domain.phases.0.steps={fits}"
-            f" --set pretrain.models.domain.phases.0.warmup_steps={fits // 20}; three layers of a model"
+            f"What fits in {LONG:.0f} hours: {fewer(int(first.steps * LONG / hours))}; three layers of a model"
             " (--model hfl/rbt3, about four times as fast); or a GPU."
         )
+
+
+def fewer(steps: int) -> str:
+    """What to give for so many, a hundred at least."""
+    steps, phase = max(100, steps), "--set pretrain.models.domain.phases.0"
+    return f"{phase}.steps={steps} {phase}.warmup_steps={steps // 20}"

@@ -98,7 +98,7 @@ def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, mas
 
 
 def busy(threads: int) -> Iterator[str]:
-    """Says so where other work takes the cores."""
+    """Says so where other work takes the cores, and where not all of them are taken."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores:
         yield f"Other work wants these {cores} cores (load {load:.0f}): what is measured holds while it does."
