@@ -202,7 +202,8 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
     after = nats.together(results.answers[one.model])
     sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
     worse = {where for where, (ours, counted, _) in sums.items() if ours > counted}
-    if say(TEXTS[0]) in sums.keys() - worse or not worse & {*gained}:
+    told = [where for where in gained if where in worse]
+    if say(TEXTS[0]) in sums.keys() - worse or not told:
         return ""
     figures = [
         say(
@@ -211,8 +212,7 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
             ours=sums[where][0] / sums[where][2],
             counted=sums[where][1] / sums[where][2],
         )
-        for where in sums
-        if where in worse & {*gained}
+        for where in told
     ]
     return say(
         "Yet {model} guesses worse than who knows only how often each character stands ({figures}): its MLM head has"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import Results, Task, marks, mean, parameters
-from wwm.report.tables import Cell, Column, Note, Table, plain, table
+from wwm.report.tables import Cell, Column, Note, Table, plain, table, unmeasured
 from wwm.report.words import known, listed, say, sentences
 
 
@@ -74,8 +74,7 @@ def own_tables(
 ) -> list[Table]:
     figures = ours(results, tasks)
     lacking = [model for model in results.models if model not in figures.rows]
-    unscored = say("Not measured: {models}.", models=listed(lacking)) if lacking else ""
-    return two_tables(figures, baseline, titles, sentences(caption, unscored))
+    return two_tables(figures, baseline, titles, sentences(caption, unmeasured(lacking)))
 
 
 def ours(results: Results, tasks: list[Task]) -> Figures:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from wwm.report.words import clauses, say
+from wwm.report.words import clauses, listed, say
 
 MARKS = {
     "†": "The data are not the official ones, so no figure of the authors stands beside them: {what}.",
@@ -98,6 +98,11 @@ def table(title: str, caption: str, columns: list[Column]) -> Table:
     footnotes = [f"{mark} {say(MARKS[mark], what=clauses(texts))}" for mark, texts in marked.items() if texts]
     footnotes += [f"{superscript(number)} {text}" for number, text in enumerate(numbered, 1)]
     return Table(title, caption, header, [list(row) for row in zip(*grid)], footnotes, frozenset(best))
+
+
+def unmeasured(models: list[str]) -> str:
+    """What is told below a table of those that have no row in it."""
+    return say("Not measured: {models}.", models=listed(models)) if models else ""
 
 
 def chosen(texts: dict[int, str], choose: Callable[[Iterable[float]], float]) -> set[tuple[int, int]]:

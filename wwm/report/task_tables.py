@@ -6,8 +6,8 @@ from typing import Any
 from wwm.common.result_files import CHARACTERS
 from wwm.report import authors
 from wwm.report.results import CLOZE, NATS, Results, Task, cloze_figures, marks, mean, of, parameters, training
-from wwm.report.tables import Cell, Column, Note, Table, amount, flops, plain, table
-from wwm.report.words import known, listed, say, sentences
+from wwm.report.tables import Cell, Column, Note, Table, amount, flops, plain, table, unmeasured
+from wwm.report.words import known, say, sentences
 
 
 def task_tables(results: Results) -> list[Table]:
@@ -215,9 +215,9 @@ def cloze_table(results: Results) -> Table:
         for model in results.networks
         if model not in results.cloze
     ]
-    left_out = say("Not measured: {models}.", models=listed(lacking)) if lacking else ""
+    caption = sentences(caption, unmeasured(lacking))
     models = plain(say("model"), list(results.cloze))
-    return table(say("Cloze: how well held-out text is filled in"), sentences(caption, left_out), [models, *columns])
+    return table(say("Cloze: how well held-out text is filled in"), caption, [models, *columns])
 
 
 def cloze_column(results: Results, head: str, name: str, *part: str) -> Column:
