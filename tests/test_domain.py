@@ -382,7 +382,25 @@ def test_a_training_that_takes_days_names_what_fits(project):
     found, table = texts.look(Path("mytext")), tables.look(Path("opinions.csv"))
     checked = own_tasks.Checked({"train": 72, "dev": 24, "test": 24}, {})
     said = "\n".join(domain.report(found, table, "opinions", checked, params.read(), config))
-    assert "What fits in 12 hours: --set pretrain.models.domain.phases.0.steps=" in said
+    assert "What fits in 12 hours: --seeds 3 --set pretrain.models.domain.phases.0.steps=" in said
+
+
+@pytest.mark.parametrize(
+    ("training", "tuning", "begins"),
+    [
+        (8, 2, "Shorter, and less sure: --seeds 3 --set "),
+        (8, 8, "What fits in 12 hours: --seeds 3 --set "),
+        (8, 80, "What fits in 12 hours: three layers of a model"),
+    ],
+)
+def test_what_is_shorter_goes_by_training_and_fine_tuning_together(project, monkeypatch, training, tuning, begins):
+    run()
+    values = params.read()
+    phases = [phase for model in values.pretrain.models.values() for phase in model.phases]
+    rows = sum(phase.steps * phase.batch_size for phase in phases)
+    monkeypatch.setattr(pace, "rows_per_second", lambda *_: rows / training / 3600)
+    monkeypatch.setattr(tuning_pace, "seconds", lambda *_: tuning / len(values.finetune.models) * 3600)
+    assert f"\n{begins}" in run()
 
 
 def test_a_training_that_takes_hours_names_what_is_shorter(project, monkeypatch):

@@ -232,7 +232,10 @@ def report(
         yield f"before that, {steps:,} steps of its MLM head alone, which released models mostly lack"
     yield from pace.busy(values.base.threads)
     yield from times(values, table, name, checked.examples, config)
-    yield "`wwm check` lists what is missing; `dvc repro` does it all, and ends with whether it helped."
+    yield (
+        "`wwm check` lists what is missing; `dvc repro` does it all, but for what earlier runs have done already, and"
+        " ends with whether it helped."
+    )
 
 
 def times(
@@ -255,19 +258,22 @@ def times(
     measured = sum(phase.steps // pretrain.evaluate_every for phase in phases) * pretrain.heldout_examples
     hours = (rows + FORWARDS * measured) * each / 3600
     models, seeds = len(values.finetune.models), values.finetune.seeds
-    cells = models * (seeds + len(run.sweep or [0]) - 1)  # the first seed has one of the rates
+    rates = len(run.sweep or [0])
+    cells = models * (seeds + rates - 1)  # the first seed has one of the rates
     tuned = models * tuning_pace.seconds(config, table, run, examples, values) / 3600
     yield (
         f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
         f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"
         f" ({models} models, {seeds} seeds, the rate by dev)."
     )
-    if LONG > hours + tuned > SOME:
+    if LONG >= hours + tuned > SOME:
         yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} {fewer(first.steps // 3)}."
-    if hours > LONG:
+    if hours + tuned > LONG:
+        left = LONG - tuned * models * (margins.FEWEST_RUNS + rates - 1) / cells
+        fits = f"--seeds {margins.FEWEST_RUNS} {fewer(int(first.steps * left / hours))}; " if left > 0 else ""
         yield (
-            f"What fits in {LONG:.0f} hours: {fewer(int(first.steps * LONG / hours))}; three layers of a model"
-            " (--model hfl/rbt3, about four times as fast); or a GPU."
+            f"What fits in {LONG:.0f} hours: {fits}three layers of a model (--model hfl/rbt3, about four times as"
+            " fast); or a GPU."
         )
 
 

@@ -48,11 +48,11 @@ def new_file(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
+        make_readable(temporary)
+        os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    make_readable(temporary)
-    os.replace(temporary, path)
 
 
 def make_readable(path: Path) -> None:
@@ -199,8 +199,8 @@ def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterato
     if not folder.exists() and "WWM_SCRATCH" not in os.environ:
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
             print(
-                f"{stage} starts anew: {other} belongs to other inputs, settings or code; remove it, or go back to"
-                " those to go on from it",
+                f"{stage} starts from the beginning, as what {other} holds is of other inputs, settings or code: with"
+                " those it would be gone on with, else it may be removed",
                 flush=True,
             )
     folder.mkdir(parents=True, exist_ok=True)

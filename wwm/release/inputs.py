@@ -3,7 +3,6 @@
 Their labels, where they have some, are for comparison.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wwm.common import files
+from wwm.common import encoding, files
 from wwm.common.errors import UserError
 from wwm.params import one_of
 from wwm.release import forms
@@ -30,7 +29,6 @@ from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 # What files call their columns, besides those of the task.
 QUESTION = {"question": ("question", "query"), "context": ("context", "passage", "text"), "id": ("id",)}
 OPTIONAL = {"label", "language", "id"}
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Given(NamedTuple):
@@ -255,7 +253,7 @@ def text_of(where: str, field: str, value: object) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UserError(f"{where}: {field} is no text but {value!r:.60}; name another column by --column {field}=NAME")
-    if half := SURROGATE.search(str(value)):
+    if half := encoding.HALF.search(str(value)):
         raise UserError(
             f"{where}: {field} has half a character, {ascii(half[0])[1:-1]}; write the file anew from its source, or"
             " take that out"

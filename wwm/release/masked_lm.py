@@ -15,7 +15,7 @@ from transformers.utils import logging
 from wwm.common import model_folder
 from wwm.common.errors import UserError
 from wwm.text import tokenization
-from wwm.training import released, weight_files, weights
+from wwm.training import weight_files, weights
 from wwm.training.head import untrained_heads
 
 TOKENS = 2**14  # of one forward pass
@@ -116,7 +116,7 @@ def network_of(folder: Path, entries: int) -> tuple[PreTrainedModel, list[str]]:
         bert.load_state_dict(found.tensors, strict=False)
         return bert, [name for name in found.lacking if name.startswith(model_folder.MLM_HEAD)]
     weight_files.read(folder, str(folder))
-    network, info = weight_files.from_pretrained(AutoModelForMaskedLM, folder, dtype=torch.float32, **released.RUN)
+    network, info = weight_files.from_pretrained(AutoModelForMaskedLM, folder, dtype=torch.float32)
     if entries > (known := network.config.vocab_size):
         raise UserError(
             f"{folder} has {entries} entries in its tokenizer.json and {known} in its weights; copy the tokenizer that"

@@ -22,7 +22,7 @@ from wwm.tasks.rows import Example, converted
 from wwm.tasks.tags import Sentence
 from wwm.text import tokenization
 from wwm.text.simplify import simplified
-from wwm.training import device, released, weight_files
+from wwm.training import device, weight_files
 
 # In memory at once, sorted by length: rows, and characters, of which each takes some 200 bytes on its way.
 CHUNK = {"single": 4096, "pair": 4096, "reading": 256, "tagging": 4096}
@@ -169,7 +169,7 @@ def labelling(kind: Any, folder: Path, labels: tuple[str, ...]) -> PreTrainedMod
     """A kept model of the class `kind` of transformers. Raises UserError that names what its weights lack, or labels
     that are not its own.
     """
-    model, info = weight_files.from_pretrained(kind, folder, dtype=torch.float32, **released.RUN)
+    model, info = weight_files.from_pretrained(kind, folder, dtype=torch.float32)
     classifier.check_loaded(folder, list(info["missing_keys"]))
     if (own := tuple(model.config.id2label[number] for number in range(model.config.num_labels))) != labels:
         raise UserError(f"{folder}/config.json has the labels {own} in id2label and {labels} in wwm; copy it anew")

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, TypedDict
 import numpy as np
 
 from wwm.report import margins, nats
+from wwm.report.answer import head_only
 from wwm.report.claims import Claim
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results
@@ -61,7 +62,7 @@ def judged(results: Results, model: str) -> Verdict:
     before = None if None in (own, trained["steps"]) else trained["steps"] - own
     start_row = results.starts.get(start)
     ours = nats.together(results.answers[model])
-    if before == 0 or start_row and not start_row["head_trained"]:
+    if before == 0 or (not start_row["head_trained"] if start_row else head_only(trained)):
         against, theirs = say("by frequency of characters"), ours.unigram_nats
     elif start_row and start_row["rows"] == row["rows"]:
         against, theirs = start, nats.together(results.answers[start]).nats
@@ -113,12 +114,12 @@ def lost(ours: Contest, theirs: Contest) -> str | None:
     """Why a model does not take over from the champion; None where it does, being better by the rule of the tables."""
     same = ours.keys() == theirs.keys() and [ours[key] == theirs[key] for key in ("rows", "measure")]
     if same != [True, True]:
-        return "which was measured on other rows or by another measure; remove its alias to begin anew"
+        return "which was measured on other rows or by another measure; to begin anew, remove its alias"
     one, other = (np.array(contest["figures"]) for contest in (ours, theirs))
     if ours["characters"] is None:
         margin = margins.of_runs(one, other)
     else:
         margin = margins.of_documents((other - one)[0], np.array(ours["characters"]))
     if isinstance(margin, Unknown):
-        return f"for this takes more to tell ({margin.why}); remove its alias to begin anew"
-    return None if margin.low > 0 else f"for the other is not better by more than chance ({margin.difference()})"
+        return f"since this takes more to tell ({margin.why}); to begin anew, remove its alias"
+    return None if margin.low > 0 else f"since the difference ({margin.difference()}) may be chance"

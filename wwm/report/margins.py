@@ -170,7 +170,12 @@ def correction(margin: Margin, p: float, count: int) -> str:
     """
     if margin.p >= 1 - LEVEL:
         return ""
-    return say("p after correction for {count} comparisons (Holm): {p}.", count=count, p=probability(p))
+    return say(
+        "The interval is of this comparison alone; of {count} that are made, chance makes one like it too often (p"
+        " corrected for them, by Holm: {p}).",
+        count=count,
+        p=probability(p),
+    )
 
 
 def open_level(corrected: list[float]) -> float:

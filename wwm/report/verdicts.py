@@ -50,4 +50,17 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         return Claim("✔", told, [])
     ours, theirs = (task.figures[name][task.last, task.main] for name in names)
     why = margins.correction(margin, p, len(tests))
-    return Claim("–", sentences(told, why, margins.enough(ours, theirs, margins.open_level(tests))), [])
+    enough = margins.enough(ours, theirs, margins.open_level(tests))
+    return Claim("–", sentences(told, why, at_most(task, *names, low, high), enough), [])
+
+
+def at_most(task: Task, better: str, other: str, low: float, high: float) -> str:
+    """What the smaller of two models loses, where they differ in size and it may lose anything. low, high: the interval
+    of what one is better by.
+    """
+    ours, theirs = (task.rows[name].get("parameters") for name in (better, other))
+    if ours is None or theirs is None or ours == theirs:
+        return ""
+    smaller, most = (better, -low) if ours < theirs else (other, high)
+    text = "{model}, the smaller one, loses {points:.1f} points at most (95 %)."
+    return say(text, model=smaller, points=most) if most > 0 else ""

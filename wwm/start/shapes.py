@@ -7,7 +7,7 @@ from transformers import AutoConfig, BertConfig, PretrainedConfig
 from wwm.common import hub
 from wwm.common.errors import UserError
 from wwm.start import own_tasks
-from wwm.training import released, weight_files
+from wwm.training import weight_files
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
@@ -32,7 +32,7 @@ def shape(model: str, key: str = "--model") -> tuple[PretrainedConfig, str]:
     name, described = weight_files.read_config(folder, f"{key} {model}")
     # Google's and the authors' zip files have no model_type.
     with weight_files.loading(f"{key} {model}: {name}"):
-        return AutoConfig.for_model(**{"model_type": "bert"} | described | released.RUN), ""
+        return AutoConfig.for_model(**{"model_type": "bert"} | described | weight_files.RUN), ""
 
 
 def guessed(source: str) -> tuple[BertConfig, str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.models import Model
 
 PASSED = "passed"  # alias of a model that passes the gate
-BY_HAND = "for it was named so by hand; remove its alias to begin anew"
+BY_HAND = "which was named so by hand; to begin anew, remove its alias"
 SPENT = {"steps": (amount, "steps"), "examples": (amount, "examples"), "tokens": (amount, "tokens")}
 SPENT |= {"flops": (flops, "FLOPs")}
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
@@ -50,7 +50,10 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     held = present and json.loads(present.tags.get("contest", "null"))
     if contest and present and (why := gate.lost(contest, held) if held else BY_HAND):
         stays = present.tags.get("model", f"version {present.version}")
-        print(f"tracking: {stays} stays the champion of {name} in MLflow, {why}", flush=True)
+        print(
+            f"tracking: the champion of {name} in MLflow stays {stays} and does not become {folder.name}, {why}",
+            flush=True,
+        )
         return
     if not folder.is_dir() or lineage.of(folder) != message["hash"]:
         print(f"tracking: {folder} is not what it was, and not put into MLflow's registry", flush=True)

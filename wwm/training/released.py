@@ -10,9 +10,6 @@ from wwm.common.errors import UserError
 from wwm.training import weight_files, weights
 
 VOCABULARIES = ("vocab.txt", "tokenizer.json", "sentencepiece.bpe.model", "spiece.model")
-# What a config may say of how a model runs and nothing of what it is: chunks save memory alone, and refuse lengths that
-# they do not divide.
-RUN: dict[str, Any] = {"chunk_size_feed_forward": 0, "return_dict": True}
 # What is fetched of one from the hub.
 FILES = [
     *("config.json", "bert_config.json", "*.safetensors", "pytorch_model*.bin", "*.index.json"),
@@ -37,7 +34,7 @@ def opened(source: Path, named: str, seed: int | None = None) -> tuple[Any, Any,
     # transformers looks into the same files; what is wrong with them is told here.
     tensors = weight_files.read(source, named)
     weight_files.check_finite(tensors, named)
-    model, loading = weight_files.from_pretrained(AutoModel, source, named, dtype=torch.float32, **RUN)
+    model, loading = weight_files.from_pretrained(AutoModel, source, named, dtype=torch.float32)
     # transformers would make a tokenizer of special tokens alone, which reads all else as [UNK].
     if not any((source / name).is_file() for name in VOCABULARIES):
         raise UserError(

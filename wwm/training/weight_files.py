@@ -22,6 +22,9 @@ CONFIGS = ("config.json", "bert_config.json")  # the latter is what Google and t
 NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 # Of what a config says: more would be built for hours, and never be filled.
 MOST = {"num_hidden_layers": 1000, "hidden_size": 2**20, "intermediate_size": 2**22, "vocab_size": 2**24}
+# What a config may say of how a model runs and nothing of what it is: chunks save memory alone, and refuse lengths that
+# they do not divide.
+RUN = {"chunk_size_feed_forward": 0, "return_dict": True}
 # What else training leaves beside a model.
 BESIDE = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "adapter")
 LFS = b"version https://git-lfs"
@@ -173,7 +176,8 @@ def from_pretrained(kind: Any, folder: Path, named: str = "", **options: Any) ->
     named = named or str(folder)
     read_config(folder, named)
     with loading(named):
-        model, told = kind.from_pretrained(folder, output_loading_info=True, **options)
+        run = {} if "config" in options else RUN
+        model, told = kind.from_pretrained(folder, output_loading_info=True, **run, **options)
     check_finite(model.state_dict(), named)
     return model, told
 
