@@ -43,6 +43,12 @@ def test_a_gain_that_documents_do_not_agree_on_does_not_pass(project):  # noqa: 
     assert verdict.outcome == "failed" and "bert 5.50: 0.10 fewer (95 %: -0." in verdict.reason
 
 
+def test_a_model_that_has_more_nats_than_its_start_is_said_to(project):  # noqa: F811
+    nats("roberta-wwm-ext", 6.5)
+    assert outcome("roberta-wwm-ext").outcome == "failed"
+    assert "bert 5.50: 0.50 more (95 %: 0.4" in outcome("roberta-wwm-ext").reason
+
+
 @pytest.mark.parametrize(("words", "passes"), [(6.8, "passed"), (7.1, "failed")])
 def test_random_weights_are_held_against_the_frequency_of_characters(project, words, passes):  # noqa: F811
     nats("bert", words)

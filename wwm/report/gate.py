@@ -72,14 +72,18 @@ def judged(results: Results, model: str) -> Verdict:
     gain = margins.of_documents(theirs - ours.nats, ours.characters)
     if isinstance(gain, Unknown):
         return Verdict(model, "unmeasured", say("cloze of {why}", why=gain.why))
+    more = gain.mean < 0
+    low, high = (-gain.high, -gain.low) if more else (gain.low, gain.high)
     said = say(
-        "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:.2f} to {high:.2f})",
+        "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} more (95 %: {low:.2f} to {high:.2f})"
+        if more
+        else "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:.2f} to {high:.2f})",
         ours=ours.mean,
         against=against,
         theirs=ours.mean + gain.mean,
-        mean=gain.mean,
-        low=gain.low,
-        high=gain.high,
+        mean=abs(gain.mean),
+        low=low,
+        high=high,
     )
     if before != 0 and start_row and not start_row["head_trained"]:
         said = say("{said}; the MLM head of {start} was never trained", said=said, start=start)

@@ -178,7 +178,7 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     import mlflow
     import mlflow.transformers
     import transformers  # type: ignore[import-untyped,unused-ignore]
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCard, logging
 
     common: dict[str, Any] = {
         "code_paths": [str(code.PACKAGE)],
@@ -194,6 +194,7 @@ def save(folder: Path, target: Path, model: "Model", title: str) -> None:
     else:
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
+        logging.set_verbosity_error()
         make: Any = transformers.pipeline  # whose overloads know no task by a variable
         pipeline = make("text-classification" if kind else FILL_MASK, model=str(folder), device="cpu")
         card = folder / CARD
