@@ -126,4 +126,6 @@ def lost(ours: Contest, theirs: Contest) -> str | None:
         margin = margins.of_documents((other - one)[0], np.array(ours["characters"]))
     if isinstance(margin, Unknown):
         return f"since this takes more to tell ({margin.why}); to begin anew, remove its alias"
-    return None if margin.low > 0 else f"since the difference ({margin.difference()}) may be chance"
+    if margin.mean <= 0:
+        return f"which is not better ({margin.difference()})"
+    return None if margin.low > 0 else f"whose lead ({margin.difference()}) may be chance"
