@@ -62,11 +62,31 @@ def test_a_gain_of_a_head_that_guesses_worse_than_who_counts_characters_is_calle
     assert (
         "Yet domain guesses worse than who knows only how often each character stands (held-out text of the domain:"
         " 6.70 nats per character against 6.50; general text: 7.20 nats per character against 6.50)"
-    ) in told and "train the head longer (pretrain.models.released-head.phases)" in told
+    ) in told and "train it for more steps (pretrain.models.released-head.phases.0.steps, here " in told
     with words.spoken("zh"):
         assert "每字 6.70 奈特，后者 6.50；通用文本：" in answers()[0]
     # Nothing to fill in words with, either.
     assert all(best.task for best in champions.champions(found(MODELS)))
+
+
+def test_a_gain_on_general_text_alone_that_counting_would_have_made_is_called_that(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(3.0, 3.2))
+    [told] = answers()
+    assert "On general text it gained 0.300 nats" in told and "hardly learned" not in told
+    assert "how often each character stands (general text: 7.70 nats per character against 6.50), so what it" in told
+
+
+def test_counting_characters_that_does_better_than_the_model_is_named(folder):  # noqa: F811
+    measured([80.0, 80.4, 79.6], [70.0, 70.4, 69.6])
+    compare([*MODELS, "characters"], ["reviews"], "released")
+    counted = {"examples": {"train": 500, "dev": 400, "test": 400}, "training": LOADED}
+    once = finetuned.result("characters", "reviews", {"dev": [90.0], "test": [90.0]}, **counted)
+    once["seeds"][0]["seed"] = None
+    finetuned.save(once)
+    results = found([*MODELS, "characters"])
+    [told] = answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values()
+    assert "But counting characters does better on reviews than domain, by 20.0 points (+" in told
+    assert "counting characters" not in answers()[0]
 
 
 def test_seeds_that_learn_or_not_by_chance_are_told(folder):  # noqa: F811

@@ -63,7 +63,7 @@ def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(pr
     task = values.finetune.tasks["opinions"]
     assert (task.epochs, task.split_file, task.sweep, task.max_seq_length) == (2, "opinions.csv", [1e-4, 3e-4], 32)
     assert values.finetune.seeds == 4 and Path("data/tasks/opinions/opinions.csv").is_file()
-    assert "4 seeds each, 2 epochs, learning rate 0.0001 or 0.0003, the best by dev" in told
+    assert "each: 4 seeds, 2 epochs, learning rate 0.0001 or 0.0003, the best by dev" in told
     assert "It will take about" in told and "`dvc repro scores` runs it and needs no text" in told
 
 

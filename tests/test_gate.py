@@ -112,14 +112,22 @@ def filling(nats: float, noise: float = 0.1) -> gate.Contest:
     ("ours", "theirs", "why"),
     [
         (contest([85.0, 86.0, 85.5]), contest([80.0, 82.0, 81.0]), None),
-        (contest([81.0, 83.0, 82.0]), contest([80.0, 82.0, 81.0]), "whose lead (+1.00) may be chance"),
+        (
+            contest([81.0, 83.0, 82.0]),
+            contest([80.0, 82.0, 81.0]),
+            "better by no more than chance (dev accuracy +1.00)",
+        ),
         (contest([85.0, 86.0, 85.5], rows="2"), contest([80.0, 82.0, 81.0]), "other rows"),
         (contest([85.0, 86.0, 85.5]), contest([80.0, 82.0, 81.0], values=[80]), "another measure"),
-        (contest([99.0, 99.0]), contest([80.0, 82.0, 81.0]), "takes more to tell (fewer than 3 seeds or pairs)"),
+        (
+            contest([99.0, 99.0]),
+            contest([80.0, 82.0, 81.0]),
+            "told to be better (fewer than 3 seeds or pairs)",
+        ),
         (contest([99.0] * 3, examples=20), contest([80.0] * 3, examples=20), "fewer than 50 examples"),
         (filling(5.0), filling(5.5), None),
-        (filling(5.0, noise=5.0), filling(5.5), ") may be chance"),
-        (contest([80.0, 82.0, 81.0]), contest([85.0, 86.0, 85.5]), "which is not better (-4.50)"),
+        (filling(5.0, noise=5.0), filling(5.5), "is better by no more than chance (cloze nats"),
+        (contest([80.0, 82.0, 81.0]), contest([85.0, 86.0, 85.5]), "is not better (dev accuracy -4.50)"),
     ],
 )
 def test_a_champion_is_beaten_by_more_than_chance_on_the_same_rows_alone(ours, theirs, why):

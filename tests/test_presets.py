@@ -179,7 +179,7 @@ def test_a_preset_is_written_with_keys_of_ones_own_and_checked_first(tmp_path):
     assert written.read_bytes() == before and not list(tmp_path.glob("*.bak*"))
 
 
-def test_what_a_person_wrote_is_kept_once_and_what_a_command_wrote_is_not(tmp_path, monkeypatch, capsys):
+def test_what_is_neither_in_git_nor_a_preset_is_kept_once_each(tmp_path, monkeypatch, capsys):
     (tmp_path / "presets").symlink_to(Path("presets").resolve())
     monkeypatch.chdir(tmp_path)
     written = Path("params.yaml")
@@ -190,26 +190,25 @@ def test_what_a_person_wrote_is_kept_once_and_what_a_command_wrote_is_not(tmp_pa
 
     told("base.seed=7")
     before = written.read_bytes()
-    assert told("base.seed=8") == "`cp params.yaml.before params.yaml` brings back params.yaml as it was"
-    assert Path("params.yaml.before").read_bytes() == before
-    assert not list(tmp_path.glob("*.bak*"))
+    assert told("base.seed=7").startswith("params.yaml is now preset tiny")  # the same: there is nothing to keep
+    assert told("base.seed=8") == "`cp params.yaml.bak params.yaml` brings back params.yaml as it was"
+    assert Path("params.yaml.bak").read_bytes() == before
     own = written.read_text(encoding="utf-8") + "# mine\n"
     for _ in range(2):
         written.write_text(own, encoding="utf-8")
-        assert told() == "params.yaml as it was is kept: `cp params.yaml.bak params.yaml` brings it back"
-        assert Path("params.yaml.bak").read_text(encoding="utf-8") == own
+        assert told() == "`cp params.yaml.bak2 params.yaml` brings back params.yaml as it was"
+        assert Path("params.yaml.bak2").read_text(encoding="utf-8") == own
         assert told("base.seed=9") == "`wwm preset tiny` brings back params.yaml as it was"
-    assert [path.name for path in tmp_path.glob("*.bak*")] == ["params.yaml.bak"]
-    for _ in range(2):
-        cli.preset("tiny", Path("other.yaml"), [])
+    assert sorted(path.name for path in tmp_path.glob("*.bak*")) == ["params.yaml.bak", "params.yaml.bak2"]
+    for changes in ([], ["base.seed=7"]):
+        cli.preset("tiny", Path("other.yaml"), changes)
     assert "`wwm preset tiny --output other.yaml` brings back other.yaml" in capsys.readouterr().out
     written.write_text(own, encoding="utf-8")
     for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "mine"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], check=True)
-    Path("params.yaml.bak").unlink()
+    Path("params.yaml.bak2").unlink()
     assert told("base.seed=7") == "`git checkout params.yaml` brings back params.yaml as it was committed"
-    assert told("base.seed=7").startswith("`cp params.yaml.before params.yaml` brings back")
-    assert not list(tmp_path.glob("*.bak*"))
+    assert [path.name for path in tmp_path.glob("*.bak*")] == ["params.yaml.bak"]
     assert params.read().base.seed == 7
 
 

@@ -215,7 +215,7 @@ def test_a_champion_stays_until_another_is_better_by_more_than_chance(folder, ca
             contest = CONTEST | {"figures": [figures] * 3}
             run.release(other, "champion", "Best on weather: rbt3", {"weather.dev_mean": 90.0}, "weather", contest)
         assert client().get_model_version_by_alias("weather", "champion").tags["model"] == champion
-    assert "the champion of weather in MLflow stays bert" in capfd.readouterr().err
+    assert "MLflow's champion of weather stays bert" in capfd.readouterr().err
     with track.run("scores") as run:
         run.release(
             "models/finetuned/weather/bert",

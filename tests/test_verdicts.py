@@ -33,13 +33,17 @@ def said(*models: str) -> list[str]:
     [
         ([80.0, 80.5, 81.0], [70.0, 70.5, 71.0], "On reviews teacher is better than cut by 10.0 points (+"),
         ([70.0, 70.5, 71.0], [80.0, 80.5, 81.0], "On reviews cut is better than teacher by 10.0 points (+"),
-        ([70.0, 74.0, 78.0], [71.0, 72.5, 79.0], "On reviews the data cannot tell cut from teacher: +0.2 points (-"),
+        (
+            [70.0, 74.0, 78.0],
+            [71.0, 72.5, 79.0],
+            "the data cannot tell whether cut is better than teacher: +0.2 points (-",
+        ),
     ],
 )
 def test_which_is_better_is_said_with_interval_seeds_and_examples(folder, teacher, cut, begins):  # noqa: F811
     measure(teacher=teacher, cut=cut)
     [text] = said()
-    assert text.startswith(begins) and "; 3 seeds, 100 examples of test)." in text
+    assert begins in text and "; 3 seeds, 100 examples of test)." in text
     assert ("cannot tell" in text) == (text.count("-") == 1) == ("A difference of this size takes" in text)
 
 
@@ -59,11 +63,11 @@ def test_a_smaller_model_that_is_not_told_apart_loses_so_much_at_most(folder):  
     alike = row.read_text()
     assert "at most" not in said()[0]
     row.write_text(json.dumps(json.loads(alike) | {"parameters": 7}))
-    low = re.search(r"cut from teacher: [+]0\.2 points \(-([\d.]+) to", said()[0])
+    low = re.search(r"cut is better than teacher: [+]0\.2 points \(-([\d.]+) to", said()[0])
     assert low and f"cut, the smaller one, loses {low[1]} points at most (95 %)." in said()[0]
     measure(teacher=[71.0, 72.5, 79.0], cut=[70.0, 74.0, 78.0])
     row.write_text(json.dumps(json.loads(row.read_text()) | {"parameters": 7}))
-    high = re.search(r"teacher from cut: .* to [+]([\d.]+);", said()[0])
+    high = re.search(r"teacher is better than cut: .* to [+]([\d.]+);", said()[0])
     assert high and f"cut, the smaller one, loses {high[1]} points at most (95 %)." in said()[0]
 
 

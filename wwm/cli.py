@@ -179,8 +179,8 @@ def preset(
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
     changes: Changes = None,
 ) -> None:
-    """Check presets/NAME.yaml and write it to params.yaml; a params.yaml of your own that is not in git is kept as
-    params.yaml.bak, .bak2 and so on, the last one that a command wrote as params.yaml.before.
+    """Check presets/NAME.yaml and write it to params.yaml; one that is there and neither in git nor a preset is kept as
+    params.yaml.bak, .bak2 and so on.
     """
     from wwm import recipe
 

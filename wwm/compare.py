@@ -131,7 +131,8 @@ def report(
     yield from own_tasks.told(table, name, checked, run)
     tried = " or ".join(f"{rate:g}" for rate in run.sweep or [])
     rates = f", learning rate {tried}{', the best by dev' if len(run.sweep or []) > 1 else ''}" if tried else ""
-    yield f"models, in models/: {', '.join(finetune.models)}; {finetune.seeds} seeds each, {run.epochs} epochs{rates}"
+    yield f"models, in models/, where others stay: {', '.join(finetune.models)}"
+    yield f"each: {finetune.seeds} seeds, {run.epochs} epochs{rates}"
     seconds = 0.0
     for model in finetune.models:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
@@ -145,7 +146,10 @@ def report(
             f"With fewer than {margins.FEWEST_RUNS} seeds nothing can be told of which is better; give --seeds"
             f" {margins.FEWEST_RUNS} or more."
         )
-    yield f"It will take {pace.told(seconds / 3600)} here (measured). `dvc repro scores` runs it and needs no text."
+    yield (
+        f"It will take {pace.told(seconds / 3600)} here (measured), less what earlier runs did. `dvc repro scores`"
+        " runs it and needs no text."
+    )
 
 
 def repro() -> None:

@@ -207,7 +207,9 @@ def report(
             part * found.documents[group] for group, part in general.items() if group in found.documents
         )
     for kind, held in kinds.items():
-        more = f", or hold out more: --set corpus.heldout_share={wanted:.2f}" if kind == OWN and wanted <= 0.6 else ""
+        more = ""
+        if kind == OWN and wanted <= 0.6:
+            more = f", or hold out more, which leaves less to train on: --set corpus.heldout_share={wanted:.2f}"
         if held < margins.FEWEST_ASKED:
             yield (
                 f"About {held:,.0f} documents of {kind} text are held out, fewer than the {margins.FEWEST_ASKED} that"
@@ -222,7 +224,7 @@ def report(
         )
     yield from own_tasks.told(table, name, checked, values.finetune.tasks[name])
     first = values.pretrain.models["domain"].phases[-1]
-    passes = first.steps * first.batch_size * first.max_seq_length / own
+    passes = first.steps * first.batch_size * first.max_seq_length / (own * (1 - share))
     yield (
         f"training: {first.steps:,} steps of {first.batch_size} at length {first.max_seq_length}, {passes:.1f} passes"
         " over the text"
@@ -264,7 +266,7 @@ def times(
     yield (
         f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
         f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"
-        f" ({models} models, {seeds} seeds, the rate by dev)."
+        f" ({models} models, {seeds} seeds{f', and {rates - 1} more to choose the rate' if rates > 1 else ''})."
     )
     if LONG >= hours + tuned > SOME:
         yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} {fewer(first.steps // 3)}."

@@ -98,8 +98,8 @@ def tell(source: str, loaded: "weights.Bert", untrained: list[str]) -> None:
         drawn = any(name.startswith(model_folder.MLM_HEAD) for name in loaded.lacking)
         saved = "" if drawn else f"{source} has an MLM head that was never trained: it is as in a new model. "
         print(
-            f"{saved}Warm the head up by a first phase with `train: mlm_head`, which leaves the encoder as it is; until"
-            " it is trained, `cloze` marks what the model says"
+            f"{saved}Its head is to be trained first, by a phase with `train: mlm_head`, which leaves the encoder as it"
+            " is (presets domain, rbt3 and rbtl3 have one); until then `cloze` marks what the model says"
         )
 
 

@@ -1,6 +1,5 @@
 """A whole params.yaml from a preset, with keys of one's own; for `wwm preset` and `wwm plan`."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,6 @@ from wwm.common import preset as presets
 from wwm.common.errors import UserError
 from wwm.params import Params, overrides
 from wwm.track import lineage
-
-# The first line of what is made here, so that it is told from what a person wrote.
-SEAL = re.compile(r"# From .*, by wwm; changed since if the sha256 of what follows does not begin with (\w{16})\n")
 
 
 def chosen(
@@ -41,10 +37,7 @@ def chosen(
                 raise
             lines = (line.removeprefix(f"{source}: ") for line in str(error).split("\n"))
             raise UserError("\n".join(f"{blamed(changes, line)}: {line}" for line in lines)) from None
-        text = (
-            f"# From {source}, by wwm; changed since if the sha256 of what follows does not begin with"
-            f" {digest(text)}\n{text}"
-        )
+        text = f"# From {source}, by wwm\n{text}"
     return text, values
 
 
@@ -57,45 +50,32 @@ def blamed(changes: Sequence[str], told: str) -> str:
     return " ".join(f"--set {pair}" for pair in at or above or changes)
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def check(output: Path) -> None:
     """Raises UserError where `write` could not. What is YAML is no text, no task and no model."""
     writable.check(output, ".yaml", ".yml")
 
 
 def write(output: Path, text: str) -> None:
-    """Says how to have back the file that is there. What a person wrote and is not in git is kept as OUTPUT.bak, .bak2
-    and so on; what a command wrote, as OUTPUT.before, the last one alone.
+    """Says how to have back the file that is there: one that is neither in git nor a preset is kept as OUTPUT.bak,
+    .bak2 and so on.
     """
-    if told := kept(output):
-        print(told)
+    if output.is_file() and output.read_bytes() != text.encode():
+        print(kept(output))
     files.write_text(output, text)
 
 
 def kept(output: Path) -> str:
-    """How to have it back; "" of what is not there."""
-    if not output.is_file():
-        return ""
+    """How to have it back."""
     content = output.read_bytes()
-    committed = lineage.git("-C", str(output.parent), "show", f"HEAD:./{output.name}")
-    seal = SEAL.match(text := content.decode("utf-8", "replace"))
-    written = seal is not None and digest(text[seal.end() :]) == seal[1]
-    preset = presets.names(output)
-    if content != committed and not written and not preset:
-        names = (Path(f"{output}.bak{number if number > 1 else ''}") for number in count(1))
-        place = next(path for path in names if not path.exists() or path.is_file() and path.read_bytes() == content)
-        shutil.copy(output, place)
-        return f"{output} as it was is kept: `cp {place} {output}` brings it back"
-    if content != committed and written:
-        shutil.copy(output, f"{output}.before")
-        return f"`cp {output}.before {output}` brings back {output} as it was"
-    if content == committed:
+    if content == lineage.git("-C", str(output.parent), "show", f"HEAD:./{output.name}"):
         return f"`git checkout {output}` brings back {output} as it was committed"
-    to = "" if str(output) == "params.yaml" else f" --output {output}"
-    return f"`wwm preset {preset[0]}{to}` brings back {output} as it was"
+    if preset := presets.names(output):
+        to = "" if str(output) == "params.yaml" else f" --output {output}"
+        return f"`wwm preset {preset[0]}{to}` brings back {output} as it was"
+    names = (Path(f"{output}.bak{number if number > 1 else ''}") for number in count(1))
+    place = next(path for path in names if not path.exists() or path.is_file() and path.read_bytes() == content)
+    shutil.copy(output, place)
+    return f"`cp {place} {output}` brings back {output} as it was"
 
 
 def use(name: str, output: Path, changes: Sequence[str]) -> str:

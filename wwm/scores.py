@@ -87,8 +87,8 @@ def main() -> None:
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
-        print((out / "scores.md").read_text(encoding="utf-8"))
-        print((out / "answer.txt").read_text(encoding="utf-8"), end="")  # last, where it is seen
+    print((out / "scores.md").read_text(encoding="utf-8"))
+    print((out / "answer.txt").read_text(encoding="utf-8"), end="")  # last, where it is seen
 
 
 def release(run: Run, results: Results, best: list[Champion], answers: dict[str, str], flat: dict) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wwm.common.result_files import GENERAL
+from wwm.common.result_files import CHARACTERS, GENERAL
 from wwm.report import claims, margins, nats
 from wwm.report.claims import Comparison
 from wwm.report.margins import Margin, Unknown
@@ -120,6 +120,7 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         tasks = [task for task in results.tasks if (one.start, task.title) in own]
         parts = [on_task(one, task, own[one.start, task.title], corrected) for task in tasks]
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
+        parts += [beaten(own[CHARACTERS, task.title]) for task in tasks if (CHARACTERS, task.title) in own]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         parts += [on_text(found, len(corrected)) for found in texts]
         if gained := [found.on for found in texts if found.outcome == "holds"]:
@@ -174,6 +175,21 @@ def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float
     )
 
 
+def beaten(found: Comparison) -> str:
+    """That counting characters does better than the model, where it does."""
+    if found.outcome != "reverse" or isinstance(found.margin, Unknown):
+        return ""
+    return say(
+        "But counting characters does better on {task} than {model}, by {points:.1f} points ({low:+z.1f} to"
+        " {high:+z.1f}).",
+        task=found.on,
+        model=found.model,
+        points=-found.margin.mean,
+        low=-found.margin.high,
+        high=-found.margin.low,
+    )
+
+
 def on_text(found: Comparison, count: int) -> str:
     """count: of all tests."""
     if isinstance(found.margin, Unknown):
@@ -197,13 +213,12 @@ def on_text(found: Comparison, count: int) -> str:
 
 def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
     """Of the texts where it `gained`, those where the model guesses worse than who counts characters, so that to count
-    them is mostly what it learned; nothing where it guesses words of the domain better.
+    them may be all that it learned; where it does so on text of the domain, too, its head is to blame.
     """
     after = nats.together(results.answers[one.model])
     sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
-    worse = {where for where, (ours, counted, _) in sums.items() if ours > counted}
-    told = [where for where in gained if where in worse]
-    if say(TEXTS[0]) in sums.keys() - worse or not told:
+    worse = [where for where, (ours, counted, _) in sums.items() if ours > counted]
+    if not set(worse) & set(gained):
         return ""
     figures = [
         say(
@@ -212,15 +227,26 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
             ours=sums[where][0] / sums[where][2],
             counted=sums[where][1] / sums[where][2],
         )
-        for where in told
+        for where in worse
     ]
-    return say(
-        "Yet {model} guesses worse than who knows only how often each character stands ({figures}): its MLM head has"
-        " hardly learned, so the gain says nothing of its encoder; train the head longer"
-        " (pretrain.models.{head}.phases).",
+    told = say(
+        "Yet {model} guesses worse than who knows only how often each character stands ({figures}), so what it gained"
+        " there says nothing of its encoder.",
         model=one.model,
         figures=clauses(figures),
-        head=one.head if one.head in results.pretrain else one.model,
+    )
+    head = one.head if one.head in results.pretrain else one.model
+    phase = results.pretrain[head]["recipe"]["phases"][0]
+    if say(TEXTS[0]) not in worse or phase["train"] != HEAD_ONLY:
+        return told
+    return sentences(
+        told,
+        say(
+            "Its MLM head has hardly learned; train it for more steps (pretrain.models.{head}.phases.0.steps, here"
+            " {steps:,}).",
+            head=head,
+            steps=phase["steps"],
+        ),
     )
 
 

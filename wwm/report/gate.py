@@ -62,10 +62,13 @@ def judged(results: Results, model: str) -> Verdict:
     before = None if None in (own, trained["steps"]) else trained["steps"] - own
     start_row = results.starts.get(start)
     ours = nats.together(results.answers[model])
+    against, theirs = say("by frequency of characters"), ours.unigram_nats
     if before == 0 or (not start_row["head_trained"] if start_row else head_only(trained)):
-        against, theirs = say("by frequency of characters"), ours.unigram_nats
+        pass  # such a start knows nothing
     elif start_row and start_row["rows"] == row["rows"]:
-        against, theirs = start, nats.together(results.answers[start]).nats
+        knows = nats.together(results.answers[start]).nats
+        if knows.sum() < theirs.sum():
+            against, theirs = start, knows
     else:
         text = "no cloze of its start: `dvc repro cloze@{start}`, with {start} in cloze.models"
         return Verdict(model, "unmeasured", say(text, start=start))
@@ -107,7 +110,8 @@ def claims(results: Results) -> list[Claim]:
         return []
     passed = [one for one in made if one.outcome == "passed"]
     text = say(
-        "The gate, in cloze fewer nats than its start by more than chance: {passed} of {made} trained models pass.",
+        "The gate, in cloze fewer nats than its start, and than by frequency of characters, by more than chance:"
+        " {passed} of {made} trained models pass.",
         passed=len(passed),
         made=len(made),
     )
@@ -115,17 +119,20 @@ def claims(results: Results) -> list[Claim]:
 
 
 def lost(ours: Contest, theirs: Contest) -> str | None:
-    """Why a model does not take over from the champion; None where it does, being better by the rule of the tables."""
+    """Why a model does not take over from the champion, as what it "is" or "was"; None where it does, being better by
+    the rule of the tables.
+    """
     same = ours.keys() == theirs.keys() and [ours[key] == theirs[key] for key in ("rows", "measure")]
     if same != [True, True]:
-        return "which was measured on other rows or by another measure; to begin anew, remove its alias"
+        return "was measured on other rows or by another measure; to begin anew, remove the champion's alias"
     one, other = (np.array(contest["figures"]) for contest in (ours, theirs))
     if ours["characters"] is None:
         margin = margins.of_runs(one, other)
     else:
         margin = margins.of_documents((other - one)[0], np.array(ours["characters"]))
     if isinstance(margin, Unknown):
-        return f"since this takes more to tell ({margin.why}); to begin anew, remove its alias"
+        return f"cannot be told to be better ({margin.why}); to begin anew, remove the champion's alias"
+    ahead = f"{ours['measure']} {margin.difference()}"
     if margin.mean <= 0:
-        return f"which is not better ({margin.difference()})"
-    return None if margin.low > 0 else f"whose lead ({margin.difference()}) may be chance"
+        return f"is not better ({ahead})"
+    return None if margin.low > 0 else f"is better by no more than chance ({ahead})"

@@ -42,8 +42,8 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
     text = (
         "On {task} {model} is better than {other} by {points:.1f} points ({low:+z.1f} to {high:+z.1f}; {runs})."
         if apart
-        else "On {task} the data cannot tell {model} from {other}: {points:+.1f} points ({low:+z.1f} to {high:+z.1f};"
-        " {runs})."
+        else "On {task} the data cannot tell whether {model} is better than {other}: {points:+.1f} points"
+        " ({low:+z.1f} to {high:+z.1f}; {runs})."
     )
     told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
     if apart:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.models import Model
 
 PASSED = "passed"  # alias of a model that passes the gate
-BY_HAND = "which was named so by hand; to begin anew, remove its alias"
+BY_HAND = "does not take the place of one that was named by hand; to begin anew, remove the champion's alias"
 SPENT = {"steps": (amount, "steps"), "examples": (amount, "examples"), "tokens": (amount, "tokens")}
 SPENT |= {"flops": (flops, "FLOPs")}
 CURVES = ("mlm_loss", "heldout_mlm_loss", "loss")
@@ -51,7 +51,7 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     if contest and present and (why := gate.lost(contest, held) if held else BY_HAND):
         stays = present.tags.get("model", f"version {present.version}")
         print(
-            f"tracking: the champion of {name} in MLflow stays {stays} and does not become {folder.name}, {why}",
+            f"tracking: MLflow's champion of {name} stays {stays} of an earlier run; {folder.name} of this one {why}",
             flush=True,
         )
         return
