@@ -55,6 +55,9 @@ def test_a_model_whose_config_cuts_its_feed_forward_into_chunks_reads_texts_of_a
     load.main("given")
     model = classifier.Classification(Path("models/given"), None, {}, ("a", "b"), 8, "accuracy").model()
     assert model(input_ids=torch.ones(1, 8, dtype=torch.long)).logits.isfinite().all()
+    # Of a folder that somebody put into models/ by hand, too.
+    model = classifier.Classification(Path("given"), None, {}, ("a", "b"), 8, "accuracy").model()
+    assert model(input_ids=torch.ones(1, 8, dtype=torch.long)).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

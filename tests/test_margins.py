@@ -135,7 +135,7 @@ def test_what_is_open_among_many_tests_takes_more_than_alone():
 
 def test_an_interval_without_0_that_is_open_is_explained_by_the_correction():
     told = margins.correction(Margin(1.3, 0.1, 2.5, 0.02), 0.08, 4)
-    assert "of this comparison alone; of 4 that are made" in told and told.endswith(
+    assert "of this comparison alone; among the 4 that were made" in told and told.endswith(
         "(p corrected for them, by Holm: 0.080)."
     )
     assert margins.correction(Margin(1.3, -0.1, 2.7, 0.08), 0.32, 4) == ""  # says so itself

@@ -328,6 +328,7 @@ def test_names_of_keys_and_files_may_be_of_any_case_and_hidden_files_are_none(tm
             "甲\t乙\tyes\n甲\t乙\tmaybe\n",
             "train.tsv:2: label 'maybe' is none of no, yes, the labels of task own",
         ),
+        ("train.tsv", "甲\t乙\tyes\n甲\t乙\t\n", "train.tsv:2: its label is empty; fill it in, or take the row out"),
         (
             "train.tsv",
             "甲\t乙\tyes\n \t乙\tno\n",

@@ -88,7 +88,7 @@ def test_what_is_claimed_of_several_models_is_corrected_for_their_number(folder)
     [alone] = said()
     measure(teacher=[74.0, 74.5, 75.0], cut=near, **{f"other{n}": [74.0 + n / 9, 75.0, 74.5] for n in range(9)})
     among = said("teacher", "cut", *(f"other{n}" for n in range(9)))[0]
-    assert "is better" in alone and "cannot tell" in among and "of this comparison alone; of 10" in among
+    assert "is better" in alone and "cannot tell" in among and "of this comparison alone; among the 10" in among
 
 
 def test_the_sentence_leads_the_report_and_ends_what_the_stage_prints(folder, capsys):  # noqa: F811

@@ -16,6 +16,7 @@ from wwm.common.errors import UserError
 from wwm.common.model_folder import MLM_HEAD
 from wwm.common.result_files import CHARACTERS, GENERAL
 from wwm.params import Params, overrides
+from wwm.params.training import Phase
 from wwm.report import margins
 from wwm.start import own_tasks, pace, shapes, sizes, tables, texts, tuning_pace
 from wwm.training import weights
@@ -27,6 +28,7 @@ LITTLE = 100_000  # characters of training text, below which a model learns its 
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
 FORWARDS = 1 / 3  # of the cost of a row that is trained on
 SOME, LONG = 1.0, 12.0  # hours, above which what is shorter is named
+FEWEST = 100  # steps that are advised
 SEGMENTER = "LTP/legacy"
 HEAD = "released-head"  # the released model, whose MLM head alone was trained
 
@@ -243,9 +245,8 @@ def report(
 def times(
     values: Params, table: tables.Table, name: str, examples: dict[str, int], config: BertConfig
 ) -> Iterator[str]:
-    """How long it will take, by passes that are measured here, and what fits where that is days."""
+    """How long it will take, by passes that are measured here, and what is shorter where that is long."""
     pretrain, run = values.pretrain, values.finetune.tasks[name]
-    phases = [phase for model in pretrain.models.values() for phase in model.phases]
     first = pretrain.models["domain"].phases[-1]
     each = 1 / pace.rows_per_second(
         config,
@@ -256,30 +257,33 @@ def times(
         pretrain.precision,
         pretrain.compile,
     )
-    rows = sum(phase.steps * phase.batch_size * (1 if phase.train is None else FORWARDS) for phase in phases)
-    measured = sum(phase.steps // pretrain.evaluate_every for phase in phases) * pretrain.heldout_examples
-    hours = (rows + FORWARDS * measured) * each / 3600
-    models, seeds = len(values.finetune.models), values.finetune.seeds
-    rates = len(run.sweep or [0])
-    cells = models * (seeds + rates - 1)  # the first seed has one of the rates
+
+    def hours(phase: Phase) -> float:
+        rows = phase.steps * phase.batch_size * (1 if phase.train is None else FORWARDS)
+        measured = phase.steps // pretrain.evaluate_every * pretrain.heldout_examples
+        return (rows + FORWARDS * measured) * each / 3600
+
+    trained = sum(hours(phase) for model in pretrain.models.values() for phase in model.phases)
+    models, seeds, rates = len(values.finetune.models), values.finetune.seeds, len(run.sweep or [0])
+    runs = seeds + rates - 1  # the first seed has one of the rates
     tuned = models * tuning_pace.seconds(config, table, run, examples, values) / 3600
     yield (
-        f"It will take {pace.told(hours)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
-        f" (measured), and {pace.told(tuned)} for {cells} fine-tunings"
+        f"It will take {pace.told(trained)} to train here, at {first.max_seq_length / each:,.0f} tokens a second"
+        f" (measured), and {pace.told(tuned)} for {models * runs} fine-tunings"
         f" ({models} models, {seeds} seeds{f', and {rates - 1} more to choose the rate' if rates > 1 else ''})."
     )
-    if LONG >= hours + tuned > SOME:
-        yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS} {fewer(first.steps // 3)}."
-    if hours + tuned > LONG:
-        left = LONG - tuned * models * (margins.FEWEST_RUNS + rates - 1) / cells
-        fits = f"--seeds {margins.FEWEST_RUNS} {fewer(int(first.steps * left / hours))}; " if left > 0 else ""
-        yield (
-            f"What fits in {LONG:.0f} hours: {fits}three layers of a model (--model hfl/rbt3, about four times as"
-            " fast); or a GPU."
-        )
-
-
-def fewer(steps: int) -> str:
-    """What to give for so many, a hundred at least."""
-    steps, phase = max(100, steps), "--set pretrain.models.domain.phases.0"
-    return f"{phase}.steps={steps} {phase}.warmup_steps={steps // 20}"
+    if trained + tuned <= SOME:
+        return
+    fewest = min(seeds, margins.FEWEST_RUNS)
+    left = LONG - (trained - hours(first)) - tuned * (fewest + rates - 1) / runs
+    long = trained + tuned > LONG
+    steps = int(first.steps * min(1.0, left / hours(first))) if long else first.steps // 3
+    changes = [f"--seeds {fewest}"] if fewest < seeds else []
+    if (steps := max(steps, FEWEST)) < first.steps:
+        key = "--set pretrain.models.domain.phases.0"
+        changes.append(f"{key}.steps={steps} {key}.warmup_steps={steps // 20}")
+    if changes and (not long or left > hours(first) * FEWEST / first.steps):
+        yield f"{f'What fits in {LONG:.0f} hours' if long else 'Shorter, and less sure'}: {' '.join(changes)}."
+    if long:
+        cut = "three layers of a model (--model hfl/rbt3, about four times as fast), or "
+        yield f"Faster: {cut if config.num_hidden_layers > 3 else ''}a GPU."

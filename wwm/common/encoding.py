@@ -17,7 +17,6 @@ FREQUENT = frozenset(
     "隊決馬書則聽達強難權記設據類邊張該規萬領確傳師觀識帶導爭運園車課們節員點線網"
 )
 FREQUENT_SHARE = 0.25
-HALF = re.compile("[\ud800-\udfff]")  # of a character beyond U+FFFF, as \\ud83d in JSON
 HAN = re.compile("[\u4e00-\u9fff]")
 FEW = 2  # bad bytes, or runs of them, that are a damage and no other encoding
 # A vocabulary or list of characters has some kana and Greek letters, and each character once.

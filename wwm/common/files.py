@@ -199,8 +199,8 @@ def scratch(stage: str, inputs: Sequence[str | Path], settings: dict) -> Iterato
     if not folder.exists() and "WWM_SCRATCH" not in os.environ:
         for other in SCRATCH.glob(f"{stage}-{'[0-9a-f]' * 16}"):
             print(
-                f"{stage} starts from the beginning, as what {other} holds is of other inputs, settings or code: with"
-                " those it would be gone on with, else it may be removed",
+                f"{stage} starts from the beginning; what lies in {other} was begun with other inputs, settings or"
+                " code: go back to those to go on with it, or remove it",
                 flush=True,
             )
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wwm.common import encoding, files
+from wwm.common import files
 from wwm.common.errors import UserError
 from wwm.params import one_of
 from wwm.release import forms
@@ -22,7 +22,7 @@ from wwm.tasks import splits, tagged
 from wwm.tasks.columns import Fields
 from wwm.tasks.kept import Kept
 from wwm.tasks.questions import Question, walk
-from wwm.tasks.rows import Example, id_of, json_objects, labelled, named, streamed, texts_of
+from wwm.tasks.rows import HALF, Example, id_of, json_objects, labelled, named, streamed, texts_of
 from wwm.tasks.tags import Sentence
 from wwm.tasks.task import COLUMNS, TEXTS, Task, own_task
 
@@ -253,7 +253,7 @@ def text_of(where: str, field: str, value: object) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UserError(f"{where}: {field} is no text but {value!r:.60}; name another column by --column {field}=NAME")
-    if half := encoding.HALF.search(str(value)):
+    if half := HALF.search(str(value)):
         raise UserError(
             f"{where}: {field} has half a character, {ascii(half[0])[1:-1]}; write the file anew from its source, or"
             " take that out"

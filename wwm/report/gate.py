@@ -16,7 +16,7 @@ Outcome = Literal["passed", "failed", "none", "unmeasured"]
 
 class Verdict(NamedTuple):
     """passed: in cloze it has fewer nats than its start, by more than chance. none: it has nothing to pass, for no
-    training here made it. unmeasured: no cloze to judge by, or too little of it.
+    training here made its encoder. unmeasured: no cloze to judge by, or too little of it.
     """
 
     model: str
@@ -53,6 +53,8 @@ def judged(results: Results, model: str) -> Verdict:
         if model in results.cloze and model not in results.guessed:
             return Verdict(model, "none", say("not trained here, and its MLM head was never trained"))
         return Verdict(model, "none", say("not trained here"))
+    if head_only(trained):
+        return Verdict(model, "none", say("its MLM head alone was trained"))
     row = results.cloze.get(model)
     if row is None:
         reason = say("no cloze: `dvc repro cloze@{model}`, with {model} in cloze.models", model=model)
@@ -63,7 +65,7 @@ def judged(results: Results, model: str) -> Verdict:
     start_row = results.starts.get(start)
     ours = nats.together(results.answers[model])
     against, theirs = say("by frequency of characters"), ours.unigram_nats
-    if before == 0 or (not start_row["head_trained"] if start_row else head_only(trained)):
+    if before == 0 or start_row and not start_row["head_trained"]:
         pass  # such a start knows nothing
     elif start_row and start_row["rows"] == row["rows"]:
         knows = nats.together(results.answers[start]).nats
@@ -78,9 +80,10 @@ def judged(results: Results, model: str) -> Verdict:
     more = gain.mean < 0
     low, high = (-gain.high, -gain.low) if more else (gain.low, gain.high)
     said = say(
-        "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} more (95 %: {low:.2f} to {high:.2f})"
+        "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} more (95 %: {low:z.2f} to {high:z.2f})"
         if more
-        else "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:.2f} to {high:.2f})",
+        else "{ours:.2f} nats per character, {against} {theirs:.2f}: {mean:.2f} fewer (95 %: {low:z.2f} to"
+        " {high:z.2f})",
         ours=ours.mean,
         against=against,
         theirs=ours.mean + gain.mean,
@@ -132,7 +135,7 @@ def lost(ours: Contest, theirs: Contest) -> str | None:
         margin = margins.of_documents((other - one)[0], np.array(ours["characters"]))
     if isinstance(margin, Unknown):
         return f"cannot be told to be better ({margin.why}); to begin anew, remove the champion's alias"
-    ahead = f"{ours['measure']} {margin.difference()}"
+    ahead = f"{ours['measure'].removesuffix(' nats')} {margin.difference(nats=ours['characters'] is not None)}"
     if margin.mean <= 0:
         return f"is not better ({ahead})"
     return None if margin.low > 0 else f"is better by no more than chance ({ahead})"

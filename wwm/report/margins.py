@@ -171,8 +171,8 @@ def correction(margin: Margin, p: float, count: int) -> str:
     if margin.p >= 1 - LEVEL:
         return ""
     return say(
-        "The interval is of this comparison alone; of {count} that are made, chance makes one like it too often (p"
-        " corrected for them, by Holm: {p}).",
+        "The interval is of this comparison alone; among the {count} that were made, one like it arises by chance too"
+        " often (p corrected for them, by Holm: {p}).",
         count=count,
         p=probability(p),
     )

@@ -6,6 +6,8 @@ from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task
 from wwm.report.words import say, sentences
 
+ALIKE = 1.01  # in parameters
+
 
 def verdicts(results: Results, baseline: str) -> list[Claim]:
     """Each model against the baseline on each task, where nothing was pre-trained here; p is corrected for all of them
@@ -51,16 +53,16 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
     ours, theirs = (task.figures[name][task.last, task.main] for name in names)
     why = margins.correction(margin, p, len(tests))
     enough = margins.enough(ours, theirs, margins.open_level(tests))
-    return Claim("–", sentences(told, why, at_most(task, *names, low, high), enough), [])
+    return Claim("–", sentences(told, why, enough, "" if why else at_most(task, *names, low, high)), [])
 
 
 def at_most(task: Task, better: str, other: str, low: float, high: float) -> str:
-    """What the smaller of two models loses, where they differ in size and it may lose anything. low, high: the interval
-    of what one is better by.
+    """What the smaller of two models loses, where it is smaller by more than a few entries of its vocabulary and may
+    lose anything. low, high: the interval of what one is better by.
     """
     ours, theirs = (task.rows[name].get("parameters") for name in (better, other))
-    if ours is None or theirs is None or ours == theirs:
+    if ours is None or theirs is None or max(ours, theirs) < ALIKE * min(ours, theirs):
         return ""
     smaller, most = (better, -low) if ours < theirs else (other, high)
     text = "{model}, the smaller one, loses {points:.1f} points at most (95 %)."
-    return say(text, model=smaller, points=most) if most > 0 else ""
+    return say(text, model=smaller, points=most) if round(most, 1) > 0 else ""

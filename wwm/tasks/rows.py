@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wwm.common import encoding, files
+from wwm.common import files
 from wwm.common.errors import UserError, reading
 from wwm.tasks import columns
 from wwm.tasks.columns import Fields
@@ -27,6 +27,7 @@ from wwm.tasks.tags import Sentence
 from wwm.tasks.task import COLUMNS, TEXTS, Task
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef\u2018-\u201d"
+HALF = re.compile("[\ud800-\udfff]")  # of a character beyond U+FFFF, as \\ud83d in JSON
 BETWEEN_HAN = re.compile(rf"(?<=[{HAN}])[ \u00a0]+(?=[{HAN}])")
 
 
@@ -71,7 +72,7 @@ def read(paths: list[Path], task: Task, names: tuple[str, ...], by_number: bool)
                     f"{where}: there is no label; name its column in finetune.tasks.{task.name}.define.columns, or give"
                     " every row one"
                 )
-            if not label and label not in spelling:
+            if not label:
                 raise UserError(f"{where}: its label is empty; fill it in, or take the row out")
             if label not in spelling:
                 names_row = "; if this is a line of names, tell them by define.columns" if where.endswith(":1") else ""
@@ -124,7 +125,7 @@ def texts_of(where: str, values: dict, task: Task) -> tuple[str, ...]:
         # NaN, which pandas writes for nothing, would be read as its name.
         if isinstance(value, bool) or not isinstance(value, str | int | float | None) or value != value:
             raise UserError(f"{where}: {field} is no text but {value!r:.60}; write it as one")
-        if isinstance(value, str) and (half := encoding.HALF.search(value)):
+        if isinstance(value, str) and (half := HALF.search(value)):
             raise UserError(f"{where}: {field} holds {ascii(half[0])}, half a character; mend it where it was cut off")
     texts = tuple(str(values.get(field) or "").strip() for field in TEXTS[task.kind])
     for field, text in zip(TEXTS[task.kind], texts):

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from wwm.common import encoding
 from wwm.common.errors import UserError
 
+SURROGATES = re.compile("[\ud800-\udfff]")
 ABSENT = object()
 KINDS = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number", bytes: "bytes"}
 
@@ -59,7 +59,7 @@ def texts_of(value: Any, counts: Counter) -> tuple[list[str], str | None]:
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, str):
             # JSON may hold half of a character outside the basic plane, which no UTF-8 can.
-            texts += [encoding.HALF.sub("", one)] if one else []
+            texts += [SURROGATES.sub("", one)] if one else []
         elif one is ABSENT or one is None or one != one:
             problem = problem or ("is absent" if one is ABSENT else "is null")
             counts["missing_values"] += 1

@@ -176,8 +176,11 @@ def from_pretrained(kind: Any, folder: Path, named: str = "", **options: Any) ->
     named = named or str(folder)
     read_config(folder, named)
     with loading(named):
-        run = {} if "config" in options else RUN
-        model, told = kind.from_pretrained(folder, output_loading_info=True, **run, **options)
+        if "config" in options:
+            options["config"].update(RUN)
+        else:
+            options |= RUN
+        model, told = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_finite(model.state_dict(), named)
     return model, told
 
