@@ -215,7 +215,8 @@ def test_a_champion_stays_until_another_is_better_by_more_than_chance(folder, ca
             contest = CONTEST | {"figures": [figures] * 3}
             run.release(other, "champion", "Best on weather: rbt3", {"weather.dev_mean": 90.0}, "weather", contest)
         assert client().get_model_version_by_alias("weather", "champion").tags["model"] == champion
-    assert "MLflow's champion of weather stays bert" in capfd.readouterr().err
+    stays = "tracking: MLflow's champion of weather stays bert of an earlier run; rbt3 of this one"
+    assert f"{stays} is better by no more than chance (dev accuracy +0.50)" in capfd.readouterr().err
     with track.run("scores") as run:
         run.release(
             "models/finetuned/weather/bert",
@@ -228,6 +229,11 @@ def test_a_champion_stays_until_another_is_better_by_more_than_chance(folder, ca
     assert [one.tags["model"] for one in client().search_model_versions("name = 'weather'")] == ["bert", "rbt3", "bert"]
     bert = [one for one in client().search_logged_models(["1"]) if one.tags["path"] == "models/finetuned/weather/bert"]
     assert len(bert) == 1  # the same bytes are not uploaded again
+    named = client().get_model_version_by_alias("weather", "champion")
+    client().delete_model_version_tag("weather", named.version, "contest")
+    with track.run("scores") as run:
+        run.release(other, "champion", "Best on weather: rbt3", {}, "weather", contest)
+    assert f"{stays} does not take the place of one that was named by hand; to" in capfd.readouterr().err
 
 
 def lines(what: str) -> str:
