@@ -101,7 +101,7 @@ def busy(threads: int) -> Iterator[str]:
     """Says so where other work takes the cores, and where not all of them are taken."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > cores:
-        yield f"Other work wants these {cores} cores (load {load:.0f}): what is measured holds while it does."
+        yield f"Other work wants these {cores} cores (load {load:.1f}): what is measured holds while it does."
     if threads < cores:
         yield f"threads: {threads} of {cores} cores, base.threads; a change of that makes all stages run again"
 
