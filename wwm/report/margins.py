@@ -145,7 +145,7 @@ def enough(ours: np.ndarray, theirs: np.ndarray, level: float) -> str:
     """What `needed` finds, as a sentence."""
     found = needed(ours, theirs, level)
     if found is None:
-        return say("A difference of this size takes more seeds and examples than anybody has.")
+        return say("A difference of this size is too small to tell by any realistic number of seeds and examples.")
     if found.examples is None:
         return say("A difference of this size takes about {count} seeds to tell.", count=found.runs)
     if found.runs is None:

@@ -64,5 +64,5 @@ def at_most(task: Task, better: str, other: str, low: float, high: float) -> str
     if ours is None or theirs is None or max(ours, theirs) < ALIKE * min(ours, theirs):
         return ""
     smaller, most = (better, -low) if ours < theirs else (other, high)
-    text = "{model}, the smaller one, loses {points:.1f} points at most (95 %)."
+    text = "If {model}, the smaller one, loses anything, it is {points:.1f} points at most (95 %)."
     return say(text, model=smaller, points=most) if round(most, 1) > 0 else ""

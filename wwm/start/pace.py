@@ -103,7 +103,10 @@ def busy(threads: int) -> Iterator[str]:
     if load > cores:
         yield f"Other work wants these {cores} cores (load {load:.1f}): what is measured holds while it does."
     if threads < cores:
-        yield f"threads: {threads} of {cores} cores, base.threads; a change of that makes all stages run again"
+        yield (
+            f"threads: {threads} of {cores} cores, as fast as all of them now, and for as long as this params.yaml stays;"
+            " where other work ends before you begin, give this command again"
+        )
 
 
 def told(hours: float) -> str:
