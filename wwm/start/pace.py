@@ -104,8 +104,8 @@ def busy(threads: int) -> Iterator[str]:
         yield f"Other work wants these {cores} cores (load {load:.1f}): what is measured holds while it does."
     if threads < cores:
         yield (
-            f"threads: {threads} of {cores} cores, now as fast as all; where other work ends before you begin, give this"
-            " command again (base.threads: once begun, a change makes all stages run again)"
+            f"threads: {threads} of {cores} cores, now as fast as all; where other work ends before you begin, give"
+            " this command again (base.threads: once begun, a change makes all stages run again)"
         )
 
 
