@@ -261,13 +261,14 @@ def test_one_command_compares_a_model_with_its_first_layers_without_any_text(tmp
     command = ["-c", "from wwm.cli import app; app()", "compare", "released", "--layers", "3", "--task", "opinions.csv"]
     short = ["--seeds", "3", "--set", "finetune.tasks.opinions.epochs=1"]
     told = run(folder, *command, *short, "--run")
-    cut, counted, report = told.strip().splitlines()[-3:]
+    # A sentence on seeds that deviate may stand behind the two.
+    cut, counted, *_, report = [line for line in told.strip().splitlines()[-4:] if line.startswith(("On ", "Report"))]
     assert report == "Report: results/report/index.html" and cut.startswith("On opinions ")
     assert "released-3-layers" in cut and "3 seeds, " in cut and "characters" in counted
     assert not (folder / "data/corpus").exists() and not (folder / "data/vocab").exists()
     assert cut in (folder / "results/report/scores.md").read_text(encoding="utf-8")
     # Nothing is to be done again, until the folder holds another model.
-    assert run(folder, *command, *short, "--run").strip().splitlines()[-3] == cut
+    assert cut in run(folder, *command, *short, "--run").strip().splitlines()[-4:]
     assert "up to date" in run(folder, "-m", "dvc", "status", "scores", "load")
     toy.model(tmp_path / "released", CHARACTERS, layers=5)
     run(folder, *command, *short)
