@@ -36,14 +36,14 @@ def said(*models: str) -> list[str]:
         (
             [70.0, 74.0, 78.0],
             [71.0, 72.5, 79.0],
-            "the data cannot tell whether cut is better than teacher: +0.2 points (-",
+            "On reviews the data cannot tell whether cut is better than teacher: +0.2 points (-",
         ),
     ],
 )
 def test_which_is_better_is_said_with_interval_seeds_and_examples(folder, teacher, cut, begins):  # noqa: F811
     measure(teacher=teacher, cut=cut)
     [text] = said()
-    assert begins in text and "; 3 seeds, 100 examples of test)." in text
+    assert text.startswith(begins) and "; 3 seeds, 100 examples of test)." in text
     assert ("cannot tell" in text) == (text.count("-") == 1) == ("A difference of this size" in text)
 
 
