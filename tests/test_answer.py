@@ -37,8 +37,13 @@ def measured(
 
 
 def answers() -> list[str]:
-    results = found(MODELS)
-    return list(answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values())
+    return told_of(found(MODELS))
+
+
+def told_of(results) -> list[str]:
+    """Of each model, as one text."""
+    told = answer.answers(results, claims.comparisons(results, [], answer.comparisons(results)))
+    return [" ".join(lines) for lines in told.values()]
 
 
 def test_what_helped_and_what_was_forgotten_is_said_with_intervals(folder):  # noqa: F811
@@ -47,8 +52,9 @@ def test_what_helped_and_what_was_forgotten_is_said_with_intervals(folder):  # n
     assert told.startswith("Training released on as domain helped on reviews: +10.00 points (+")
     assert "; 3 seeds, 400 examples of test)." in told
     assert "On held-out text of the domain it gained 0.500 nats per character (95 %: 0." in told
-    assert "On general text it lost 0.200 nats per character (95 %: 0." in told
-    assert "the vocabulary lacked 1.00% before and lacks 1.00% now ([UNK])." in told
+    assert "), from 5.00 to 4.50; fewer is better. On general text it lost 0.200 nats per character (95 %: 0." in told
+    assert "), from 5.00 to 5.20; fewer is better." in told
+    assert "Unknown to the vocabulary ([UNK]) among the pieces of the words asked for: 1.00% before, 1.00% now." in told
     assert "hardly learned" not in told and "standard deviation" not in told
 
 
@@ -60,7 +66,7 @@ def test_a_gain_of_a_head_that_guesses_worse_than_who_counts_characters_is_calle
     [told] = answers()
     assert "it gained 1.300 nats per character (95 %: 1.2" in told and told.count("hardly learned") == 1
     assert (
-        "Yet domain guesses worse than who knows only how often each character stands (held-out text of the domain:"
+        "Yet domain still guesses worse than by the frequency of characters alone (held-out text of the domain:"
         " 6.70 nats per character against 6.50; general text: 7.20 nats per character against 6.50)"
     ) in told and "train it for more steps (pretrain.models.released-head.phases.0.steps, here " in told
     with words.spoken("zh"):
@@ -73,7 +79,7 @@ def test_a_gain_on_general_text_alone_that_counting_would_have_made_is_called_th
     measured([80.0, 80.4, 79.6], [90.0, 90.4, 89.6], general=(3.0, 3.2))
     [told] = answers()
     assert "On general text it gained 0.300 nats" in told and "hardly learned" not in told
-    assert "how often each character stands (general text: 7.70 nats per character against 6.50), so what it" in told
+    assert "the frequency of characters alone (general text: 7.70 nats per character against 6.50), so what it" in told
 
 
 def test_counting_characters_that_does_better_than_the_model_is_named(folder):  # noqa: F811
@@ -82,11 +88,14 @@ def test_counting_characters_that_does_better_than_the_model_is_named(folder):  
     counted = {"examples": {"train": 500, "dev": 400, "test": 400}, "training": LOADED}
     once = finetuned.result("characters", "reviews", {"dev": [90.0], "test": [90.0]}, **counted)
     once["seeds"][0]["seed"] = None
+    once["kept"] = "none"
     finetuned.save(once)
     results = found([*MODELS, "characters"])
-    [told] = answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values()
-    assert "But counting characters does better on reviews than domain, by 20.0 points (+" in told
+    [told] = told_of(results)
+    assert "But counting characters (naive Bayes) does better on reviews than domain, by 20.0 points (+" in told
     assert "counting characters" not in answers()[0]
+    [told] = [one.told for one in champions.champions(results) if one.task]
+    assert "released. But on test counting characters (naive Bayes) does better, by 10.0 points: no model here" in told
 
 
 def test_seeds_that_learn_or_not_by_chance_are_told(folder):  # noqa: F811
@@ -105,7 +114,7 @@ def test_harm_is_said(folder):  # noqa: F811
 def test_what_the_data_cannot_tell_says_how_many_seeds_would(folder):  # noqa: F811
     measured([80.0, 88.0, 84.0], [85.0, 90.0, 83.0], examples=50_000)
     [told] = answers()
-    assert "Whether training released on as domain helped on reviews, these data cannot tell: +2.00 points" in told
+    assert "On reviews these data cannot tell whether training released on as domain helped: +2.00 points" in told
     ours, theirs = (found(MODELS).tasks[0].figures[model]["test", "accuracy"] for model in ("domain", "released"))
     needed = margins.needed(ours, theirs, 0.025)  # for what it forgot is open, too
     assert needed and needed.runs and needed.runs > 3 and needed.examples is None
@@ -122,7 +131,7 @@ def test_an_interval_that_says_otherwise_than_the_verdict_has_the_corrected_p_be
     results = found(MODELS)
     made = claims.comparisons(results, [], answer.comparisons(results))
     made = [one._replace(p=0.08, margin=one.margin._replace(low=0.1, p=0.02)) for one in made]
-    [told] = answer.answers(results, made).values()
+    [told] = map(" ".join, answer.answers(results, made).values())
     assert len(made) == 3 == told.count("among the 3 that were made")
     assert told.count("(p corrected for them, by Holm: 0.080).") == 3
 
@@ -193,8 +202,8 @@ def test_of_a_reading_task_the_measure_is_named(folder):  # noqa: F811
         scores_of = {"dev": [(60 + len(model), 80), (62, 77), (63, 78)]}
         finetuned.save(finetuned.result(model, "cmrc2018", scores_of, training=LOADED))
     results = found(MODELS, ["cmrc2018"])
-    [told] = answer.answers(results, claims.comparisons(results, [], answer.comparisons(results))).values()
-    assert told.startswith("Whether training released on as domain helped on CMRC 2018 EM, these data cannot tell: -0.")
+    [told] = told_of(results)
+    assert told.startswith("On CMRC 2018 EM these data cannot tell whether training released on as domain helped: -0.")
     assert "; 3 seeds, 100 examples of dev)" in told
 
 
@@ -217,11 +226,9 @@ def test_the_answer_stands_first_in_the_report_and_last_in_the_terminal(folder, 
     scores.main()
     told = Path("results/report/answer.txt").read_text(encoding="utf-8")
     assert told.startswith("Training released on as domain helped on reviews")
-    assert capsys.readouterr().out.endswith(told)
-    assert (
-        Path("results/report/scores.md")
-        .read_text(encoding="utf-8")
-        .startswith(f"# Scores\n\n{page.escaped(told.strip())}\n")
-    )
+    assert capsys.readouterr().out.endswith(f"\nAll tables: results/report/index.html\n{told}")
+    assert len(told.splitlines()) == 4  # the task, text of the domain, general text, [UNK]
+    escaped = "\n\n".join(map(page.escaped, told.splitlines()))
+    assert Path("results/report/scores.md").read_text(encoding="utf-8").startswith(f"# Scores\n\n{escaped}\n")
     html = Path("results/report/index.html").read_text(encoding="utf-8")
-    assert html.index(told.strip()) < html.index("Scale: ")
+    assert max(map(html.index, told.splitlines())) < html.index("Scale: ")

@@ -257,6 +257,19 @@ def test_a_head_that_was_never_trained_is_marked(folder, project, capsys, untrai
     assert ("its MLM head was never trained" in capsys.readouterr().out) != trained
 
 
+def test_a_model_that_does_not_look_at_the_characters_around_is_said_to(folder, project, capsys):
+    pq.write_table(
+        pa.Table.from_pylist([document("news", ["使用", "语言", "模型"])]), "data/segment/heldout/00000.parquet"
+    )
+    cloze.main("bert")
+    assert "nats per character with words masked, " in capsys.readouterr().out
+    bert = cloze.load(folder)
+    bert.bert.embeddings.word_embeddings.weight.data.zero_()
+    bert.save_pretrained(folder)
+    cloze.main("bert")
+    assert "it hardly looks at the characters around" in capsys.readouterr().out
+
+
 def test_a_model_that_is_not_there_is_named():
     with pytest.raises(UserError, match="models/nobody is not there or is no model"):
         cloze.load(Path("models/nobody"))

@@ -64,7 +64,15 @@ def test_a_model_and_its_first_layers_become_a_params_file_that_needs_no_text(pr
     assert (task.epochs, task.split_file, task.sweep, task.max_seq_length) == (2, "opinions.csv", [1e-4, 3e-4], 32)
     assert values.finetune.seeds == 4 and Path("data/tasks/opinions/opinions.csv").is_file()
     assert "each: 4 seeds, 2 epochs, learning rate 0.0001 or 0.0003, the best by dev" in told
-    assert "It will take about" in told and "`dvc repro scores` runs it and needs no text" in told
+    assert "It will take about" in told and "Shorter" not in told
+    assert "`dvc repro scores` runs it, without any text, and ends with which is better." in told
+
+
+def test_what_takes_long_is_told_what_is_shorter(project, monkeypatch):
+    monkeypatch.setattr(tuning_pace, "seconds", lambda *_: 4000.0)
+    assert "It will take about 2.2 hours here (measured)" in (told := said("released", "--layers", "2", "--seeds", "4"))
+    assert "\nShorter, and less sure: --seeds 3.\n" in told
+    assert "Shorter" not in said("released", "--layers", "2", "--seeds", "3")
 
 
 def test_every_model_tries_the_rates_of_the_small_and_of_the_large(project):

@@ -110,6 +110,16 @@ def test_a_pooler_that_was_not_saved_is_drawn_once_and_said(project, capsys):
     assert json.loads(Path("models/given/training.json").read_text())["untrained"] == [model_folder.POOLER]
 
 
+def test_a_pooler_that_is_as_it_was_drawn_is_known_to_be_untrained(project):
+    tensors = load_file("given/model.safetensors")
+    biases = {name: tensor * 0 for name, tensor in tensors.items() if name.endswith("pooler.dense.bias")}
+    assert biases
+    save_file(tensors | biases, "given/model.safetensors", {"format": "pt"})
+    Path("given/training.json").unlink()
+    load.main("given")
+    assert json.loads(Path("models/given/training.json").read_text())["untrained"] == [model_folder.POOLER]
+
+
 def test_other_weights_than_those_that_were_meant_are_refused(project):
     project["load"]["models"]["given"]["weights_sha256"] = model_folder.weights_hash(Path("given"))
     write(project)

@@ -354,7 +354,7 @@ def test_micro_batch_of_null_is_the_largest_that_fits_and_changes_the_result_by_
     shutil.rmtree("models/bert")
     set_params(micro_batch="null")
     assert run() == 0
-    assert "8 rows in one forward pass, at most 1 of them a step" in capsys.readouterr().out
+    assert "pretrain bert: 8 rows in one forward pass\n" in capsys.readouterr().out
     assert_close(load_file("models/bert/model.safetensors"), given)
 
 

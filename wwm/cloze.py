@@ -131,9 +131,15 @@ def main(model: str) -> None:
             | {"head_trained": head_trained}
         )
         run.text("answers.csv", table)
-        told = [f"{result[kind]['nats_per_character']:.3f} nats per character with {kind} masked" for kind in KINDS]
+        words, single = (f"{result[kind]['nats_per_character']:.3f}" for kind in KINDS)
+        told = (
+            f"{words} nats per character with words masked, {single} with each character alone"
+            if words != single or all(len(question.word) == 1 for question in drawn.questions)
+            else f"{words} nats per character, with words masked as with each character alone: it hardly looks at the"
+            " characters around"
+        )
         print(
-            f"{model}: {', '.join(told)}; {result['words']['word_accuracy']:.1f} % of {len(drawn.questions)} words"
+            f"{model}: {told}; {result['words']['word_accuracy']:.1f} % of {len(drawn.questions)} words right"
             + ("" if head_trained else "; its MLM head was never trained, so this says nothing of its encoder")
         )
 

@@ -147,9 +147,12 @@ def report(
             f" {margins.FEWEST_RUNS} or more."
         )
     yield (
-        f"It will take {pace.told(seconds / 3600)} here (measured), less what earlier runs did. `dvc repro scores`"
-        " runs it and needs no text."
+        f"It will take {pace.told(seconds / 3600)} here (measured); what an earlier run has done alike is not done"
+        " again."
     )
+    if seconds / 3600 > pace.SOME and finetune.seeds > margins.FEWEST_RUNS:
+        yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS}."
+    yield "`dvc repro scores` runs it, without any text, and ends with which is better."
 
 
 def repro() -> None:

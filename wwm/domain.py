@@ -22,12 +22,11 @@ from wwm.start import own_tasks, pace, shapes, sizes, tables, texts, tuning_pace
 from wwm.training import weights
 from wwm.training.head import untrained_heads
 
-OWN, SURELY_MEASURED = "your own", 60  # documents: of so many, hardly ever fewer than 50 are held out
 SURELY = 5  # documents: so many are expected of a source where one must be
 LITTLE = 100_000  # characters of training text, below which a model learns its words and nothing else
 GENERAL_SHARE = 0.1  # of what is trained on, where there is general text
 FORWARDS = 1 / 3  # of the cost of a row that is trained on
-SOME, LONG = 1.0, 12.0  # hours, above which what is shorter is named
+LONG = 12.0  # hours, above which what fits is named
 FEWEST = 100  # steps that are advised
 SEGMENTER = "LTP/legacy"
 HEAD = "released-head"  # the released model, whose MLM head alone was trained
@@ -196,27 +195,24 @@ def report(
         yield f"left out: {texts.said(found.left_out)}"
     if own < LITTLE:
         yield f"That is little text: below {LITTLE:,} characters hardly anything can be learnt, and less be measured."
-    yield f"held out: {share:.2%} of it, about {share * found.own_documents:,.0f} documents, to measure on"
+    held = share * found.own_documents
+    yield f"held out: {share:.1%} of it, about {held:,.0f} of its {found.own_documents:,.0f} documents, to measure on"
     general = {
         group: source.heldout_share or share
         for group, source in values.corpus.sources.items()
         if group.startswith(GENERAL)
     }
-    kinds = {OWN: share * found.own_documents}
-    wanted = SURELY_MEASURED / found.own_documents
+    kinds = {"your own": held}
     if general:
         kinds["general"] = sum(
             part * found.documents[group] for group, part in general.items() if group in found.documents
         )
     for kind, held in kinds.items():
-        more = ""
-        if kind == OWN and wanted <= 0.6:
-            more = f", or hold out more, which leaves less to train on: --set corpus.heldout_share={wanted:.2f}"
         if held < margins.FEWEST_ASKED:
             yield (
-                f"About {held:,.0f} documents of {kind} text are held out, fewer than the {margins.FEWEST_ASKED} that"
-                f" an interval needs; put blank lines between documents, or give more of them{more}. The answer on your"
-                " task needs none."
+                f"With about {held:,.0f} held-out documents of {kind} text, what training changes on it is told without"
+                f" an interval, which takes {margins.FEWEST_ASKED}: more documents, or blank lines between them, give"
+                " one. The answer on your task needs none."
             )
     if values.segmenter.source == "train":
         yield (
@@ -272,7 +268,7 @@ def times(
         f" (measured), and {pace.told(tuned)} for {models * runs} fine-tunings"
         f" ({models} models, {seeds} seeds{f', and {rates - 1} more to choose the rate' if rates > 1 else ''})."
     )
-    if trained + tuned <= SOME:
+    if trained + tuned <= pace.SOME:
         return
     fewest = min(seeds, margins.FEWEST_RUNS)
     left = LONG - (trained - hours(first)) - tuned * (fewest + rates - 1) / runs

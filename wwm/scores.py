@@ -11,6 +11,7 @@ What was not run is `n/a` with the reason. Which models were trained, cut or nev
 from names.
 """
 
+from itertools import chain
 from pathlib import Path
 
 from wwm.common import files, preset
@@ -57,7 +58,7 @@ def main() -> None:
         reached = milestones.curves(results)
         compared_only = verdicts.verdicts(results, scores.baseline)
         report = page.Report(
-            [*answers.values(), *(one.text for one in compared_only)],
+            [*chain(*answers.values()), *(one.text for one in compared_only)],
             scale(results),
             [*milestones.verdicts(reached), *claims.claims(compared), *gate.claims(results)],
             champions(results),
@@ -87,11 +88,12 @@ def main() -> None:
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
-    print((out / "scores.md").read_text(encoding="utf-8"))
-    print((out / "answer.txt").read_text(encoding="utf-8"), end="")  # last, where it is seen
+    # What was asked for last, where it is seen.
+    print(page.markdown(report._replace(answers=[], tables=main_tables(results))))
+    print("\n".join([say("All tables: {path}", path=out / "index.html"), *report.answers]))
 
 
-def release(run: Run, results: Results, best: list[Champion], answers: dict[str, str], flat: dict) -> None:
+def release(run: Run, results: Results, best: list[Champion], answers: dict[str, list[str]], flat: dict) -> None:
     """Hands over to MLflow what may be used: models that pass the gate, with the answer on each, and champions."""
 
     def own(model: str, *measured: str) -> dict[str, float]:
@@ -102,12 +104,18 @@ def release(run: Run, results: Results, best: list[Champion], answers: dict[str,
         model = verdict.model
         run.annotate_model(model, own(model, *flat), verdict.outcome, verdict.reason)
         if verdict.outcome == "passed":
-            title = f"{model}, {verdict.reason}. {answers.get(model, '')}".rstrip(" .。")
+            title = f"{model}, {verdict.reason}. {sentences(*answers.get(model, []))}".rstrip(" .。")
             run.release(f"models/{model}", "passed", title, own(model, *flat))
     for one in best:
         task = one.task.name if one.task else FILL_MASK
         measured = own(one.model, one.task.name if one.task else "cloze")
         run.release(one.folder, "champion", f"{one.title}: {one.model}", measured, task, dict(one.contest))
+
+
+def main_tables(results: Results) -> list[Table]:
+    """What a terminal has room for."""
+    cloze = [task_tables.cloze_table(results)] if results.cloze else []
+    return [each for each in (*task_tables.task_tables(results), *cloze) if each.rows]
 
 
 def all_tables(

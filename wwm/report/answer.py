@@ -111,8 +111,10 @@ def apart(results: Results, model: str) -> Iterator[tuple[str, np.ndarray]]:
             yield say(on), part
 
 
-def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
-    """A few sentences of each continued model, by its name. compared: all that is claimed, `comparisons` too."""
+def answers(results: Results, compared: list[Comparison]) -> dict[str, list[str]]:
+    """Of each continued model, by its name, what is told of it, a line for each thing, the tasks first. compared: all
+    that is claimed, `comparisons` too.
+    """
     told = {}
     corrected = [one.p for one in compared if one.outcome != "unknown"]
     for one in continued(results):
@@ -122,7 +124,9 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         parts += [beaten(own[CHARACTERS, task.title]) for task in tasks if (CHARACTERS, task.title) in own]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
-        parts += [on_text(found, len(corrected)) for found in texts]
+        if texts:
+            means = in_means(results, one)
+            parts += [on_text(found, len(corrected), *means[found.on]) for found in texts]
         if gained := [found.on for found in texts if found.outcome == "holds"]:
             parts.append(knows_little(results, one, gained))
         if why := lacking(results, one):
@@ -131,8 +135,18 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, str]:
             parts.append(say("No general text is held out, so what it forgot was not measured."))
         elif (one.head, say(TEXTS[0])) not in own:
             parts.append(say("No text of the domain is held out, so what it gained there was not measured."))
-        told[one.model] = sentences(*parts, unknown(results, one))
+        told[one.model] = [text for text in (*parts, unknown(results, one)) if text]
     return told
+
+
+def in_means(results: Results, one: Continued) -> dict[str, tuple[float, float]]:
+    """What is told apart -> nats per character before and after."""
+    after, before = (nats.together(results.answers[name]) for name in (one.model, one.head))
+    return {
+        on: (float(before.nats[part].sum() / characters), float(after.nats[part].sum() / characters))
+        for on, part in apart(results, one.model)
+        for characters in [after.characters[part].sum()]
+    }
 
 
 def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float]) -> str:
@@ -166,7 +180,7 @@ def on_task(one: Continued, task: Task, found: Comparison, corrected: list[float
     ours, theirs = (task.figures[name][task.last, task.main] for name in (one.model, one.start))
     return sentences(
         say(
-            "Whether training {start} on as {model} helped on {task}, these data cannot tell: {difference} points"
+            "On {task} these data cannot tell whether training {start} on as {model} helped: {difference} points"
             " ({interval}; {runs}).",
             **names,
         ),
@@ -179,33 +193,44 @@ def beaten(found: Comparison) -> str:
     """That counting characters does better than the model, where it does."""
     if found.outcome != "reverse" or isinstance(found.margin, Unknown):
         return ""
+    margin = found.margin.reversed
     return say(
-        "But counting characters does better on {task} than {model}, by {points:.1f} points ({low:+z.1f} to"
-        " {high:+z.1f}).",
+        "But counting characters (naive Bayes) does better on {task} than {model}, by {points:.1f} points"
+        " ({low:+z.1f} to {high:+z.1f}).",
         task=found.on,
         model=found.model,
-        points=-found.margin.mean,
-        low=-found.margin.high,
-        high=-found.margin.low,
+        points=margin.mean,
+        low=margin.low,
+        high=margin.high,
     )
 
 
-def on_text(found: Comparison, count: int) -> str:
-    """count: of all tests."""
+def on_text(found: Comparison, count: int, before: float, after: float) -> str:
+    """count: of all tests; before, after: nats per character."""
+    names: dict[str, object] = {"where": found.on, "before": before, "after": after}
     if isinstance(found.margin, Unknown):
-        return say("On {where}: no answer ({why}).", where=found.on, why=found.margin.why)
+        return say(
+            "On {where} it went from {before:.2f} to {after:.2f} nats per character (fewer is better), without an"
+            " interval: {why}.",
+            **names,
+            why=found.margin.why,
+        )
     texts = {
-        "holds": "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
-        "reverse": "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}).",
+        "holds": (
+            "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.2f} to"
+            " {after:.2f}; fewer is better."
+        ),
+        "reverse": (
+            "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.2f} to"
+            " {after:.2f}; fewer is better."
+        ),
         "open": (
             "On {where} gain and loss cannot be told apart: a gain of {nats:+z.3f} nats per character (95 %:"
-            " {low:+z.3f} to {high:+z.3f})."
+            " {low:+z.3f} to {high:+z.3f}), from {before:.2f} to {after:.2f}."
         ),
     }
-    lost = found.outcome == "reverse"
-    low, high = (-found.margin.high, -found.margin.low) if lost else (found.margin.low, found.margin.high)
-    number = -found.margin.mean if lost else found.margin.mean
-    told = say(texts[found.outcome], where=found.on, nats=number, low=low, high=high)
+    margin = found.margin.reversed if found.outcome == "reverse" else found.margin
+    told = say(texts[found.outcome], **names, nats=margin.mean, low=margin.low, high=margin.high)
     if found.outcome != "open":
         return told
     return sentences(told, margins.correction(found.margin, found.p, count))
@@ -230,8 +255,8 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
         for where in worse
     ]
     told = say(
-        "Yet {model} guesses worse than who knows only how often each character stands ({figures}), so what it gained"
-        " there says nothing of its encoder.",
+        "Yet {model} still guesses worse than by the frequency of characters alone ({figures}), so what it gained there"
+        " says nothing of its encoder.",
         model=one.model,
         figures=clauses(figures),
     )
@@ -260,8 +285,8 @@ def unknown(results: Results, one: Continued) -> str:
     if not before and not after:
         return ""
     return say(
-        "Of the pieces of the words asked for, the vocabulary lacked {before:.2%} before and lacks {after:.2%} now"
-        " ([UNK]).",
+        "Unknown to the vocabulary ([UNK]) among the pieces of the words asked for: {before:.2%} before, {after:.2%}"
+        " now.",
         before=before,
         after=after,
     )

@@ -38,6 +38,11 @@ class Margin(NamedTuple):
         return probability(self.p)
 
     @property
+    def reversed(self) -> "Margin":
+        """Of the same two the other way round."""
+        return Margin(-self.mean, -self.high, -self.low, self.p)
+
+    @property
     def none(self) -> bool:
         """Both have the same figures throughout, as two classifiers that always say the same."""
         return self.low == self.high == 0

@@ -1,5 +1,6 @@
 """Which of models that were only compared is better on each task, in a sentence, or that the data cannot tell."""
 
+from wwm.common.result_files import CHARACTERS
 from wwm.report import margins
 from wwm.report.claims import Claim, asked, difference, unsteady
 from wwm.report.margins import Margin, Unknown
@@ -40,29 +41,39 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         return Claim("–", say(text, task=on, model=model, other=baseline, runs=runs), [])
     apart, better = p < 1 - margins.LEVEL, margin.mean >= 0
     names = (model, baseline) if better else (baseline, model)
-    low, high = sorted((margin.low, margin.high) if better else (-margin.low, -margin.high))
+    ahead = margin if better else margin.reversed
     text = (
         "On {task} {model} is better than {other} by {points:.1f} points ({low:+z.1f} to {high:+z.1f}; {runs})."
         if apart
         else "On {task} the data cannot tell whether {model} is better than {other}: {points:+.1f} points"
         " ({low:+z.1f} to {high:+z.1f}; {runs})."
     )
-    told = say(text, task=on, model=names[0], other=names[1], points=abs(margin.mean), low=low, high=high, runs=runs)
+    called = [say("counting characters (naive Bayes)") if name == CHARACTERS else name for name in names]
+    told = say(
+        text,
+        task=on,
+        model=called[0],
+        other=called[1],
+        points=ahead.mean,
+        low=ahead.low,
+        high=ahead.high,
+        runs=runs,
+    )
     if apart:
         return Claim("✔", told, [])
     ours, theirs = (task.figures[name][task.last, task.main] for name in names)
     why = margins.correction(margin, p, len(tests))
     enough = margins.enough(ours, theirs, margins.open_level(tests))
-    return Claim("–", sentences(told, why, enough, "" if why else at_most(task, *names, low, high)), [])
+    return Claim("–", sentences(told, why, enough, "" if why else at_most(task, *names, ahead)), [])
 
 
-def at_most(task: Task, better: str, other: str, low: float, high: float) -> str:
+def at_most(task: Task, better: str, other: str, ahead: Margin) -> str:
     """What the smaller of two models loses, where it is smaller by more than a few entries of its vocabulary and may
-    lose anything. low, high: the interval of what one is better by.
+    lose anything. ahead: by how much one is better.
     """
     ours, theirs = (task.rows[name].get("parameters") for name in (better, other))
     if ours is None or theirs is None or max(ours, theirs) < ALIKE * min(ours, theirs):
         return ""
-    smaller, most = (better, -low) if ours < theirs else (other, high)
+    smaller, most = (better, -ahead.low) if ours < theirs else (other, ahead.high)
     text = "If {model}, the smaller one, loses anything, it is {points:.1f} points at most (95 %)."
     return say(text, model=smaller, points=most) if round(most, 1) > 0 else ""

@@ -15,6 +15,7 @@ from wwm.training.loader import Batch
 from wwm.training.micro_batch import POSITIONS, TOO_LARGE, has_memory
 from wwm.training.model import Pretraining, choose_trained, compile_layers, on_device
 
+SOME = 1.0  # hours, above which what is shorter is named
 SECONDS = 8.0  # of measuring, after a pass that is not counted
 PROBES, PROBED = 4, (16, 32)  # passes of each number of threads, and of how many rows and pieces
 

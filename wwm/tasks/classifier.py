@@ -47,7 +47,11 @@ class Classification:
         self.encoded = {split: encode(tokenizer, examples, max_seq_length) for split, examples in splits.items()}
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
         if model_folder.POOLER in model_folder.training_history(folder).get("untrained", ()):
-            print(f"{folder} has a pooler that was never trained: classification begins with a random one", flush=True)
+            print(
+                f"{folder} has a pooler that was never trained, as most have that learnt no next sentence prediction;"
+                " fine-tuning trains it",
+                flush=True,
+            )
 
     def model(self) -> PreTrainedModel:
         return with_head(AutoModelForSequenceClassification, self.folder, self.labels)

@@ -51,7 +51,7 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
     if contest and present and (why := gate.lost(contest, held) if held else BY_HAND):
         stays = present.tags.get("model", f"version {present.version}")
         print(
-            f"tracking: MLflow's champion of {name} stays {stays} of an earlier run; {folder.name} of this one {why}",
+            f"tracking: in MLflow {stays} of an earlier run stays {name}@champion; {folder.name} of this one {why}",
             flush=True,
         )
         return

@@ -77,11 +77,10 @@ def rows_of(phase: Phase, stepper: Stepper, examples: Examples, saved: Fitting |
     else:
         found = next((rows for rows in reversed(sizes) if rows * phase.max_seq_length <= POSITIONS * cores), 1)
         found = -(-found // cores) * cores
-    print(
-        f"{stepper.job.title}: {found} rows in one forward pass, at most {-(-share // found)} of them a step in each of"
-        f" {processes.count} processes",
-        flush=True,
-    )
+    passes = -(-share // found)
+    most = f", at most {passes} passes a step" if passes > 1 else ""
+    spread = f", in each of {processes.count} processes" if processes.count > 1 else ""
+    print(f"{stepper.job.title}: {found} rows in one forward pass{most}{spread}", flush=True)
     fitting["rows"] = found
     return fitting
 

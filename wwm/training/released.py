@@ -8,6 +8,7 @@ import torch
 from wwm.common import files, model_folder, room
 from wwm.common.errors import UserError
 from wwm.training import weight_files, weights
+from wwm.training.head import as_drawn
 
 VOCABULARIES = ("vocab.txt", "tokenizer.json", "sentencepiece.bpe.model", "spiece.model")
 # What is fetched of one from the hub.
@@ -90,9 +91,12 @@ def take_over(source: Path, named: str, out: Path, seed: int | None = None) -> i
         model.save_pretrained(folder, state_dict=kept)
         tokenizer.save_pretrained(folder)
         history = model_folder.history_of_weights(source)
-        if drawn:
+        untrained = bool(drawn)
+        if not missing and "untrained" not in history and (pooler := getattr(model, "pooler", None)) is not None:
+            untrained = as_drawn(pooler)
+        if untrained:
             history["untrained"] = sorted({*history.get("untrained", []), model_folder.POOLER})
-        if drawn or (source / "training.json").is_file():
+        if untrained or (source / "training.json").is_file():
             files.write_json(folder / "training.json", history)
         if not (folder / "tokenizer.json").is_file():
             raise UserError(
