@@ -75,6 +75,16 @@ def test_what_takes_long_is_told_what_is_shorter(project, monkeypatch):
     assert "Shorter" not in said("released", "--layers", "2", "--seeds", "3")
 
 
+def test_what_an_earlier_run_has_fine_tuned_alike_is_not_counted_again(project, monkeypatch):
+    monkeypatch.setattr("flows.plan.plan", lambda _: None)
+    monkeypatch.setattr(tuning_pace, "seconds", lambda *_: 600.0)
+    monkeypatch.setattr("flows.plan.in_order", lambda *_: ["finetune@released-2-layers-opinions", "scores"])
+    told = said("released", "--layers", "2")
+    assert "fine-tuned alike by an earlier run, and not again: released\nIt will take about 10 minutes" in told
+    monkeypatch.setattr("flows.plan.in_order", lambda *_: ["scores"])
+    assert "It will take" not in said("released", "--layers", "2")
+
+
 def test_every_model_tries_the_rates_of_the_small_and_of_the_large(project):
     toy.model(Path("small"), CHARACTERS)
     told = said("small", "org/base", "--seeds", "3")

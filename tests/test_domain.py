@@ -66,7 +66,7 @@ def test_text_model_and_task_become_a_params_file_that_says_what_was_chosen(proj
     assert values.corpus.folder == "mytext" and values.corpus.sources["txt"].files == "**/*.txt"
     assert values.vocab.source == values.init.models["released"].source == "released"
     # 60,000 characters: the most that may be held out is, and of the rest all is seen several times.
-    assert values.corpus.heldout_share == 0.25 and "held out: 25.0% of it, about 500 of its 2,000 documents" in said
+    assert values.corpus.heldout_share == 0.25 and "25.0% of your own text, about 500 of 2,000 documents\n" in said
     assert "That is little text" in said
     head, domain_ = values.pretrain.models["released-head"], values.pretrain.models["domain"]
     assert [phase.train for phase in (*head.phases, *domain_.phases)] == ["mlm_head", None]

@@ -257,7 +257,7 @@ def test_a_loaded_model_does_not_pass_for_an_untrained_one(project):
         finetuned.write(
             path, {**json.loads(Path(path).read_text(encoding="utf-8")), "training": {"steps": None, "tokens": None}}
         )
-    assert cells(task_table(), "random")["steps"] == "n/a (not trained here)"
+    assert cells(task_table(), "random")["steps"] == "n/a (not trained in this run)"
 
 
 def test_the_report_has_every_figure_and_opens_without_a_network(project):
@@ -476,7 +476,7 @@ def test_figures_of_another_model_that_had_the_name_before_are_left_out(project)
     caption = task_tables.cloze_table(compared).caption
     assert caption.endswith("Not measured: bert (measured with other weights).")
     [table] = task_tables.task_tables(compared)
-    assert cells(table, "bert")["steps"] == "n/a (not trained here)"
+    assert cells(table, "bert")["steps"] == "n/a (not trained in this run)"
     assert "tokens; the" not in scores.scale(found(["bert"]))
 
 
@@ -589,8 +589,8 @@ def told(**scores: tuple[list[float], list[float]]) -> str:
 def test_beside_the_best_model_stand_those_that_it_cannot_be_told_apart_from(project):
     close, worse = [81.0, 83.0, 85.0], [50.0, 51.0, 52.0]
     assert told(bert=(close, close), rbt3=([80.0, 82.0, 84.0],) * 2, random=(worse, worse)) == (
-        "Best on reviews, accuracy 83.0 % on dev (mean over seeds): bert. On test bert (2.2M parameters) cannot be told"
-        " apart from rbt3 (1.1M parameters): take the one that costs you least. To use bert:"
+        "Best model on reviews, by accuracy on dev (mean over seeds, 83.0 %): bert. On test bert (2.2M parameters)"
+        " cannot be told apart from rbt3 (1.1M parameters): take the one that costs you least. To use bert:"
     )
     assert told(bert=(close, worse), rbt3=(worse, close)).endswith(
         ": bert. On test rbt3 (1.1M parameters) did better. To use bert:"
@@ -615,8 +615,8 @@ def test_the_best_kept_model_by_dev_is_named_with_a_command_that_uses_it(folder)
         finetuned.save(finetuned.result(model, "lcqmc", given, kept="none" if model == "random" else "best"))
     [best] = champions.champions(found(models, ["lcqmc"]))
     assert str(best).splitlines() == [
-        "Best on LCQMC, accuracy 82.5 % on dev (mean over seeds): rbt3. Not tested against bert (fewer than 3 seeds or"
-        " pairs). To use rbt3:",
+        "Best model on LCQMC, by accuracy on dev (mean over seeds, 82.5 %): rbt3. Not tested against bert (fewer than 3"
+        " seeds or pairs). To use rbt3:",
         "  wwm predict models/finetuned/lcqmc/rbt3 data/tasks/lcqmc/test.tsv --output said.csv",
     ]
 

@@ -209,7 +209,7 @@ def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or hub names, as hfl/rbt3.")],
     task: Annotated[Path, typer.Option(help="A file of texts with labels, which is divided, or a folder of splits.")],
     layers: Annotated[int | None, typer.Option(min=1, help="Compare each with its first layers, too.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Fine-tunings of each model.")] = 10,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Fine-tunings of each model.")] = None,
     changes: Changes = None,
     params_file: Annotated[Path, typer.Option("--output", help="Where to write it.")] = Path("params.yaml"),
     run: Annotated[bool, typer.Option("--run", help="Do it at once, and end with the answer.")] = False,
@@ -217,9 +217,10 @@ def compare(
     """Write a params.yaml that says which MODEL is better on your task, or what its first layers lose, without any
     text; and say how long it will take.
     """
+    from flows.plan import in_order, plan
     from wwm import compare as fitted
 
-    fitted.main(models, task, layers, seeds, changes or [], params_file, run)
+    fitted.main(models, task, layers, seeds, changes or [], params_file, run, lambda: in_order(plan(["scores"]), True))
 
 
 @commands.command()
@@ -267,7 +268,7 @@ def check() -> None:
 
     check_params()
     todo = in_order(plan(), True)
-    print(f"Nothing is missing. To do: {', '.join(todo) or 'nothing'}.")
+    print(f"Nothing is missing. To do, if only by taking it from the cache: {', '.join(todo) or 'nothing'}.")
 
 
 @commands.command()

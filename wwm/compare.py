@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,21 @@ from wwm.common.errors import UserError
 from wwm.common.result_files import CHARACTERS
 from wwm.params import Params, fields, overrides, whole
 from wwm.report import margins
-from wwm.start import own_tasks, pace, shapes, tables, tuning_pace
+from wwm.start import own_tasks, pace, shapes, sizes, tables, tuning_pace
 from wwm.training import released
 
 
 def main(
-    models: Sequence[str], task: Path, layers: int | None, seeds: int, changes: Sequence[str], output: Path, run: bool
+    models: Sequence[str],
+    task: Path,
+    layers: int | None,
+    seeds: int | None,
+    changes: Sequence[str],
+    output: Path,
+    run: bool,
+    to_do: Callable[[], Collection[str]],
 ) -> None:
-    """run: do it, too, and end with the sentence that was asked for."""
+    """run: do it, too, and end with the sentence that was asked for. to_do: the stages that params.yaml leaves."""
     logging.disable_progress_bar()
     if run and output != Path("params.yaml"):
         raise UserError(f"--run does what params.yaml says, and --output is {output}; leave one of them out")
@@ -44,13 +51,15 @@ def main(
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
     threads = pace.threads(next(iter(configs.values())), given)
+    seeds = seeds or sizes.SEEDS["cuda" if torch.cuda.is_available() else "cpu"]
     fitted = keys(sources, cuts, configs, seeds, table, name, task) | {"base.threads": threads}
     text, values = recipe.chosen("compare", changes, fitted)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
     recipe.write(output, text)
     if place is not None:
         own_tasks.copy(task, place)
-    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, checked)):
+    made = done(values, name, to_do) if output == Path("params.yaml") else []
+    for line in (*(note for _, note in known.values() if note), *report(values, configs, table, name, checked, made)):
         print(line, flush=True)
     if run:
         repro()
@@ -119,22 +128,32 @@ def loaded(source: str) -> dict[str, str]:
     return {"source": source} | ({"weights_sha256": model_folder.weights_hash(folder)} if folder.is_dir() else {})
 
 
+def done(values: Params, name: str, to_do: Callable[[], Collection[str]]) -> list[str]:
+    """The models whose fine-tuning earlier runs have done as it is asked for now."""
+    try:
+        left = {*to_do()}
+    except UserError:  # something is missing, which `wwm check` lists, or this is no checkout
+        return []
+    return [model for model in values.finetune.models if f"finetune@{model}-{name}" not in left]
+
+
 def report(
     values: Params,
     configs: dict[str, PretrainedConfig],
     table: tables.Table,
     name: str,
     checked: own_tasks.Checked,
+    made: Collection[str],
 ) -> Iterator[str]:
-    """What was chosen, and how long it will take."""
+    """What was chosen, and how long it will take. made: models that are fine-tuned already."""
     run, finetune = values.finetune.tasks[name], values.finetune
     yield from own_tasks.told(table, name, checked, run)
     tried = " or ".join(f"{rate:g}" for rate in run.sweep or [])
     rates = f", learning rate {tried}{', the best by dev' if len(run.sweep or []) > 1 else ''}" if tried else ""
-    yield f"models, in models/, where others stay: {', '.join(finetune.models)}"
+    yield f"models, in models/, where those of other names stay: {', '.join(finetune.models)}"
     yield f"each: {finetune.seeds} seeds, {run.epochs} epochs{rates}"
     seconds = 0.0
-    for model in finetune.models:
+    for model in finetune.models.keys() - made:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
         config = type(config).from_dict(config.to_dict())
         if model in values.truncate.models:
@@ -146,10 +165,10 @@ def report(
             f"With fewer than {margins.FEWEST_RUNS} seeds nothing can be told of which is better; give --seeds"
             f" {margins.FEWEST_RUNS} or more."
         )
-    yield (
-        f"It will take {pace.told(seconds / 3600)} here (measured); what an earlier run has done alike is not done"
-        " again."
-    )
+    if made:
+        yield f"fine-tuned alike by an earlier run, and not again: {', '.join(made)}"
+    if seconds:
+        yield f"It will take {pace.told(seconds / 3600)} here (measured)."
     if seconds / 3600 > pace.SOME and finetune.seeds > margins.FEWEST_RUNS:
         yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS}."
     yield "`dvc repro scores` runs it, without any text, and ends with which is better."

@@ -188,20 +188,24 @@ def report(
         used = values.corpus.sources.get(group)
         fields = used and used.fields or []
         read = f" in {', '.join(fields)}" if fields else ""
-        yield f"text: {source['files']}, about {found.characters[group]:,.0f} characters{read}"
+        kind = "general text" if group in found.general else "text"
+        yield f"{kind}: {source['files']}, about {found.characters[group]:,.0f} characters{read}"
         if others := [name for name in found.unread.get(group, []) if name not in fields]:
             yield f"not read: {', '.join(others)}; to read other fields: --set corpus.sources.{group}.fields=[FIELD]"
     if found.left_out:
         yield f"left out: {texts.said(found.left_out)}"
     if own < LITTLE:
         yield f"That is little text: below {LITTLE:,} characters hardly anything can be learnt, and less be measured."
-    held = share * found.own_documents
-    yield f"held out: {share:.1%} of it, about {held:,.0f} of its {found.own_documents:,.0f} documents, to measure on"
     general = {
         group: source.heldout_share or share
         for group, source in values.corpus.sources.items()
         if group.startswith(GENERAL)
     }
+    held, too = share * found.own_documents, "".join(f", and {one:.0%} of the general" for one in {*general.values()})
+    yield (
+        f"held out, to measure on: {share:.1%} of your own text, about {held:,.0f} of {found.own_documents:,.0f}"
+        f" documents{too}"
+    )
     kinds = {"your own": held}
     if general:
         kinds["general"] = sum(
@@ -268,18 +272,23 @@ def times(
         f" (measured), and {pace.told(tuned)} for {models * runs} fine-tunings"
         f" ({models} models, {seeds} seeds{f', and {rates - 1} more to choose the rate' if rates > 1 else ''})."
     )
-    if trained + tuned <= pace.SOME:
-        return
-    fewest = min(seeds, margins.FEWEST_RUNS)
-    left = LONG - (trained - hours(first)) - tuned * (fewest + rates - 1) / runs
-    long = trained + tuned > LONG
-    steps = int(first.steps * min(1.0, left / hours(first))) if long else first.steps // 3
+    if trained + tuned > pace.SOME:
+        long, fewest = trained + tuned > LONG, min(seeds, margins.FEWEST_RUNS)
+        rest = trained - hours(first) + tuned * (fewest + rates - 1) / runs
+        yield from shorter(seeds, fewest, first.steps, hours(first), LONG - rest if long else None)
+        if long:
+            cut = "three layers of a model (--model hfl/rbt3, about four times as fast), or "
+            yield f"Faster: {cut if config.num_hidden_layers > 3 else ''}a GPU."
+
+
+def shorter(seeds: int, fewest: int, steps: int, hours: float, left: float | None) -> Iterator[str]:
+    """What to change of a run whose `steps` take so many hours, so that with the `fewest` seeds they take no more than
+    is `left` of LONG; None: of one that takes less, so that it is shorter.
+    """
+    fitting = max(FEWEST, steps // 3 if left is None else int(steps * min(1.0, left / hours)))
     changes = [f"--seeds {fewest}"] if fewest < seeds else []
-    if (steps := max(steps, FEWEST)) < first.steps:
+    if fitting < steps:
         key = "--set pretrain.models.domain.phases.0"
-        changes.append(f"{key}.steps={steps} {key}.warmup_steps={steps // 20}")
-    if changes and (not long or left > hours(first) * FEWEST / first.steps):
-        yield f"{f'What fits in {LONG:.0f} hours' if long else 'Shorter, and less sure'}: {' '.join(changes)}."
-    if long:
-        cut = "three layers of a model (--model hfl/rbt3, about four times as fast), or "
-        yield f"Faster: {cut if config.num_hidden_layers > 3 else ''}a GPU."
+        changes.append(f"{key}.steps={fitting} {key}.warmup_steps={fitting // 20}")
+    if changes and (left is None or left > hours * FEWEST / steps):
+        yield f"{'Shorter, and less sure' if left is None else f'What fits in {LONG:.0f} hours'}: {' '.join(changes)}."

@@ -124,11 +124,11 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, list[str]
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         parts += [beaten(own[CHARACTERS, task.title]) for task in tasks if (CHARACTERS, task.title) in own]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
+        if gained := [found.on for found in texts if found.outcome == "holds"]:
+            parts.append(knows_little(results, one, gained))
         if texts:
             means = in_means(results, one)
             parts += [on_text(found, len(corrected), *means[found.on]) for found in texts]
-        if gained := [found.on for found in texts if found.outcome == "holds"]:
-            parts.append(knows_little(results, one, gained))
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -255,8 +255,8 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
         for where in worse
     ]
     told = say(
-        "Yet {model} still guesses worse than by the frequency of characters alone ({figures}), so what it gained there"
-        " says nothing of its encoder.",
+        "{model} still guesses masked words worse than by the frequency of characters alone ({figures}), so what it"
+        " gained there says nothing of its encoder.",
         model=one.model,
         figures=clauses(figures),
     )
@@ -267,10 +267,11 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
     return sentences(
         told,
         say(
-            "Its MLM head has hardly learned; train it for more steps (pretrain.models.{head}.phases.0.steps, here"
-            " {steps:,}).",
+            "Its MLM head has hardly learned, in {steps:,} steps, and what is trained after it learns by that head: try"
+            " three times as many (--set pretrain.models.{head}.phases.0.steps={more}).",
             head=head,
             steps=phase["steps"],
+            more=3 * phase["steps"],
         ),
     )
 

@@ -42,7 +42,7 @@ class Champion(NamedTuple):
             return say("Best at filling in words, {score:.2f} nats per character of held-out text", score=score)
         measure = known(self.task.measures[self.task.main])
         return say(
-            "Best on {task}, {measure} {score:.1f} % on dev (mean over seeds)",
+            "Best model on {task}, by {measure} on dev (mean over seeds, {score:.1f} %)",
             task=self.task.title,
             measure=measure,
             score=float(np.mean(figures)),
@@ -118,8 +118,8 @@ def rivals(results: Results, best: str, where: str, better: dict[str, Margin | U
         if model == CHARACTERS:
             if isinstance(margin, Margin) and p < 1 - margins.LEVEL and margin.mean < 0:
                 counted = say(
-                    "But on {where} counting characters (naive Bayes) does better, by {points:.1f} points: no model"
-                    " here earns its cost on this task yet.",
+                    "Counting characters (naive Bayes), which costs nothing, does better on {where} by {points:.1f}"
+                    " points.",
                     where=where,
                     points=-margin.mean,
                 )

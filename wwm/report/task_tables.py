@@ -81,7 +81,7 @@ def size_columns(results: Results) -> list[Column]:
             rows.append([model, *["–"] * 4])
             continue
         seen, size = training(results, model), parameters(results, model)
-        reason = say("n/a (not trained here)") if of(results, model) else say("n/a (not measured)")
+        reason = say("n/a (not trained in this run)") if of(results, model) else say("n/a (not measured)")
         # A model from elsewhere does not say what it saw before.
         spent = []
         for key, told in {"steps": amount, "tokens": amount, "flops": flops}.items():

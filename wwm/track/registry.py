@@ -48,12 +48,13 @@ def release(client: "MlflowClient", run_id: str, message: dict) -> None:
         return
     # A version that somebody gave the alias by hand has no contest.
     held = present and json.loads(present.tags.get("contest", "null"))
-    if contest and present and (why := gate.lost(contest, held) if held else BY_HAND):
-        stays = present.tags.get("model", f"version {present.version}")
-        print(
-            f"tracking: in MLflow {stays} of an earlier run stays {name}@champion; {folder.name} of this one {why}",
-            flush=True,
-        )
+    if contest and present and (why := gate.lost(contest, held) if held else BY_HAND) is not None:
+        if why:
+            stays = present.tags.get("model", f"version {present.version}")
+            print(
+                f"tracking: in MLflow {stays} of an earlier run stays {name}@champion; {folder.name} of this one {why}",
+                flush=True,
+            )
         return
     if not folder.is_dir() or lineage.of(folder) != message["hash"]:
         print(f"tracking: {folder} is not what it was, and not put into MLflow's registry", flush=True)
