@@ -110,27 +110,17 @@ def in_cloze(answers: dict[str, nats.Answers], best: str) -> dict[str, Margin | 
 
 def rivals(results: Results, best: str, where: str, better: dict[str, Margin | Unknown]) -> str:
     """Of models that the best one is `better` than by so much, those where that may be chance (Holm), with their sizes,
-    those that were not tested, and those that are better by more than chance where nothing was chosen by it; of
-    CHARACTERS that alone.
+    those that were not tested, and those that are better by more than chance where nothing was chosen by it.
     """
-    open_, lacking, ahead, counted = list[str](), list[str](), list[str](), ""
+    open_, lacking, ahead = list[str](), list[str](), list[str]()
     for (model, margin), p in zip(better.items(), margins.holm([*better.values()])):
-        if model == CHARACTERS:
-            if isinstance(margin, Margin) and p < 1 - margins.LEVEL and margin.mean < 0:
-                counted = say(
-                    "Counting characters (naive Bayes), which costs nothing, does better on {where} by {points:.1f}"
-                    " points.",
-                    where=where,
-                    points=-margin.mean,
-                )
-        elif isinstance(margin, Unknown):
+        if isinstance(margin, Unknown):
             lacking.append(say("{model} ({why})", model=model, why=margin.why))
         elif p >= 1 - margins.LEVEL:
             open_.append(sized(results, model))
         elif margin.mean < 0:
             ahead.append(sized(results, model))
     told = [
-        counted,
         say(
             "On {where} {best} cannot be told apart from {others}: take the one that costs you least.",
             where=where,
@@ -143,6 +133,20 @@ def rivals(results: Results, best: str, where: str, better: dict[str, Margin | U
         say("Not tested against {others}.", others=listed(lacking)) if lacking else "",
     ]
     return sentences(*told)
+
+
+def counted(task: Task, model: str) -> str:
+    """That counting characters does better than a model by more than chance, where it does."""
+    if CHARACTERS not in task.rows:
+        return ""
+    margin = claims.difference(task, CHARACTERS, model, task.last, task.main)
+    if isinstance(margin, Unknown) or margin.low <= 0:
+        return ""
+    return say(
+        "Counting characters (naive Bayes), which costs nothing, does better on {where} by {points:.1f} points.",
+        where=known(task.last),
+        points=margin.mean,
+    )
 
 
 def sized(results: Results, model: str) -> str:
@@ -168,7 +172,6 @@ def of_task(results: Results, task: Task) -> Champion | None:
         "characters": None,
     }
     # Dev chose the best one, so test, where there is one, says whether it is.
-    others = [other for other in (*values, *({CHARACTERS} & task.rows.keys())) if other != model]
-    better = {other: claims.difference(task, model, other, task.last, task.main) for other in others}
-    told = rivals(results, model, known(task.last), better)
+    better = {other: claims.difference(task, model, other, task.last, task.main) for other in values if other != model}
+    told = sentences(counted(task, model), rivals(results, model, known(task.last), better))
     return Champion(task, model, f"models/finetuned/{task.name}/{model}", contest, told)
