@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wwm.common import files
+from wwm.common.errors import UserError
 
 LOCK = Path(".dvc/tmp/flow")  # free again as soon as the process that holds it is no more
 
@@ -65,6 +66,12 @@ def set_aside_cut_lock() -> None:
     path = Path("dvc.lock")
     if not path.is_file() or whole(path):
         return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if marks := [number for number, line in enumerate(lines, 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
+        raise UserError(
+            f"dvc.lock, line {marks[0]}: a merge of git left both sides; take one, `git checkout --ours dvc.lock` or"
+            " `--theirs`, and DVC's cache restores what the other made"
+        )
     with Repo(_wait_for_lock=True) as repo, repo.lock:
         # who wrote it a moment ago has finished by now
         if not whole(path):

@@ -1,10 +1,12 @@
 """What DVC says is to do: the stages of dvc.yaml as a graph."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import networkx
 from dvc.exceptions import NotDvcRepoError
+from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
@@ -29,7 +31,7 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
     remove_stale_rwlock()
     set_aside_cut_lock()
     # One reading of dvc.yaml serves all that is asked: Repo.status would read it anew before and after.
-    with Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+    with undisturbed(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
         stages = {stage.addressing: stage for stage in repo.index.graph}
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
         chosen = (
@@ -57,6 +59,15 @@ def plan(targets: list[str] | None = None, allow_missing: bool = False) -> netwo
         raise UserError("\n".join([f"{len(problems)} things are missing:", *problems] if problems[1:] else problems))
     networkx.set_node_attributes(graph, {name: {"todo": name in todo, "outs": outs[name]} for name in graph})
     return graph.subgraph(wanted).copy()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Raises UserError where another DVC is at work in this folder."""
+    try:
+        yield
+    except LockError as error:
+        raise UserError(f"another DVC is at work here, wait for its end: {' '.join(str(error).split())}") from None
 
 
 def check_folder() -> None:

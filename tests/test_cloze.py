@@ -261,13 +261,14 @@ def test_a_model_that_does_not_look_at_the_characters_around_is_said_to(folder, 
     pq.write_table(
         pa.Table.from_pylist([document("news", ["使用", "语言", "模型"])]), "data/segment/heldout/00000.parquet"
     )
-    cloze.main("bert")
-    assert "nats per character with words masked, " in capsys.readouterr().out
+    cloze.main("bert")  # with small weights, as drawn
+    assert "what it guesses hardly depends on the characters around" in capsys.readouterr().out
     bert = cloze.load(folder)
-    bert.bert.embeddings.word_embeddings.weight.data.zero_()
+    for tensor in bert.parameters():
+        tensor.data *= 9
     bert.save_pretrained(folder)
     cloze.main("bert")
-    assert "it hardly looks at the characters around" in capsys.readouterr().out
+    assert "% of 1 words right\n" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_there_is_named():

@@ -128,7 +128,7 @@ def test_text_of_few_documents_is_told_to_have_no_interval(project):
     Path("mytext/laws/1.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     Path("mytext/laws/2.txt").write_text("\n".join(reversed(SENTENCES)), encoding="utf-8")
     assert re.search("With about [01] held-out documents of your own text, what training changes", said := run())
-    assert "without an interval, which takes 50: more documents, or blank lines between them, give one" in said
+    assert "without an interval, which takes 50: more documents, or blank lines between, give one" in said
 
 
 def test_files_are_told_by_their_endings_and_what_is_no_text_is_named(project):

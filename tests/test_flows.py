@@ -14,12 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 from dvc.repo import Repo
+from dvc.rwlock import rwlock
+from dvc_objects.fs.local import LocalFileSystem
 from ruamel.yaml import YAML
 
 from flows import checkout, pipeline, plan
 from flows.checkout import remove_stale_rwlock, set_aside_cut_lock
 from flows.stage import PushFailed, StageFailed, Stages
 from wwm.common import files
+from wwm.common.errors import UserError
 from wwm.track import made
 
 ROOT = Path(__file__).parent.parent
@@ -465,6 +468,22 @@ def test_a_dvc_lock_that_a_kill_cut_off_anywhere_is_set_aside_and_nothing_runs_a
     assert "dvc.lock was cut off" in capsys.readouterr().out and Path("dvc.lock.cut").exists()
     assert {Stages().run(name, print) for name in ("a", "b", "c", "scores")} == {"restored"}
     assert Path("dvc.lock").read_bytes() == lock
+
+
+def test_a_dvc_lock_that_a_merge_left_with_both_sides_is_refused_with_its_line(toy):
+    Stages().run("a", print)
+    both = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\nstages: {a: {}}\n>>>>>>> other\n"
+    Path("dvc.lock").write_text(both)
+    with pytest.raises(UserError, match="dvc.lock, line 2: a merge of git left both sides; take one"):
+        plan.plan()
+    assert Path("dvc.lock").read_text() == both and not Path("dvc.lock.cut").exists()
+
+
+def test_a_dvc_that_is_at_work_is_named_in_one_line(toy):
+    Stages().run("a", print)
+    with rwlock(".dvc/tmp", LocalFileSystem(), "repro", [], [str(Path("a").resolve())], False):
+        with pytest.raises(UserError, match="another DVC is at work here, wait for its end: .*PID"):
+            plan.plan()
 
 
 def test_what_the_remote_has_is_not_to_do_and_what_is_lost_is(toy):

@@ -153,7 +153,7 @@ def report(
     yield f"models, in models/, where those of other names stay: {', '.join(finetune.models)}"
     yield f"each: {finetune.seeds} seeds, {run.epochs} epochs{rates}"
     seconds = 0.0
-    for model in finetune.models.keys() - made:
+    for model in [model for model in finetune.models if model not in made]:
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
         config = type(config).from_dict(config.to_dict())
         if model in values.truncate.models:
@@ -169,7 +169,7 @@ def report(
         yield f"fine-tuned alike by an earlier run, and not again: {', '.join(made)}"
     if seconds:
         yield f"It will take {pace.told(seconds / 3600)} here (measured)."
-    if seconds / 3600 > pace.SOME and finetune.seeds > margins.FEWEST_RUNS:
+    if not made and seconds / 3600 > pace.SOME and finetune.seeds > margins.FEWEST_RUNS:  # else all would run again
         yield f"Shorter, and less sure: --seeds {margins.FEWEST_RUNS}."
     yield "`dvc repro scores` runs it, without any text, and ends with which is better."
 

@@ -201,7 +201,8 @@ def report(
         for group, source in values.corpus.sources.items()
         if group.startswith(GENERAL)
     }
-    held, too = share * found.own_documents, "".join(f", and {one:.0%} of the general" for one in {*general.values()})
+    held = share * found.own_documents
+    too = "".join(f", and {part:.0%} of the general text" for part in dict.fromkeys(general.values()))
     yield (
         f"held out, to measure on: {share:.1%} of your own text, about {held:,.0f} of {found.own_documents:,.0f}"
         f" documents{too}"
@@ -211,12 +212,12 @@ def report(
         kinds["general"] = sum(
             part * found.documents[group] for group, part in general.items() if group in found.documents
         )
-    for kind, held in kinds.items():
-        if held < margins.FEWEST_ASKED:
+    for kind, count in kinds.items():
+        if count < margins.FEWEST_ASKED:
             yield (
-                f"With about {held:,.0f} held-out documents of {kind} text, what training changes on it is told without"
-                f" an interval, which takes {margins.FEWEST_ASKED}: more documents, or blank lines between them, give"
-                " one. The answer on your task needs none."
+                f"With about {count:,.0f} held-out documents of {kind} text, what training changes on it is told"
+                f" without an interval, which takes {margins.FEWEST_ASKED}: more documents, or blank lines between,"
+                " give one. The answer on your task needs none."
             )
     if values.segmenter.source == "train":
         yield (

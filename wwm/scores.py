@@ -88,9 +88,9 @@ def main() -> None:
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
-    # What was asked for last, where it is seen.
-    print(page.markdown(report._replace(answers=[], tables=main_tables(results))))
-    print("\n".join([say("All tables: {path}", path=out / "index.html"), *report.answers]))
+        # What was asked for last, where it is seen.
+        print(page.markdown(report._replace(answers=[], tables=main_tables(results))))
+        print("\n".join([say("All tables: {path}", path=out / "index.html"), *report.answers]))
 
 
 def release(run: Run, results: Results, best: list[Champion], answers: dict[str, list[str]], flat: dict) -> None:

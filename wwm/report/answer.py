@@ -124,10 +124,11 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, list[str]
         parts += [claims.unsteady(task, one.model, one.start) for task in tasks]
         parts += [beaten(own[CHARACTERS, task.title]) for task in tasks if (CHARACTERS, task.title) in own]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
-        if gained := [found.on for found in texts if found.outcome == "holds"]:
-            parts.append(knows_little(results, one, gained))
         if texts:
             means = in_means(results, one)
+            fewer = [on for on, (before, after) in means.items() if after < before]
+            gained = [each.on for each in texts if each.on in fewer and each.outcome in ("holds", "unknown")]
+            parts.append(knows_little(results, one, gained))
             parts += [on_text(found, len(corrected), *means[found.on]) for found in texts]
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
@@ -210,23 +211,23 @@ def on_text(found: Comparison, count: int, before: float, after: float) -> str:
     names: dict[str, object] = {"where": found.on, "before": before, "after": after}
     if isinstance(found.margin, Unknown):
         return say(
-            "On {where} it went from {before:.2f} to {after:.2f} nats per character (fewer is better), without an"
+            "On {where} it went from {before:.3f} to {after:.3f} nats per character (fewer is better), without an"
             " interval: {why}.",
             **names,
             why=found.margin.why,
         )
     texts = {
         "holds": (
-            "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.2f} to"
-            " {after:.2f}; fewer is better."
+            "On {where} it gained {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.3f} to"
+            " {after:.3f}; fewer is better."
         ),
         "reverse": (
-            "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.2f} to"
-            " {after:.2f}; fewer is better."
+            "On {where} it lost {nats:.3f} nats per character (95 %: {low:.3f} to {high:.3f}), from {before:.3f} to"
+            " {after:.3f}; fewer is better."
         ),
         "open": (
             "On {where} gain and loss cannot be told apart: a gain of {nats:+z.3f} nats per character (95 %:"
-            " {low:+z.3f} to {high:+z.3f}), from {before:.2f} to {after:.2f}."
+            " {low:+z.3f} to {high:+z.3f}), from {before:.3f} to {after:.3f}; fewer is better."
         ),
     }
     margin = found.margin.reversed if found.outcome == "reverse" else found.margin
@@ -268,7 +269,7 @@ def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
         told,
         say(
             "Its MLM head has hardly learned, in {steps:,} steps, and what is trained after it learns by that head: try"
-            " three times as many (--set pretrain.models.{head}.phases.0.steps={more}).",
+            " three times as many (pretrain.models.{head}.phases.0.steps, {more} then).",
             head=head,
             steps=phase["steps"],
             more=3 * phase["steps"],

@@ -130,14 +130,14 @@ def two_tables(figures: Figures, baseline: str, titles: tuple[str, str], caption
     count = sum(map(len, figures.heads.values()))
     forms = say("Reading: EM / F1, a figure each.") if count > len(figures.heads) else ""
     best = say(
-        "Best of the seeds, as in the authors' tables; which model is better the tests tell, not this. Average: of the"
-        " {count} figures of a row; parameters: with their share of {baseline}'s.",
+        "Best of the seeds, as in the authors' tables; which model is better is told by the intervals, not by this."
+        " Average: of the {count} figures of a row; parameters: with their share of {baseline}'s.",
         count=count,
         baseline=baseline,
     )
     relation = say(
-        "Best of the seeds, as in the authors' tables; which model is better the tests tell, not this. {baseline} ="
-        " 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages.",
+        "Best of the seeds, as in the authors' tables; which model is better is told by the intervals, not by this."
+        " {baseline} = 100. Overall: ratio of the averages. Classification: mean of the tasks' percentages.",
         baseline=baseline,
     )
     return [

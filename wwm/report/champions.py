@@ -143,9 +143,12 @@ def counted(task: Task, model: str) -> str:
     if isinstance(margin, Unknown) or margin.low <= 0:
         return ""
     return say(
-        "Counting characters (naive Bayes), which costs nothing, does better on {where} by {points:.1f} points.",
+        "Counting characters (naive Bayes), which costs next to nothing, does better on {where} by {points:.1f} points"
+        " ({low:+z.1f} to {high:+z.1f}).",
         where=known(task.last),
         points=margin.mean,
+        low=margin.low,
+        high=margin.high,
     )
 
 

@@ -106,7 +106,7 @@ def claims(results: Results) -> list[Claim]:
         *(
             [
                 say(
-                    "NOT passed: {which}. MLflow's registry does not call it passed.",
+                    "NOT passed: {which}. MLflow's registry does not mark them as passed.",
                     which=told["failed"],
                 )
             ]
@@ -120,8 +120,8 @@ def claims(results: Results) -> list[Claim]:
         return []
     passed = [one for one in made if one.outcome == "passed"]
     text = say(
-        "The gate, at which nothing stops: {passed} of {made} trained models fill in words better than what they began"
-        " as and than by frequency of characters, by more than chance.",
+        "The gate, which stops no stage: {passed} of {made} trained models are shown to fill in words better than what"
+        " they began as and than by frequency of characters, by more than chance.",
         passed=len(passed),
         made=len(made),
     )

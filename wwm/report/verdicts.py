@@ -32,13 +32,17 @@ def verdicts(results: Results, baseline: str) -> list[Claim]:
 def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: float, tests: list[float]) -> Claim:
     """tests: p of all that are made."""
     on = f"{task.title}{task.suffix(task.main)}"
+
+    def called(name: str) -> str:
+        return say("counting characters (naive Bayes)") if name == CHARACTERS else name
+
     if isinstance(margin, Unknown):
         text = "On {task} the data cannot tell {model} from {other}: {why}."
-        return Claim("–", say(text, task=on, model=model, other=baseline, why=margin.why), [])
+        return Claim("–", say(text, task=on, model=called(model), other=called(baseline), why=margin.why), [])
     runs = asked(task, model, baseline)
     if margin.none:
         text = "On {task} {model} and {other} score the same on every example ({runs})."
-        return Claim("–", say(text, task=on, model=model, other=baseline, runs=runs), [])
+        return Claim("–", say(text, task=on, model=called(model), other=called(baseline), runs=runs), [])
     apart, better = p < 1 - margins.LEVEL, margin.mean >= 0
     names = (model, baseline) if better else (baseline, model)
     ahead = margin if better else margin.reversed
@@ -48,12 +52,11 @@ def verdict(task: Task, model: str, baseline: str, margin: Margin | Unknown, p: 
         else "On {task} the data cannot tell whether {model} is better than {other}: {points:+.1f} points"
         " ({low:+z.1f} to {high:+z.1f}; {runs})."
     )
-    called = [say("counting characters (naive Bayes)") if name == CHARACTERS else name for name in names]
     told = say(
         text,
         task=on,
-        model=called[0],
-        other=called[1],
+        model=called(names[0]),
+        other=called(names[1]),
         points=ahead.mean,
         low=ahead.low,
         high=ahead.high,

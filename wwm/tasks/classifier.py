@@ -48,7 +48,7 @@ class Classification:
         self.lengths = {split: np.array([len(ids) for ids in found.ids]) for split, found in self.encoded.items()}
         if model_folder.POOLER in model_folder.training_history(folder).get("untrained", ()):
             print(
-                f"{folder} has a pooler that was never trained, as most have that learnt no next sentence prediction;"
+                f"{folder} has a pooler that was never trained, as have most models without next sentence prediction;"
                 " fine-tuning trains it",
                 flush=True,
             )
