@@ -150,7 +150,7 @@ def report(
     yield from own_tasks.told(table, name, checked, run)
     tried = " or ".join(f"{rate:g}" for rate in run.sweep or [])
     rates = f", learning rate {tried}{', the best by dev' if len(run.sweep or []) > 1 else ''}" if tried else ""
-    yield f"models, in models/, where those of other names stay: {', '.join(finetune.models)}"
+    yield f"makes {', '.join(f'models/{model}' for model in finetune.models)}; others in models/ stay"
     yield f"each: {finetune.seeds} seeds, {run.epochs} epochs{rates}"
     seconds = 0.0
     for model in [model for model in finetune.models if model not in made]:

@@ -89,7 +89,8 @@ def main() -> None:
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
         # What was asked for last, where it is seen.
-        print(page.markdown(report._replace(answers=[], tables=main_tables(results))))
+        claimed = [] if report.answers else report.claims
+        print(page.markdown(report._replace(answers=[], claims=claimed, tables=main_tables(results))))
         print("\n".join([say("All tables: {path}", path=out / "index.html"), *report.answers]))
 
 

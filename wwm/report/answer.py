@@ -12,7 +12,7 @@ from wwm.report import claims, margins, nats
 from wwm.report.claims import Comparison
 from wwm.report.margins import Margin, Unknown
 from wwm.report.results import Results, Task, of, training
-from wwm.report.words import clauses, say, sentences
+from wwm.report.words import say, sentences
 
 TEXTS = "held-out text of the domain", "general text"
 HEAD_ONLY = "mlm_head"  # what a phase trains that leaves the encoder as it is
@@ -24,6 +24,14 @@ class Continued(NamedTuple):
     model: str
     start: str  # what was released, as its encoder was before
     head: str  # that model, or what was made of it by training its MLM head alone
+
+
+class Nats(NamedTuple):
+    """Nats per character: before, after, and of who knows no more than how often each character stands."""
+
+    before: float
+    after: float
+    counted: float
 
 
 def continued(results: Results) -> Iterator[Continued]:
@@ -125,11 +133,10 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, list[str]
         parts += [beaten(own[CHARACTERS, task.title]) for task in tasks if (CHARACTERS, task.title) in own]
         texts = [own[one.head, on] for on in map(say, TEXTS) if (one.head, on) in own]
         if texts:
-            means = in_means(results, one)
-            fewer = [on for on, (before, after) in means.items() if after < before]
-            gained = [each.on for each in texts if each.on in fewer and each.outcome in ("holds", "unknown")]
-            parts.append(knows_little(results, one, gained))
-            parts += [on_text(found, len(corrected), *means[found.on]) for found in texts]
+            known = in_nats(results, one)
+            parts += [on_text(found, len(corrected), known[found.on]) for found in texts]
+            if any(hollow(found, known[found.on]) for found in texts):
+                parts.append(weak_head(results, one, known))
         if why := lacking(results, one):
             parts.append(say("What it gained or lost on held-out text is not known ({why}).", why=why))
         elif (one.head, say(TEXTS[1])) not in own:
@@ -140,13 +147,12 @@ def answers(results: Results, compared: list[Comparison]) -> dict[str, list[str]
     return told
 
 
-def in_means(results: Results, one: Continued) -> dict[str, tuple[float, float]]:
-    """What is told apart -> nats per character before and after."""
-    after, before = (nats.together(results.answers[name]) for name in (one.model, one.head))
+def in_nats(results: Results, one: Continued) -> dict[str, Nats]:
+    """What of cloze is told apart -> its figures."""
+    before, after = (nats.together(results.answers[name]) for name in (one.head, one.model))
     return {
-        on: (float(before.nats[part].sum() / characters), float(after.nats[part].sum() / characters))
+        on: Nats(*(float(sums[part].sum() / after.characters[part].sum()) for sums in (before.nats, *after[:2])))
         for on, part in apart(results, one.model)
-        for characters in [after.characters[part].sum()]
     }
 
 
@@ -206,9 +212,22 @@ def beaten(found: Comparison) -> str:
     )
 
 
-def on_text(found: Comparison, count: int, before: float, after: float) -> str:
-    """count: of all tests; before, after: nats per character."""
-    names: dict[str, object] = {"where": found.on, "before": before, "after": after}
+def on_text(found: Comparison, count: int, known: Nats) -> str:
+    """count: of all tests."""
+    counting = "By the frequency of characters alone it is {counted:.3f}, so this gain says nothing of its encoder."
+    return sentences(changed(found, count, known), say(counting, counted=known.counted) if hollow(found, known) else "")
+
+
+def hollow(found: Comparison, known: Nats) -> bool:
+    """Whether the model gained, and still guesses worse than who counts characters, so that to count them may be all
+    that it learned.
+    """
+    gained = found.outcome == "holds" or found.outcome == "unknown" and known.after < known.before
+    return gained and known.after > known.counted
+
+
+def changed(found: Comparison, count: int, known: Nats) -> str:
+    names: dict[str, object] = {"where": found.on, "before": known.before, "after": known.after}
     if isinstance(found.margin, Unknown):
         return say(
             "On {where} it went from {before:.3f} to {after:.3f} nats per character (fewer is better), without an"
@@ -237,43 +256,19 @@ def on_text(found: Comparison, count: int, before: float, after: float) -> str:
     return sentences(told, margins.correction(found.margin, found.p, count))
 
 
-def knows_little(results: Results, one: Continued, gained: list[str]) -> str:
-    """Of the texts where it `gained`, those where the model guesses worse than who counts characters, so that to count
-    them may be all that it learned; where it does so on text of the domain, too, its head is to blame.
-    """
-    after = nats.together(results.answers[one.model])
-    sums = {where: [float(column[part].sum()) for column in after] for where, part in apart(results, one.model)}
-    worse = [where for where, (ours, counted, _) in sums.items() if ours > counted]
-    if not set(worse) & set(gained):
-        return ""
-    figures = [
-        say(
-            "{where}: {ours:.2f} nats per character against {counted:.2f}",
-            where=where,
-            ours=sums[where][0] / sums[where][2],
-            counted=sums[where][1] / sums[where][2],
-        )
-        for where in worse
-    ]
-    told = say(
-        "{model} still guesses masked words worse than by the frequency of characters alone ({figures}), so what it"
-        " gained there says nothing of its encoder.",
-        model=one.model,
-        figures=clauses(figures),
-    )
+def weak_head(results: Results, one: Continued, known: dict[str, Nats]) -> str:
+    """Where a model guesses worse than who counts characters on text of the domain, too, its head is to blame."""
     head = one.head if one.head in results.pretrain else one.model
     phase = results.pretrain[head]["recipe"]["phases"][0]
-    if say(TEXTS[0]) not in worse or phase["train"] != HEAD_ONLY:
-        return told
-    return sentences(
-        told,
-        say(
-            "Its MLM head has hardly learned, in {steps:,} steps, and what is trained after it learns by that head: try"
-            " three times as many (pretrain.models.{head}.phases.0.steps, {more} then).",
-            head=head,
-            steps=phase["steps"],
-            more=3 * phase["steps"],
-        ),
+    domain = known.get(say(TEXTS[0]))
+    if domain is None or domain.after <= domain.counted or phase["train"] != HEAD_ONLY:
+        return ""
+    return say(
+        "The MLM head has hardly learned, in {steps:,} steps, and what is trained after it learns by that head: try"
+        " three times as many (pretrain.models.{head}.phases.0.steps, {more} then).",
+        head=head,
+        steps=phase["steps"],
+        more=3 * phase["steps"],
     )
 
 

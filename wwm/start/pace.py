@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from transformers import AutoModel, BertConfig, BertForPreTraining, PretrainedConfig
 
@@ -16,6 +17,7 @@ from wwm.training.micro_batch import POSITIONS, TOO_LARGE, has_memory
 from wwm.training.model import Pretraining, choose_trained, compile_layers, on_device
 
 SOME = 1.0  # hours, above which what is shorter is named
+LOOK, BUSY = 1.0, 20.0  # seconds, and percent of the cores, above which other work is told
 SECONDS = 8.0  # of measuring, after a pass that is not counted
 PROBES, PROBED = 4, (16, 32)  # passes of each number of threads, and of how many rows and pieces
 
@@ -100,9 +102,12 @@ def batch(rng: np.random.Generator, vocab_size: int, rows: int, length: int, mas
 
 def busy(threads: int) -> Iterator[str]:
     """Says so where other work takes the cores, and where not all of them are taken."""
-    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    if load > cores:
-        yield f"Other work wants these {cores} cores (load {load:.1f}): what is measured holds while it does."
+    taken, cores = psutil.cpu_percent(LOOK), len(os.sched_getaffinity(0))
+    if taken > BUSY:
+        yield (
+            f"Other work takes {taken:.0f} % of this machine's cores now: what is measured holds while it does, and"
+            " without it all is faster."
+        )
     if threads < cores:
         yield (
             f"threads: {threads} of {cores} cores, now as fast as all; where other work ends before you begin, give"
