@@ -201,7 +201,18 @@ def test_what_cannot_be_compared_is_one_line_and_nothing_is_written(project, giv
 
 
 def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):
-    monkeypatch.setattr(pace, "SECONDS", 0.5)
+    clock, gradients = [0.0], tuning_pace.tuning.gradients
+
+    def timed(job, model, rows, *more):
+        clock[0] += 0.01 * model.config.num_hidden_layers * len(rows)
+        return gradients(job, model, rows, *more)
+
+    def now() -> float:
+        clock[0] += 0.001
+        return clock[0]
+
+    monkeypatch.setattr(tuning_pace.tuning, "gradients", timed)
+    monkeypatch.setattr(tuning_pace.time, "perf_counter", now)
     small = BertConfig(
         vocab_size=200, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
     )
@@ -210,7 +221,8 @@ def test_more_rows_steps_and_layers_take_more_time(project, monkeypatch):
     )
     lengths = np.full(100, 32)
     one, other = (tuning_pace.measured(config, lengths, 2, 8, 1, "fp32") for config in (small, large))
-    assert 0 < one.row < other.row and 0 < one.step
+    assert one.row == pytest.approx(0.02, rel=0.01) and other.row == pytest.approx(0.08, rel=0.01)
+    assert one.step == pytest.approx(0.001)
     assert one.run(100, 50, 2, 32) < one.run(200, 50, 2, 32) < one.run(200, 50, 4, 32)
 
 
