@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
@@ -51,7 +50,7 @@ def main(
             released.opened(Path(source), f"MODEL {source}")
     cuts = {f"{model}-{layers}-layers": cut(model, configs[model], layers) for model in sources if layers}
     threads = pace.threads(next(iter(configs.values())), given)
-    seeds = seeds or sizes.SEEDS["cuda" if torch.cuda.is_available() else "cpu"]
+    seeds = seeds or sizes.SEEDS[sizes.place()]
     fitted = keys(sources, cuts, configs, seeds, table, name, task) | {"base.threads": threads}
     text, values = recipe.chosen("compare", changes, fitted)
     checked = own_tasks.check(task, name, values.finetune.tasks[name])
@@ -115,7 +114,7 @@ def keys(
         "finetune.models": {model: {} for model in compared},
         "finetune.tasks": {name: run | {"sweep": sorted(tried)}},
         "finetune.seeds": seeds,
-        "finetune.precision": "bf16" if torch.cuda.is_available() else "fp32",
+        "finetune.precision": "bf16" if sizes.place() == "cuda" else "fp32",
         "scores.models": [*compared, CHARACTERS],
         "scores.tasks": [name],
         "scores.baseline": compared[0],
@@ -153,7 +152,9 @@ def report(
     yield f"makes {', '.join(f'models/{model}' for model in finetune.models)}; others in models/ stay"
     yield f"each: {finetune.seeds} seeds, {run.epochs} epochs{rates}"
     seconds = 0.0
-    for model in [model for model in finetune.models if model not in made]:
+    for model in finetune.models:
+        if model in made:
+            continue
         config = configs[values.truncate.models[model].source if model in values.truncate.models else model]
         config = type(config).from_dict(config.to_dict())
         if model in values.truncate.models:
@@ -177,7 +178,7 @@ def report(
 def repro() -> None:
     """Runs what params.yaml says, and ends with the sentence that was asked for. Raises UserError where DVC fails."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "scores"], env=os.environ | {"PATH": path})
-    if done.returncode:
+    ended = subprocess.run([sys.executable, "-m", "dvc", "repro", "scores"], env=os.environ | {"PATH": path})
+    if ended.returncode:
         raise UserError("wwm compare: it did not end well, see above; `dvc repro scores` goes on from there")
     print(f"\n{Path('results/report/answer.txt').read_text(encoding='utf-8')}Report: results/report/index.html")

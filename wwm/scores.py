@@ -56,13 +56,15 @@ def main() -> None:
         compared = claims.comparisons(results, scores.pairs, answer.comparisons(results))
         answers = answer.answers(results, compared)
         reached = milestones.curves(results)
+        tasks = task_tables.task_tables(results)
+        cloze = [task_tables.cloze_table(results)] if results.cloze else []
         compared_only = verdicts.verdicts(results, scores.baseline)
         report = page.Report(
             [*chain(*answers.values()), *(one.text for one in compared_only)],
             scale(results),
             [*milestones.verdicts(reached), *claims.claims(compared), *gate.claims(results)],
             champions(results),
-            all_tables(results, compared, reached, scores.baseline, scores.pairs),
+            all_tables(results, tasks, cloze, compared, reached, scores.baseline, scores.pairs),
         )
         presets = ", ".join(preset.names())
         title = " – ".join(filter(None, [say("Scores of the models"), presets]))
@@ -88,9 +90,9 @@ def main() -> None:
         stamped = page.stamped((out / "index.html").read_text(encoding="utf-8"), lineage.stamp() | data)
         run.text(f"{out.name}/index.html", stamped)
         run.describe((out / "scores.md").read_text(encoding="utf-8"))
-        # What was asked for last, where it is seen.
+        # What a terminal has room for, and what was asked for last, where it is seen.
         claimed = [] if report.answers else report.claims
-        print(page.markdown(report._replace(answers=[], claims=claimed, tables=main_tables(results))))
+        print(page.markdown(report._replace(answers=[], claims=claimed, tables=telling([*tasks, *cloze]))))
         print("\n".join([say("All tables: {path}", path=out / "index.html"), *report.answers]))
 
 
@@ -113,32 +115,33 @@ def release(run: Run, results: Results, best: list[Champion], answers: dict[str,
         run.release(one.folder, "champion", f"{one.title}: {one.model}", measured, task, dict(one.contest))
 
 
-def main_tables(results: Results) -> list[Table]:
-    """What a terminal has room for."""
-    cloze = [task_tables.cloze_table(results)] if results.cloze else []
-    return [each for each in (*task_tables.task_tables(results), *cloze) if each.rows]
-
-
 def all_tables(
     results: Results,
+    tasks: list[Table],
+    cloze: list[Table],
     compared: list[claims.Comparison],
     reached: list[milestones.Curve],
     baseline: str,
     experiments: list[pairs.Pairs],
 ) -> list[Table]:
-    """Those that have something to tell."""
+    """In their order. tasks, cloze: those that a terminal has room for."""
     made = [
-        *task_tables.task_tables(results),
+        *tasks,
         milestones.table(reached),
         claims.claim_table(results, compared),
         *averages.average_tables(results, baseline),
-        *([task_tables.cloze_table(results)] if results.cloze else []),
+        *cloze,
         *(pairs.pair_table(results, each) for each in experiments),
         comparison.baseline_table(results, baseline),
         costs.cost_table(results),
         *conditions.condition_tables(results),
     ]
-    return [each for each in made if each.rows]
+    return telling(made)
+
+
+def telling(tables: list[Table]) -> list[Table]:
+    """Those that have something to tell."""
+    return [each for each in tables if each.rows]
 
 
 def scale(results: Results) -> str:

@@ -97,24 +97,15 @@ def judged(results: Results, model: str) -> Verdict:
 def claims(results: Results) -> list[Claim]:
     """What the gate says of the models that were trained here, if any."""
     found = verdicts(results)
-    told = {
-        outcome: listed([f"{one.model} ({one.reason})" for one in found if one.outcome == outcome])
-        for outcome in ("passed", "failed", "unmeasured")
+    texts = {
+        "passed": "Passed: {which}.",
+        "failed": "NOT passed: {which}. MLflow's registry does not mark them as passed.",
+        "unmeasured": "Not measured, so not passed: {which}.",
     }
-    details = [
-        *([say("Passed: {which}.", which=told["passed"])] if told["passed"] else []),
-        *(
-            [
-                say(
-                    "NOT passed: {which}. MLflow's registry does not mark them as passed.",
-                    which=told["failed"],
-                )
-            ]
-            if told["failed"]
-            else []
-        ),
-        *([say("Not measured, so not passed: {which}.", which=told["unmeasured"])] if told["unmeasured"] else []),
-    ]
+    told = {
+        outcome: listed([f"{one.model} ({one.reason})" for one in found if one.outcome == outcome]) for outcome in texts
+    }
+    details = [say(text, which=told[outcome]) for outcome, text in texts.items() if told[outcome]]
     made = [one for one in found if one.outcome != "none"]
     if not made:
         return []

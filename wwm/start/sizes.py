@@ -42,13 +42,18 @@ def share_of(characters: float, documents: float, most: float = HELDOUT_SHARES[1
     return float(f"{min(most, wanted):.2g}")
 
 
+def place() -> str:
+    """Of this machine: cpu or cuda."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def chosen(characters: float, heldout_share: float, config: BertConfig, head_trained: bool) -> Sizes:
-    place = "cuda" if torch.cuda.is_available() else "cpu"
-    length = min(LENGTH[place], config.max_position_embeddings)
-    batch = BATCH[place]
+    kind = place()
+    length = min(LENGTH[kind], config.max_position_embeddings)
+    batch = BATCH[kind]
     steps = math.ceil(PASSES * (1 - heldout_share) * characters / (batch * length))
     steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
     head_steps = 0 if head_trained else max(FEWEST_HEAD_STEPS, math.ceil(HEAD_TOKENS / (batch * length)))
     head_rate = HEAD_RATE if config.hidden_size <= SMALL else LARGE_HEAD_RATE
     heldout = min(MOST_HELDOUT, max(FEWEST_HELDOUT, int(HELDOUT_COST * 3 * steps * batch / MEASURED)))
-    return Sizes(place, length, batch, steps, head_steps, head_rate, heldout_share, heldout)
+    return Sizes(kind, length, batch, steps, head_steps, head_rate, heldout_share, heldout)
